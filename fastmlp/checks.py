@@ -1,0 +1,355 @@
+"""Every check of what a user passes in: it returns clean values, or raises with the argument, the value and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+__all__ = [
+    "choice",
+    "class_weight",
+    "flag",
+    "floating",
+    "inputs",
+    "integer",
+    "combined_weight",
+    "real",
+    "sample_weight",
+    "targets",
+]
+
+# How far a row of class probabilities may sum from 1: what float16 data or percentages rounded to a tenth still keep.
+ROW_SUM_TOLERANCE = 2e-3
+
+
+def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
+    """Return `value` as an int if it is a whole number (not a bool) in `least`..`most`."""
+    wanted = "an integer" + _range_text(least, most, False, False)
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        hint = f" Pass {name}={int(value)}." if isinstance(value, (float, np.floating)) and value % 1 == 0 else ""
+        raise TypeError(f"{name} must be {wanted}; got {value!r} ({type(value).__name__}).{hint}")
+    number = int(value)
+    if (least is not None and number < least) or (most is not None and number > most):
+        raise ValueError(f"{name} must be {wanted}; got {number}.")
+    return number
+
+
+def real(
+    name: str,
+    value: Any,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """Return `value` as a float if it is a finite number (not a bool) between `low` and `high`.
+
+    Both ends are allowed values unless `open_low` or `open_high` is set.
+    """
+    wanted = "a finite number" + _range_text(low, high, open_low, open_high)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {wanted}; got {value!r} ({type(value).__name__}).")
+    number = float(value)
+    too_low = low is not None and (number <= low if open_low else number < low)
+    too_high = high is not None and (number >= high if open_high else number > high)
+    if not math.isfinite(number) or too_low or too_high:
+        raise ValueError(f"{name} must be {wanted}; got {number!r}.")
+    return number
+
+
+def _range_text(low: float | None, high: float | None, open_low: bool, open_high: bool) -> str:
+    parts = []
+    if low is not None:
+        parts.append(f"{'>' if open_low else '>='} {low}")
+    if high is not None:
+        parts.append(f"{'<' if open_high else '<='} {high}")
+    return " " + " and ".join(parts) if parts else ""
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return `value` as a bool if it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False; got {value!r} ({type(value).__name__}).")
+    return bool(value)
+
+
+def choice(name: str, value: Any, known: Collection[str], or_else: str = "") -> str:
+    """Return `value` if it is one of the `known` names; else raise with the nearest ones.
+
+    `or_else` says in words what else the argument takes, such as ``"an Optimizer"``.
+    """
+    if isinstance(value, str) and value in known:
+        return value
+    wanted = f"{name} must be one of {', '.join(map(repr, known))}" + (f", or {or_else}" if or_else else "")
+    if not isinstance(value, str):
+        raise TypeError(f"{wanted}; got {value!r} ({type(value).__name__}).")
+    near = difflib.get_close_matches(value.lower().replace("-", "_").replace(" ", "_"), known, n=2, cutoff=0.55)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ValueError(f"{wanted}; got {value!r}.{hint}")
+
+
+def floating(dtype: DTypeLike, name: str = "dtype") -> np.dtype:
+    """Return the native float32 or float64 dtype that `dtype` names."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    for known in (np.dtype(np.float32), np.dtype(np.float64)):
+        if kind == known and dtype is not None:
+            return known
+    raise ValueError(f"{name} must be 'float32' or 'float64'; got {dtype!r}.")
+
+
+def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] = (), name: str = "X") -> NDArray:
+    """Return `X` as a C-contiguous (n, n_inputs) array of `dtype`, all finite, n >= 1; not copied where it is one already.
+
+    `layers` are the network's widths, for the message.
+    """
+    # One row has to pass in well under a microsecond. A sum of squares is NaN or infinite if any element is; the reverse
+    # does not hold (it overflows at 1e19 in float32), so what fails here is looked at again below.
+    if type(X) is np.ndarray and X.dtype == dtype:
+        flags, shape = X.flags, X.shape
+        if (
+            len(shape) == 2
+            and shape[1] == n_inputs
+            and shape[0] > 0
+            and flags.c_contiguous
+            and flags.aligned
+            and math.isfinite(np.vdot(X, X))
+        ):
+            return X
+    array = _numbers(name, X)
+    takes = f"this network takes {n_inputs} inputs" + (f" (layers={list(layers)})" if len(layers) else "")
+    if array.ndim == 1:
+        raise ValueError(
+            f"{name} has one dimension (shape {array.shape}), but {takes} in each row. "
+            f"Pass {name}[None, :] if it is one row, or {name}[:, None] if it is one column."
+        )
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}, but {takes}. Pass {name} of shape (n, {n_inputs}).")
+    if array.shape[1] != n_inputs:
+        raise ValueError(f"{name} has {array.shape[1]} columns, but {takes}. Pass {name} of shape (n, {n_inputs}).")
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} has no rows (shape {array.shape}). Pass at least one row.")
+    return _converted(name, array, dtype)
+
+
+def _numbers(name: str, value: Any, remedy: str = "Encode text and categories as numbers first.") -> NDArray:
+    """`value` as an array of bools, integers or floats of any width."""
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise TypeError(f"{name} is sparse ({type(value).__name__}), but a dense array is needed. Pass {name}.toarray().")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        raise ValueError(f"{name} is a masked array with masked values. Pass {name}.filled(number), or drop those rows.")
+    if _is_numeric_frame(value):
+        value = value.to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} does not form an array: are its rows of different lengths? ({error})") from error
+    if array.dtype.kind in "biuf":
+        return array
+    if array.dtype.kind == "c":
+        raise TypeError(f"{name} holds complex numbers ({array.dtype}). Pass real and imaginary parts as columns.")
+    if array.dtype.kind == "O":
+        raise TypeError(
+            f"{name} has dtype object{_first_odd(array)}. "
+            f"If it holds numbers only, pass it as floats: np.asarray({name}, dtype=float). {remedy}"
+        )
+    raise TypeError(f"{name} has dtype {array.dtype}, which is not numeric{_first_odd(array)}. {remedy}")
+
+
+def _is_numeric_frame(value: Any) -> bool:
+    """Is it a pandas frame or series of numbers that np.asarray would make objects (bool beside int, nullable types)?"""
+    if not hasattr(value, "to_numpy") or type(value).__module__.partition(".")[0] != "pandas":
+        return False
+    types = list(value.dtypes) if hasattr(value, "columns") else [value.dtype]
+    mixed = len({str(t) for t in types}) > 1 or not isinstance(types[0], np.dtype) if types else False
+    return mixed and all(getattr(t, "kind", "O") in "biuf" for t in types)
+
+
+def _first_odd(array: NDArray) -> str:
+    """Where the first element that is no number is, for a message."""
+    for place, element in np.ndenumerate(array):
+        if not isinstance(element, Real):
+            return f" (element {_place(place)} is {element!r})"
+    return ""
+
+
+def _place(index: Sequence[int]) -> str:
+    return "[" + ", ".join(str(int(i)) for i in index) + "]"
+
+
+def _converted(name: str, array: NDArray, dtype: np.dtype) -> NDArray:
+    """`array` as C-contiguous, aligned `dtype`, with finite elements only."""
+    with np.errstate(over="ignore"):
+        out = np.require(array, dtype, ["C", "A"])
+    if not math.isfinite(np.vdot(out, out)) and not np.isfinite(out).all():
+        index = np.unravel_index(int(np.argmin(np.isfinite(out))), out.shape)
+        value = array[index]
+        where = f"row {index[0]}" + (f", column {index[1]}" if out.ndim > 1 else "")
+        if np.isfinite(value):
+            raise ValueError(
+                f"{name} has {value!s} in {where}, which is too large for {np.dtype(dtype).name}. "
+                f"Scale {name}, or make the network with dtype='float64'."
+            )
+        raise ValueError(
+            f"{name} has {value!s} in {where}; every value must be finite. Drop or fill such rows before the call."
+        )
+    return out
+
+
+_LABELS = "Number the classes 0, 1, ... (scikit-learn's LabelEncoder does), or use fm.MLPClassifier, which takes any labels."
+
+
+def targets(y: ArrayLike, n: int, n_outputs: int, kind: str, dtype: np.dtype, name: str = "y") -> NDArray:
+    """Return targets for `n` rows as a C-contiguous array of `dtype`, (n, n_outputs) or for class indices (n, 1).
+
+    `kind` is the loss's: "classes" takes indices 0..n_outputs-1 of shape (n,) or (n, 1), or a row of probabilities for
+    each sample; "binary" values in [0, 1]; "counts" values >= 0; "regression" any finite ones. All but "classes" take
+    (n,) if there is one output, else (n, n_outputs).
+    """
+    labels = kind in ("classes", "binary")
+    array = _numbers(name, y, _LABELS) if labels else _numbers(name, y)
+    if array.ndim == 0 or array.ndim > 2:
+        raise ValueError(f"{name} has shape {array.shape}, but must be {_target_shape(n, n_outputs, kind)}.")
+    if array.shape[0] != n:
+        raise ValueError(f"{name} has {array.shape[0]} rows, but X has {n}. Pass one row of {name} for each row of X.")
+    columns = array.shape[1] if array.ndim == 2 else 1
+    indices = kind == "classes" and columns == 1
+    if columns != n_outputs and not indices:
+        raise ValueError(
+            f"{name} has shape {array.shape}, but this network has {n_outputs} outputs: it must be "
+            f"{_target_shape(n, n_outputs, kind)}.{_class_remedy(array, n_outputs, kind, name)}"
+        )
+    array = array.reshape(n, columns)
+    if indices:
+        _check_indices(name, array[:, 0], n_outputs)
+    out = _converted(name, array, dtype)
+    if kind == "classes" and not indices:
+        _check_probabilities(name, out)
+    elif kind == "binary":
+        _check_within(name, out, 1.0, "this loss takes values in [0, 1]", "Pass 0 for one class and 1 for the other.")
+    elif kind == "counts":
+        _check_within(name, out, math.inf, "this loss takes counts >= 0", "Use another loss, such as 'mse'.")
+    return out
+
+
+def _target_shape(n: int, n_outputs: int, kind: str) -> str:
+    if kind == "classes":
+        return f"class indices of shape ({n},) or probabilities of shape ({n}, {n_outputs})"
+    return f"of shape ({n}, {n_outputs})" + (f" or ({n},)" if n_outputs == 1 else "")
+
+
+def _class_remedy(array: NDArray, n_outputs: int, kind: str, name: str) -> str:
+    """What to do with class indices where the loss wants one number for each output."""
+    looks_like_indices = array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() < n_outputs
+    if kind == "classes" or array.ndim != 1 or not looks_like_indices:
+        return ""
+    return (
+        " If these are class indices, use output='softmax' with loss='cross_entropy', "
+        f"or pass one-hot rows: np.eye({n_outputs})[{name}]."
+    )
+
+
+def _check_indices(name: str, labels: NDArray, n_outputs: int) -> None:
+    if labels.dtype.kind == "b":
+        labels = labels.astype(np.int8)
+    good = (labels >= 0) & (labels < n_outputs)
+    if labels.dtype.kind == "f":
+        good &= labels == np.floor(labels)
+    if good.all():
+        return
+    row = int(np.argmin(good))
+    raise ValueError(
+        f"{name} has label {labels[row]!s} in row {row}, but this network has {n_outputs} outputs: class indices are whole "
+        f"numbers in 0..{n_outputs - 1}. {_LABELS}"
+    )
+
+
+def _check_probabilities(name: str, rows: NDArray) -> None:
+    sums = rows.sum(axis=1, dtype=np.float64)
+    good = (np.abs(sums - 1.0) <= ROW_SUM_TOLERANCE) & (rows.min(axis=1) >= 0.0)
+    if good.all():
+        return
+    row = int(np.argmin(good))
+    raise ValueError(
+        f"{name} row {row} is {np.array2string(rows[row], threshold=8, precision=4)}, which sums to {sums[row]:.6g}; a row must "
+        f"be one-hot or probabilities: no negative value, sum 1. For several labels at once use output='sigmoid'."
+    )
+
+
+def _check_within(name: str, values: NDArray, most: float, rule: str, remedy: str) -> None:
+    if values.min() >= 0.0 and values.max() <= most:
+        return
+    row, column = divmod(int(np.argmax((values < 0.0) | (values > most))), values.shape[1])
+    raise ValueError(f"{name} has {values[row, column]!s} in row {row}, column {column}, but {rule}. {remedy}")
+
+
+def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str = "sample_weight") -> NDArray:
+    """Return weights as a contiguous (n,) array of `dtype`, or one of no elements for None.
+
+    They must be finite and nonnegative, and one at least must be positive.
+    """
+    if weight is None:
+        return np.empty(0, dtype)
+    array = _numbers(name, weight)
+    if array.shape != (n,):
+        raise ValueError(f"{name} has shape {array.shape}, but X has {n} rows. Pass {name} of shape ({n},).")
+    out = _converted(name, array, dtype)
+    if out.min() < 0.0:
+        row = int(np.argmax(out < 0.0))
+        raise ValueError(f"{name} has {out[row]!s} in row {row}; weights must be >= 0. Pass 0 to leave a row out.")
+    if out.max() == 0.0:
+        raise ValueError(f"{name} is zero in every row, so there is nothing to learn from. Give some row a positive weight.")
+    return out
+
+
+def class_weight(value: Any, y: NDArray, n_outputs: int, kind: str) -> NDArray[np.float64] | None:
+    """Return each sample's class weight, (n,), to multiply its sample weight by; None for None.
+
+    `y` are targets that :func:`targets` has checked. ``"balanced"`` gives class c the weight n / (classes present * rows
+    of c), as scikit-learn does; a dict maps class indices to weights, 1 for those it leaves out.
+    """
+    if value is None:
+        return None
+    if kind not in ("classes", "binary") or (kind == "binary" and n_outputs > 1):
+        raise ValueError(
+            f"class_weight={value!r} needs one class for each row: output='softmax', or output='sigmoid' with one output. "
+            "Pass sample_weight instead."
+        )
+    n_classes = n_outputs if kind == "classes" else 2
+    labels = y.argmax(axis=1) if y.shape[1] > 1 else (y[:, 0] + (0.5 if kind == "binary" else 0.0)).astype(np.int64)
+    if isinstance(value, str):
+        choice("class_weight", value, ("balanced",), "a dict from class index to weight")
+        counts = np.bincount(labels, minlength=n_classes)
+        table = y.shape[0] / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        return table[labels]
+    if not isinstance(value, Mapping):
+        raise TypeError(f"class_weight must be 'balanced', a dict from class index to weight, or None; got {value!r}.")
+    table = np.ones(n_classes)
+    for label, weight in value.items():
+        index = integer("a key of class_weight", label, 0, n_classes - 1)
+        table[index] = real(f"class_weight[{index}]", weight, 0.0)
+    return table[labels]
+
+
+def combined_weight(
+    weight: ArrayLike | None, classes: Any, y: NDArray, n_outputs: int, kind: str, dtype: np.dtype
+) -> NDArray:
+    """Return sample weights times class weights, as :func:`sample_weight` does: (n,), or no elements if both are None."""
+    checked = sample_weight(weight, y.shape[0], dtype)
+    factor = class_weight(classes, y, n_outputs, kind)
+    if factor is None:
+        return checked
+    if checked.size:
+        factor = factor * checked
+    return sample_weight(factor, y.shape[0], dtype, "sample_weight times class_weight" if checked.size else "class_weight")

@@ -1,0 +1,137 @@
+"""What a data set is, which of its rows are held back, and how its columns are put on one scale."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["classes", "binary", "regression"]
+
+# A target of integers with more values than this counts as a quantity, not as a name.
+MOST_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows to learn from.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, in), float64
+        One row a sample.
+    y : ndarray of shape (n,), or (n, K) for several quantities
+        Class indices (int64) for "classes" and "binary", float64 for "regression".
+    kind : {"classes", "binary", "regression"}
+        "classes" goes with a softmax output, "binary" with one sigmoid output, "regression" with an identity output.
+    n_classes : int
+        0 for regression.
+    name : str
+        The name it was loaded by, or the file's.
+    features : tuple of str
+        The columns' names.
+    labels : tuple
+        What each class index stands for; empty for regression.
+    same_scale : bool
+        Whether the columns of X share one scale already, so that nothing is gained by standardizing them.
+    """
+
+    X: np.ndarray = field(repr=False)
+    y: np.ndarray = field(repr=False)
+    kind: Kind
+    n_classes: int
+    name: str
+    features: tuple[str, ...] = field(default=(), repr=False)
+    labels: tuple = field(default=(), repr=False)
+    same_scale: bool = False
+
+    @property
+    def output(self) -> str:
+        """The output activation that suits the kind."""
+        return {"classes": "softmax", "binary": "sigmoid", "regression": "identity"}[self.kind]
+
+    @property
+    def n_outputs(self) -> int:
+        """The width of the last layer that suits the kind."""
+        if self.kind == "classes":
+            return self.n_classes
+        return self.y.shape[1] if self.y.ndim == 2 else 1
+
+
+def nearest(word: object, known) -> str:
+    """Return ``": did you mean 'x'?"``-like words for a message, or nothing where no known word is near."""
+    found = difflib.get_close_matches(str(word), [str(name) for name in known], n=2, cutoff=0.5)
+    return f" (did you mean {' or '.join(map(repr, found))}?)" if found else ""
+
+
+def split(y: np.ndarray, fraction: float, *, classes: bool, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of the training rows and of the rows held back, each in rising order.
+
+    Parameters
+    ----------
+    y : array of shape (n,) or (n, K)
+        The targets. With `classes`, each class gives the same share of its rows and keeps one at least for training.
+    fraction : float
+        The share that is held back, above 0 and below 1.
+    classes : bool
+        Whether y holds classes (their indices, names or one-hot rows).
+    seed : int
+        Which rows: the same seed always holds back the same ones.
+
+    Raises
+    ------
+    ValueError
+        The fraction is not between 0 and 1.
+    """
+    if not 0.0 < fraction < 1.0:
+        raise ValueError(f"validation must be above 0 and below 1, not {fraction}: it is the share of rows held back.")
+    y = np.asarray(y)
+    if classes:
+        labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
+        groups = np.unique(labels, return_inverse=True)[1]
+    else:
+        groups = np.zeros(len(y), np.int64)
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(y), bool)
+    for group in range(groups.max(initial=-1) + 1):
+        rows = np.flatnonzero(groups == group)
+        count = min(round(fraction * len(rows)), len(rows) - 1)
+        held[rng.permutation(rows)[:count]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def standardize(X, rows=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ``((X - mean) / std, mean, std)``, with mean and std taken from the training rows alone.
+
+    Parameters
+    ----------
+    X : array of shape (n, columns) or (n,)
+        What to scale.
+    rows : array of int or bool, or slice, optional
+        The training rows; all of them if not given. To take them from the whole of X would let the rows held back
+        speak before they are asked.
+
+    Returns
+    -------
+    X : ndarray, float64
+        The scaled copy of all rows. A column that is constant in the training rows is only shifted (its std is 1).
+    mean, std : ndarray of shape (columns,)
+        What undoes it: ``X * std + mean``.
+
+    Examples
+    --------
+    >>> from fastmlp import datasets
+    >>> X, mean, std = datasets.standardize([[1.0, 5.0], [3.0, 5.0]])
+    >>> X.tolist(), mean.tolist(), std.tolist()
+    ([[-1.0, 0.0], [1.0, 0.0]], [2.0, 5.0], [1.0, 1.0])
+    """
+    X = np.asarray(X, np.float64)
+    training = X if rows is None else X[rows]
+    if len(training) == 0:
+        raise ValueError("standardize needs at least one training row to take the mean of.")
+    mean, std = training.mean(axis=0), training.std(axis=0)
+    # The rounding of a constant column's mean leaves a spread of about one ulp of its value.
+    std = np.where(std <= 1e-12 * np.abs(mean), 1.0, std)
+    return (X - mean) / std, mean, std

@@ -1,0 +1,21 @@
+"""Errors and warnings that a caller may want to catch by name."""
+
+from __future__ import annotations
+
+__all__ = ["DivergenceError", "DivergenceWarning", "ModelFileError", "PairingWarning"]
+
+
+class ModelFileError(ValueError):
+    """A file is not a model that this version can read: cut short, damaged, or of another kind."""
+
+
+class DivergenceError(ArithmeticError):
+    """Training reached a loss that is not finite, and was asked to raise then."""
+
+
+class DivergenceWarning(UserWarning):
+    """Training reached a loss that is not finite, and stopped."""
+
+
+class PairingWarning(UserWarning):
+    """A loss was chosen whose gradient vanishes where the output activation is saturated."""

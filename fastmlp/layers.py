@@ -1,0 +1,115 @@
+"""Layers: Dense, and everything that a user may write for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from . import activations, checks, initializers
+
+__all__ = ["Dense", "as_dense"]
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A layer of `width` units: activation(x @ weights + bias).
+
+    Parameters
+    ----------
+    width : int
+        Number of units.
+    activation : str, optional
+        A name of `fastmlp.activations.ACTIVATIONS`; None takes the network's.
+    bias : bool
+        Whether it has one.
+    dropout : float
+        Part of its outputs that training sets to zero, in [0, 1); the others grow by 1 / (1 - dropout).
+    init : str or callable
+        Initial weights: a name of `fastmlp.initializers.INITIALIZERS`, ``"auto"`` for what suits the activation, or a function
+        ``(rng, fan_in, fan_out) -> (fan_in, fan_out)`` array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is none of these.
+
+    Examples
+    --------
+    >>> Dense(8, activation="tanh")
+    Dense(width=8, activation='tanh', bias=True, dropout=0.0, init='auto')
+    """
+
+    width: int
+    activation: str | None = None
+    bias: bool = True
+    dropout: float = 0.0
+    init: Any = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the fields and bring them to one form."""
+        set_field = object.__setattr__
+        set_field(self, "width", checks.integer("a layer's width", self.width, 1))
+        if self.activation is not None:
+            set_field(self, "activation", activations.lookup(self.activation).name)
+        set_field(self, "bias", checks.flag("bias", self.bias))
+        set_field(self, "dropout", checks.real("dropout", self.dropout, 0.0, 1.0, open_high=True))
+        set_field(self, "init", initializers.resolve(self.init))
+
+
+def as_dense(spec: Any, default_activation: str, *, dropout: float = 0.0, init: Any = "auto") -> Dense:
+    """Return the Dense that `spec` means, with its activation filled in.
+
+    Parameters
+    ----------
+    spec : int, Dense, tuple or dict
+        A width; ``(width, bias)``; ``(width, bias, activation)``; or a dict of Dense's arguments.
+    default_activation : str
+        Activation of a layer that names none.
+    dropout : float
+        Dropout of a layer that does not come as a Dense or a dict with its own.
+    init : str or callable
+        Initial weights of a layer whose own are ``"auto"``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `spec` is none of these.
+
+    Examples
+    --------
+    >>> as_dense((16, False), "relu")
+    Dense(width=16, activation='relu', bias=False, dropout=0.0, init='auto')
+    """
+    if isinstance(spec, Dense):
+        dense = spec
+    elif isinstance(spec, Mapping):
+        dense = _from_mapping(spec, dropout)
+    elif isinstance(spec, (tuple, list)):
+        if len(spec) not in (2, 3):
+            raise ValueError(f"a layer as a tuple is (width, bias) or (width, bias, activation); got {spec!r}.")
+        dense = Dense(spec[0], bias=spec[1], activation=spec[2] if len(spec) == 3 else None, dropout=dropout)
+    elif isinstance(spec, Integral) and not isinstance(spec, (bool, np.bool_)):
+        dense = Dense(int(spec), dropout=dropout)
+    else:
+        raise TypeError(
+            "a layer must be a width, a fm.Dense, a tuple (width, bias) or (width, bias, activation), or a dict of Dense's "
+            f"arguments; got {spec!r} ({type(spec).__name__})."
+        )
+    if dense.activation is None:
+        dense = replace(dense, activation=default_activation)
+    if isinstance(dense.init, str) and dense.init == "auto":
+        dense = replace(dense, init=init)
+    return dense
+
+
+def _from_mapping(spec: Mapping[str, Any], dropout: float) -> Dense:
+    known = [field.name for field in fields(Dense)]
+    for key in spec:
+        checks.choice("a key of a layer's dict", key, known)
+    if "width" not in spec:
+        raise ValueError(f"a layer as a dict needs the key 'width'; got {dict(spec)!r}.")
+    return Dense(**{"dropout": dropout, **spec})

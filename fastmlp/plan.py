@@ -1,0 +1,143 @@
+"""Plan: what both engines read of a network, its widths, op numbers and offsets into one flat parameter vector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from . import activations, checks
+from .layers import Dense
+from .reference.ids import ACTIVATION, COLUMNS, FAN_IN, HAS_BIAS, OFFSET, WIDTH
+
+__all__ = ["Plan", "aligned_zeros", "make_plan"]
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The layout of a network.
+
+    Attributes
+    ----------
+    table : (L, 5) int64 array
+        A row for each layer: FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET of ``reference/ids.py``.
+    dropout : (L,) float64 array
+        Rate of each layer's outputs; 0 for the last.
+    n_params : int
+        Length of the flat vector: each layer's weights (fan_in, width) row-major, then its bias if it has one.
+    """
+
+    table: NDArray[np.int64]
+    dropout: NDArray[np.float64]
+    n_params: int
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers with weights."""
+        return self.table.shape[0]
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs."""
+        return int(self.table[0, FAN_IN])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return int(self.table[-1, WIDTH])
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Number of inputs, then each layer's width."""
+        return (self.n_inputs, *(int(width) for width in self.table[:, WIDTH]))
+
+    def weights(self, flat: NDArray) -> list[NDArray]:
+        """Return views (fan_in, width) of a flat vector, one for each layer."""
+        self._check(flat)
+        return [
+            flat[row[OFFSET] : row[OFFSET] + row[FAN_IN] * row[WIDTH]].reshape(row[FAN_IN], row[WIDTH]) for row in self.table
+        ]
+
+    def biases(self, flat: NDArray) -> list[NDArray | None]:
+        """Return views (width,) of a flat vector, one for each layer, None for one without a bias."""
+        self._check(flat)
+        views: list[NDArray | None] = []
+        for row in self.table:
+            start = row[OFFSET] + row[FAN_IN] * row[WIDTH]
+            views.append(flat[start : start + row[WIDTH]] if row[HAS_BIAS] else None)
+        return views
+
+    def flops(self, rows: int = 1) -> int:
+        """Return the floating-point operations of a forward pass: two for each weight and row."""
+        return 2 * rows * int((self.table[:, FAN_IN] * self.table[:, WIDTH]).sum())
+
+    def _check(self, flat: NDArray) -> None:
+        if flat.shape != (self.n_params,):
+            raise ValueError(f"a flat vector of this network has shape ({self.n_params},); got {flat.shape}.")
+
+
+def make_plan(n_inputs: int, denses: Sequence[Dense]) -> Plan:
+    """Lay out a network of `n_inputs` inputs and these layers, whose activations are filled in.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of inputs.
+    denses : sequence of Dense
+        The hidden layers, possibly none, and the output layer.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer, a hidden layer has an activation for outputs only, or the outputs have dropout.
+
+    Examples
+    --------
+    >>> make_plan(2, [Dense(8, "tanh"), Dense(1, "sigmoid")]).n_params
+    33
+    """
+    n_inputs = checks.integer("the number of inputs", n_inputs, 1)
+    if not denses:
+        raise ValueError("a network needs an output layer: give layers a number of inputs and at least one width.")
+    table = np.zeros((len(denses), COLUMNS), np.int64)
+    fan_in, offset = n_inputs, 0
+    for number, dense in enumerate(denses):
+        last = number == len(denses) - 1
+        activation = activations.lookup(dense.activation)
+        _check_activation(activation, dense.width, number, last)
+        if last and dense.dropout > 0.0:
+            raise ValueError(f"the output layer has dropout={dense.dropout}, but outputs cannot be dropped. Give it dropout=0.")
+        row = table[number]
+        row[FAN_IN], row[WIDTH], row[ACTIVATION], row[HAS_BIAS] = fan_in, dense.width, activation.id, dense.bias
+        row[OFFSET] = offset
+        offset += (fan_in + dense.bias) * dense.width
+        fan_in = dense.width
+    return Plan(table, np.array([dense.dropout for dense in denses], np.float64), offset)
+
+
+def _check_activation(activation: activations.Activation, width: int, number: int, last: bool) -> None:
+    if not last and not activation.hidden:
+        hidden = ", ".join(repr(name) for name, a in activations.ACTIVATIONS.items() if a.hidden)
+        raise ValueError(
+            f"hidden layer {number} has activation={activation.name!r}, which is for outputs only. "
+            f"Use output={activation.name!r} for the last layer, and for hidden ones one of {hidden}."
+        )
+    if last and activation.name == "softmax" and width == 1:
+        raise ValueError(
+            "output='softmax' with one output is always 1. Use output='sigmoid', or two outputs for two classes."
+        )
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray:
+    """Return an array of zeros that starts at a cache line."""
+    dtype = np.dtype(dtype)
+    shape = (shape,) if isinstance(shape, int) else shape
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)

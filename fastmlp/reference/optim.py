@@ -1,0 +1,173 @@
+"""Optimizers: what happens to a gradient before the step, and the step.
+
+Penalties and weight decay concern weights only, not biases. `ints` and `reals` hold a run's settings, see ids.py.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .ids import (
+    ADAGRAD,
+    ADAM,
+    AMSGRAD,
+    BETA1,
+    BETA1_POWER,
+    BETA2,
+    BETA2_POWER,
+    CLIP_NORM,
+    CLIP_VALUE,
+    DECAY,
+    EPS,
+    EPS_HAT,
+    FAN_IN,
+    L1,
+    L2,
+    L2_OVER_BATCH,
+    NESTEROV,
+    OFFSET,
+    OPTIMIZER,
+    RMSPROP,
+    WIDTH,
+)
+
+
+def _weights(table, flat):
+    """The weights in a flat vector, layer by layer, as views."""
+    return [flat[row[OFFSET] : row[OFFSET] + row[FAN_IN] * row[WIDTH]] for row in table]
+
+
+def _norm(g):
+    """Euclidean norm of g. Scaled by the largest element, so that squares neither overflow nor vanish."""
+    top = float(np.abs(g).max(initial=0))
+    if not 0 < top < math.inf:
+        return top
+    scaled = g.astype(np.float64) / top
+    return top * math.sqrt(scaled @ scaled)
+
+
+@np.errstate(all="ignore")
+def condition(
+    table: np.ndarray, ints: np.ndarray, reals: np.ndarray, params: np.ndarray, grad: np.ndarray, weight_sum: float
+) -> None:
+    """Prepare a gradient for the step: add the penalties', clip each element, clip the norm.
+
+    1. grad += L1 sign(w) + L2 w. With L2_OVER_BATCH, L2 is divided by weight_sum first (as in scikit-learn's MLP).
+    2. If CLIP_VALUE > 0: each element is moved into [-CLIP_VALUE, CLIP_VALUE].
+    3. If CLIP_NORM > 0 and the norm is larger: grad *= CLIP_NORM / norm. A norm that is not finite is left alone.
+
+    Parameters
+    ----------
+    table : ndarray of shape (L, 5), int64
+        The layers.
+    ints, reals : ndarray
+        Settings; read.
+    params, grad : ndarray of shape (P,)
+        grad is changed in place.
+    weight_sum : float
+        Sum of the minibatch's sample weights; 0 leaves L2 as it is.
+    """
+    l1, l2 = float(reals[L1]), float(reals[L2])
+    if ints[L2_OVER_BATCH] and weight_sum > 0:
+        l2 /= weight_sum
+    if l1 or l2:
+        for w, dw in zip(_weights(table, params), _weights(table, grad), strict=True):
+            dw += l1 * np.sign(w) + l2 * w
+    limit = float(reals[CLIP_VALUE])
+    if limit > 0:
+        np.clip(grad, -limit, limit, out=grad)
+    limit = float(reals[CLIP_NORM])
+    if limit > 0:
+        norm = _norm(grad)
+        if limit < norm < math.inf:
+            grad *= limit / norm
+
+
+@np.errstate(all="ignore")
+def update(
+    table: np.ndarray,
+    ints: np.ndarray,
+    reals: np.ndarray,
+    params: np.ndarray,
+    slots: np.ndarray,
+    grad: np.ndarray,
+    lr: float,
+) -> None:
+    """One optimizer step from a conditioned gradient g, with t steps done including this one.
+
+    First, with DECAY: w *= 1 - lr DECAY, on weights only. Then by kind, p being the parameters::
+
+        SGD       p -= lr g                                                     BETA1 = 0
+                  v = BETA1 v - lr g;  p += v                                   BETA1 is the momentum
+                  v = BETA1 v - lr g;  p += BETA1 v - lr g                      NESTEROV
+        ADAM      m = BETA1 m + (1 - BETA1) g;  v = BETA2 v + (1 - BETA2) g²
+                  p -= lr m / (1 - BETA1^t) / (√(v / (1 - BETA2^t)) + EPS)
+                  AMSGRAD: the largest v so far stands in for v
+                  EPS_HAT: p -= lr √(1 - BETA2^t) / (1 - BETA1^t) m / (√v + EPS)
+        RMSPROP   v = BETA2 v + (1 - BETA2) g²;  p -= lr g / (√v + EPS)
+        ADAGRAD   v = v + g²;                    p -= lr g / (√v + EPS)
+
+    Adam is that of Kingma and Ba (ICLR 2015), algorithm 1; EPS_HAT its form at the end of their section 2.
+
+    Parameters
+    ----------
+    table : ndarray of shape (L, 5), int64
+        The layers.
+    ints, reals : ndarray
+        Settings; reals' BETA1_POWER and BETA2_POWER are multiplied by BETA1 and BETA2.
+    params : ndarray of shape (P,)
+        Changed in place.
+    slots : ndarray of shape (S, P)
+        The state vectors: v for SGD with momentum, RMSprop and Adagrad; m, v for Adam, then v's largest for AMSGrad.
+        Changed in place.
+    grad : ndarray of shape (P,)
+        Read.
+    lr : float
+        Learning rate.
+    """
+    lr = float(lr)
+    reals[BETA1_POWER] *= reals[BETA1]
+    reals[BETA2_POWER] *= reals[BETA2]
+    # Python's floats, unlike NumPy's, leave float32 arrays in float32.
+    beta1, beta2, eps, decay = (float(reals[i]) for i in (BETA1, BETA2, EPS, DECAY))
+    if decay:
+        for w in _weights(table, params):
+            w *= 1 - lr * decay
+    kind = ints[OPTIMIZER]
+    if kind == ADAM:
+        _adam(ints, reals, params, slots, grad, lr)
+    elif kind == RMSPROP:
+        _divide_by_root(params, slots[0], grad, lr, beta2, 1 - beta2, eps)
+    elif kind == ADAGRAD:
+        _divide_by_root(params, slots[0], grad, lr, 1.0, 1.0, eps)
+    elif beta1 == 0:
+        params -= lr * grad
+    else:
+        v, step = slots[0], lr * grad
+        v *= beta1
+        v -= step
+        params += beta1 * v - step if ints[NESTEROV] else v
+
+
+def _adam(ints, reals, params, slots, grad, lr):
+    beta1, beta2, eps = float(reals[BETA1]), float(reals[BETA2]), float(reals[EPS])
+    correct1, correct2 = 1 - float(reals[BETA1_POWER]), 1 - float(reals[BETA2_POWER])
+    m, v = slots[0], slots[1]
+    m *= beta1
+    m += (1 - beta1) * grad
+    v *= beta2
+    v += (1 - beta2) * (grad * grad)
+    if ints[AMSGRAD]:
+        v = np.maximum(slots[2], v, out=slots[2])
+    if ints[EPS_HAT]:
+        params -= lr * math.sqrt(correct2) / correct1 * m / (np.sqrt(v) + eps)
+    else:
+        params -= lr / correct1 * m / (np.sqrt(v) * (1 / math.sqrt(correct2)) + eps)
+
+
+def _divide_by_root(params, v, grad, lr, keep, take, eps):
+    v *= keep
+    v += take * (grad * grad)
+    params -= lr * grad / (np.sqrt(v) + eps)

@@ -1,0 +1,295 @@
+"""Tables from files: CSV with the standard library, Parquet with pyarrow, ``.npz`` with NumPy.
+
+Every reader hands over columns: arrays of float64, or arrays of str where the file has words. What a column of words, a
+gap or an unknown target means is then decided in one place, whatever the file was.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .data import MOST_CLASSES, Data, Kind, nearest
+
+# Words that stand for a value that is not there.
+_GAPS = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
+_CHUNK = 20_000
+_INTEGER = re.compile(r"[+-]?\d{1,18}")
+
+
+def read_table(path: str | os.PathLike, target: str | None = None, *, kind: str = "auto") -> Data:
+    """Return the rows of a CSV, Parquet or ``.npz`` file, split into features and a target.
+
+    Parameters
+    ----------
+    path : path
+        ``.csv``, ``.tsv`` or ``.txt`` (first line: the columns' names; separated by commas, semicolons, tabs or bars),
+        ``.parquet`` or ``.pq`` (needs pyarrow), or ``.npz`` with an array X of shape (n, columns) and an array y.
+    target : str, optional
+        The column to predict. All others are features and must be numbers. It may only be left out for ``.npz``, where
+        it is the name of the array that is y.
+    kind : {"auto", "classes", "regression"}
+        What the target is. "auto" takes words, truth values and integers of at most 20 different values as classes,
+        everything else as a quantity.
+
+    Returns
+    -------
+    Data
+        Features are as in the file, not scaled. Classes are numbered in the sorted order of their names.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file cannot be used; the message names the column, the row and the remedy.
+    ImportError
+        A Parquet file, and no pyarrow to read it.
+    """
+    path = Path(path)
+    if kind not in ("auto", "classes", "regression"):
+        raise ValueError(f"kind must be 'auto', 'classes' or 'regression', not {kind!r}.")
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
+        raise ValueError(f"{path} is not a kind of file that can be read: its name must end in {', '.join(_READERS)}.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, not a file.")
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    X, y, features = _READERS[suffix](path, target)
+    if len(X) == 0:
+        raise ValueError(f"{path} has no rows.")
+    return _as_data(path, X, y, features, target or "y", kind)
+
+
+def _as_data(path: Path, X, y, features: tuple[str, ...], target: str, kind: str) -> Data:
+    """Return a Data, with its classes numbered or its quantities checked."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if kind == "auto":
+        few = y.ndim == 1 and y.dtype.kind in "iu" and len(np.unique(y)) <= MOST_CLASSES
+        kind = "classes" if y.dtype.kind in "USb" or few else "regression"
+    _check_finite(path, y, target)
+    if kind == "regression":
+        if y.dtype.kind in "US":
+            raise ValueError(f"{path}: the target {target!r} holds words such as {str(y[0])!r}, so it is not a quantity.")
+        return Data(X, np.ascontiguousarray(y, np.float64), "regression", 0, path.name, features)
+    if y.ndim == 2:
+        raise ValueError(f"{path}: the target {target!r} has {y.shape[1]} columns, but classes are one column.")
+    labels, indices = np.unique(y, return_inverse=True)
+    if len(labels) < 2:
+        raise ValueError(f"{path}: the target {target!r} is {labels[0]!s} in every row: nothing is to be told apart.")
+    settled: Kind = "binary" if len(labels) == 2 else "classes"
+    return Data(X, indices.astype(np.int64), settled, len(labels), path.name, features, tuple(labels.tolist()))
+
+
+def _check_finite(path: Path, y: np.ndarray, target: str) -> None:
+    """Refuse a gap in the target."""
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        row = np.argwhere(~np.isfinite(y))[0][0]
+        raise ValueError(_gap(path, row, target, y[row].ravel()[~np.isfinite(y[row].ravel())][0]))
+    if y.dtype.kind in "US" and (y == y.dtype.type("")).any():
+        raise ValueError(_gap(path, np.flatnonzero(y == y.dtype.type(""))[0], target, np.nan))
+
+
+def _gap(path: Path, row: int, column: str, value: float) -> str:
+    what = "no value" if np.isnan(value) else f"the value {value}"
+    where = f"row {row + 1} (the first row of data is 1)"
+    return f"{path}: column {column!r} has {what} in {where}. Fill the gap or leave the row out."
+
+
+def _table(path: Path, columns: dict[str, np.ndarray], target: str | None):
+    """Part columns into (n, features), the target's values and the features' names."""
+    _check_target(path, tuple(columns), target)
+    features = tuple(name for name in columns if name != target)
+    words = {name: columns[name] for name in features if columns[name].dtype.kind in "US"}
+    if words:
+        raise ValueError(_not_numbers(path, {name: str(v[v != ""][0]) for name, v in words.items()}))
+    X = np.column_stack([columns[name] for name in features]).astype(np.float64)
+    _check_features(path, X, features)
+    return X, columns[target], features
+
+
+def _check_target(path: Path, names: tuple[str, ...], target: str | None) -> None:
+    """Refuse a table without the target, or without anything else."""
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    if target is None:
+        raise ValueError(f"{path} is a table: say which column is the target. Its columns are {shown}.")
+    if target not in names:
+        hint = " All names are numbers: is the line of names missing?" if all(map(_is_number, names)) else ""
+        raise ValueError(f"{path} has no column {target!r}{nearest(target, names)}. Its columns are {shown}.{hint}")
+    if len(names) == 1:
+        raise ValueError(f"{path} has no column beside the target {target!r}: there is nothing to predict it from.")
+
+
+def _check_features(path: Path, X: np.ndarray, features: tuple[str, ...]) -> None:
+    """Refuse gaps and infinities."""
+    bad = ~np.isfinite(X)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise ValueError(_gap(path, row, features[column], X[row, column]))
+
+
+def _not_numbers(path: Path, examples: dict[str, str]) -> str:
+    shown = ", ".join(f"{name!r} ({value!r})" for name, value in itertools.islice(examples.items(), 8))
+    shown += f" and {len(examples) - 8} more" if len(examples) > 8 else ""
+    plural = "s hold" if len(examples) > 1 else " holds"
+    return f"{path}: feature column{plural} words, not numbers: {shown}. Encode them as numbers or leave them out."
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+# ---- CSV
+
+
+def _read_csv(path: Path, target: str | None):
+    """Read a text table, a chunk of rows at a time so that a large file is never all strings at once."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header = file.readline()
+            if not header.strip():
+                raise ValueError(f"{path} is empty: a table begins with a line of columns' names.")
+            file.seek(0)
+            reader = csv.reader(file, delimiter=max(",;\t|", key=header.count), skipinitialspace=True, strict=True)
+            names = _names(path, next(reader))
+            _check_target(path, names, target)
+            parts = [_columns(names, rows, target) for rows in _chunks(path, reader, len(names))]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8 (byte {error.start}): save it as UTF-8.") from error
+    except csv.Error as error:
+        raise ValueError(f"{path} is not a table of text: {error}.") from error
+    if not parts:
+        raise ValueError(f"{path} has no rows below the line of names.")
+    columns = {name: _join([part[name] for part in parts]) for name in names}
+    return _table(path, columns | {target: _target_of_words(columns[target])}, target)
+
+
+def _names(path: Path, cells: list[str]) -> tuple[str, ...]:
+    names = tuple(cell.strip() for cell in cells)
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{path} has {names.count(name)} columns named {name!r}: names must differ.")
+    return names
+
+
+def _chunks(path: Path, reader, width: int) -> Iterator[list[list[str]]]:
+    """Yield lists of rows of `width` cells; blank lines are skipped."""
+    rows: list[list[str]] = []
+    for cells in reader:
+        if not cells:
+            continue
+        if len(cells) != width:
+            raise ValueError(f"{path}, line {reader.line_num}: {len(cells)} cells, but the line of names has {width}.")
+        rows.append(cells)
+        if len(rows) == _CHUNK:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
+
+
+def _columns(names: tuple[str, ...], rows: list[list[str]], target: str | None) -> dict[str, np.ndarray]:
+    """Turn rows of cells into columns of floats, or of words where a cell is one; the target stays as it is."""
+    columns = {}
+    for name, cells in zip(names, zip(*rows, strict=True), strict=True):
+        columns[name] = np.array([cell.strip() for cell in cells]) if name == target else _numbers(cells)
+    return columns
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    """Return a column's parts as one; of the words alone, if some are words."""
+    return np.concatenate([part for part in parts if part.dtype.kind == "U"] or parts)
+
+
+def _numbers(cells: tuple[str, ...]) -> np.ndarray:
+    """Return the cells as float64 with NaN in the gaps, or as the words alone if some are words."""
+    try:
+        return np.array(cells, np.float64)
+    except ValueError:
+        kept = ["nan" if cell.strip().lower() in _GAPS else cell.strip() for cell in cells]
+    words = [cell for cell in kept if not _is_number(cell)]
+    return np.array(words) if words else np.array(kept, np.float64)
+
+
+def _target_of_words(cells: np.ndarray) -> np.ndarray:
+    """Return a target's cells as int64 or float64 if all are numbers, with NaN in the gaps; else as they are."""
+    if all(map(_INTEGER.fullmatch, cells)):
+        return cells.astype(np.int64)
+    numbers = _numbers(tuple(cells))
+    return numbers if numbers.dtype.kind == "f" and not np.isnan(numbers).all() else cells
+
+
+# ---- Parquet and npz
+
+
+def _read_parquet(path: Path, target: str | None):
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError(f"{path} is a Parquet file, which needs pyarrow: pip install pyarrow") from error
+    try:
+        table = parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is not a readable Parquet file: {str(error).splitlines()[0]}") from error
+    names = _names(path, table.column_names)
+    return _table(path, {name: _arrow_values(table.column(name)) for name in names}, target)
+
+
+def _arrow_values(column) -> np.ndarray:
+    """Return an Arrow column as int64, bool, float64 (NaN in the gaps) or str ("" in the gaps)."""
+    from pyarrow import compute, types
+
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if types.is_boolean(column.type) and column.null_count == 0:
+        return column.to_numpy()
+    if types.is_integer(column.type) and column.null_count == 0:
+        return column.to_numpy().astype(np.int64)
+    if types.is_integer(column.type) or types.is_floating(column.type) or types.is_decimal(column.type):
+        return column.cast("float64").to_numpy()
+    if types.is_null(column.type):
+        return np.full(len(column), np.nan)
+    return np.array(compute.fill_null(column.cast("string"), "").to_pylist(), dtype=str)
+
+
+def _read_npz(path: Path, target: str | None):
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            loaded = {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        why = str(error).split(". ")[0]
+        raise ValueError(f"{path} is not a readable .npz file of plain arrays: {why}.") from error
+    wanted = target or "y"
+    for name in ("X", wanted):
+        if name not in loaded:
+            shown = ", ".join(loaded)
+            raise ValueError(f"{path} has no array {name!r}{nearest(name, loaded)}; its arrays are {shown}.")
+    X, y = loaded["X"], loaded[wanted]
+    if X.ndim != 2 or X.dtype.kind not in "fiub" or X.shape[1] == 0:
+        raise ValueError(f"{path}: X must be numbers of shape (n, columns), not {X.dtype} of shape {X.shape}.")
+    if y.ndim not in (1, 2) or len(y) != len(X) or y.dtype.kind not in "fiubUS" or y.size < len(X):
+        came = f"{y.dtype} of shape {y.shape}"
+        raise ValueError(f"{path}: {wanted} must have one row for each of X's {len(X)} rows, but is {came}.")
+    X = np.ascontiguousarray(X, np.float64)
+    features = tuple(f"X[:, {column}]" for column in range(X.shape[1]))
+    _check_features(path, X, features)
+    return X, y, features
+
+
+_READERS: dict[str, Callable] = {".csv": _read_csv, ".tsv": _read_csv, ".txt": _read_csv, ".parquet": _read_parquet,
+                                 ".pq": _read_parquet, ".npz": _read_npz}  # fmt: skip

@@ -1,0 +1,1 @@
+"""The compiled engine: Numba kernels on LLVM vectors. Installed as ``fastmlp.kernels``."""

@@ -1,0 +1,242 @@
+"""Activations f with their derivatives f', each computed together from z, on whole stretches of memory.
+
+One function of Vecs per activation; adding one is one entry of ``_FUNCTIONS``, with its id and its twin.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import types
+from numba.extending import intrinsic
+
+from .ids import (
+    ELU,
+    EXP,
+    GELU,
+    GELU_TANH,
+    HARD_SIGMOID,
+    HARD_SWISH,
+    IDENTITY,
+    LEAKY_RELU,
+    MISH,
+    RELU,
+    SELU,
+    SIGMOID,
+    SILU,
+    SOFTPLUS,
+    TANH,
+)
+from .jit import entry, inner
+from .simd import I64, Vec, add, address, element_lanes, elementwise, largest, load, loop, store
+from .vmath import verf, vexp, vexp_negative, vexpm1_negative, vsigmoid, vsoftplus, vtanh
+
+LEAK = 0.01
+# Klambauer et al., "Self-normalizing neural networks" (NeurIPS 2017), equation 14.
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+def _identity(z: Vec):
+    return z, z.const(1.0)
+
+
+def _relu(z: Vec):
+    # The derivative of a NaN is 0, but its output stays NaN and so does the loss.
+    return z.maximum(0.0), (z > 0.0).choose(z.const(1.0), 0.0)
+
+
+def _leaky_relu(z: Vec):
+    slope = (z > 0.0).choose(z.const(1.0), LEAK)
+    return slope * z, slope
+
+
+def _elu(z: Vec):
+    below = vexpm1_negative(z.minimum(0.0))
+    positive = z > 0.0
+    return positive.choose(z, below), positive.choose(z.const(1.0), below + 1.0)
+
+
+def _selu(z: Vec):
+    below = SELU_ALPHA * vexpm1_negative(z.minimum(0.0))
+    positive = z > 0.0
+    return SELU_SCALE * positive.choose(z, below), SELU_SCALE * positive.choose(z.const(1.0), below + SELU_ALPHA)
+
+
+def _gelu(z: Vec):
+    half_normal = 0.5 + 0.5 * verf(z * math.sqrt(0.5))
+    density = vexp_negative(z * z * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
+    return z * half_normal, z.fma(density, half_normal)
+
+
+def _gelu_tanh(z: Vec):
+    c, cubic = math.sqrt(2.0 / math.pi), 0.044715
+    square = z * z
+    t = vtanh(c * z * square.fma(cubic, 1.0))
+    half = 0.5 + 0.5 * t
+    slope = (1.0 - t * t) * (0.5 * c) * square.fma(3.0 * cubic, 1.0)
+    return z * half, z.fma(slope, half)
+
+
+def _silu(z: Vec):
+    s = vsigmoid(z)
+    a = z * s
+    return a, a.fma(1.0 - s, s)
+
+
+def _mish(z: Vec):
+    # tanh(softplus(z)) = n / (n + 2) with n = w (w + 2), w = e^z; beyond 20 it is 1 to the last bit.
+    w = vexp(z.minimum(20.0))
+    n = w * (w + 2.0)
+    reciprocal = 1.0 / (n + 2.0)
+    t = n * reciprocal
+    return z * t, (4.0 * z * reciprocal).fma(w * (w + 1.0) * reciprocal, t)
+
+
+def _softplus(z: Vec):
+    return vsoftplus(z), vsigmoid(z)
+
+
+def _tanh(z: Vec):
+    a = vtanh(z)
+    return a, 1.0 - a * a
+
+
+def _sigmoid(z: Vec):
+    a = vsigmoid(z)
+    return a, a * (1.0 - a)
+
+
+def _hard_sigmoid(z: Vec):
+    a = z.fma(1.0 / 6.0, 0.5).maximum(0.0).minimum(1.0)
+    return a, ((z > -3.0) & (z < 3.0)).choose(z.const(1.0 / 6.0), 0.0)
+
+
+def _hard_swish(z: Vec):
+    gate = z.fma(1.0 / 6.0, 0.5).maximum(0.0).minimum(1.0)
+    slope = (z > -3.0).choose((z < 3.0).choose(z.fma(1.0 / 3.0, 0.5), 1.0), 0.0)
+    return z * gate, slope
+
+
+def _exponential(z: Vec):
+    e = vexp(z)
+    return e, e
+
+
+_FUNCTIONS = {
+    IDENTITY: _identity,
+    RELU: _relu,
+    LEAKY_RELU: _leaky_relu,
+    ELU: _elu,
+    SELU: _selu,
+    GELU: _gelu,
+    GELU_TANH: _gelu_tanh,
+    SILU: _silu,
+    MISH: _mish,
+    SOFTPLUS: _softplus,
+    TANH: _tanh,
+    SIGMOID: _sigmoid,
+    HARD_SIGMOID: _hard_sigmoid,
+    HARD_SWISH: _hard_swish,
+    EXP: _exponential,
+}
+
+
+def _dispatch(builder, activation, count, z, write):
+    """Emit one loop per activation and a jump to the one asked for; write(offset, mask, f, f') stores a vector."""
+    elem = z.type.pointee
+    lanes = element_lanes(elem)
+    done = builder.append_basic_block("activation.done")
+    switch = builder.switch(activation, done)
+    for number, function in _FUNCTIONS.items():
+        block = builder.append_basic_block(f"activation{function.__name__}")
+        switch.add_case(I64(number), block)
+        builder.position_at_end(block)
+
+        def apply(i, mask, function=function):
+            write(i, mask, *function(load(builder, z, i, lanes, mask)))
+
+        loop(builder, count, lanes, elem, apply)
+        builder.branch(done)
+    builder.position_at_end(done)
+
+
+@intrinsic
+def _activate_loops(typingctx, activation, n, z, a, g):
+    def codegen(context, builder, sig, args):
+        activation, n, z, a, g = args
+
+        def write(i, mask, value, slope):
+            store(builder, value, a, i, mask)
+            store(builder, slope, g, i, mask)
+
+        _dispatch(builder, activation, n, z, write)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, z, a, g), codegen
+
+
+@intrinsic
+def _apply_loops(typingctx, activation, n, z, a):
+    def codegen(context, builder, sig, args):
+        activation, n, z, a = args
+        _dispatch(builder, activation, n, z, lambda i, mask, value, _: store(builder, value, a, i, mask))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, z, a), codegen
+
+
+@inner
+def _activate(activation, n, z, a, g):
+    """a = f(z), g = f'(z) for n numbers; a or g may be z."""
+    _activate_loops(activation, n, z, a, g)
+
+
+@inner
+def _apply(activation, n, z, a):
+    """a = f(z) for n numbers; a may be z."""
+    _apply_loops(activation, n, z, a)
+
+
+@elementwise("z", fold=largest)
+def _top(z):
+    return z
+
+
+@elementwise("z +p", "top", fold=add)
+def _exp_below(z, top):
+    e = vexp_negative(z - top)
+    return e, e
+
+
+@elementwise("p!", "factor")
+def _times(p, factor):
+    return p * factor
+
+
+@inner
+def _softmax_row(k, z, p):
+    """p = softmax(z) for k logits; returns ln(sum(e^z)). p may be z."""
+    top = _top(k, (z,), ())
+    total = _exp_below(k, (z, p), (top,))
+    _times(k, (p,), (1.0 / total,))
+    return top + math.log(total)
+
+
+@entry
+def activate(activation, z, a, g):
+    """a = f(z) and g = f'(z) for z, a, g (n,); a or g may be z. Formulas: fastmlp/activations.py."""
+    _activate(activation, z.size, address(z, 0), address(a, 0), address(g, 0))
+
+
+@entry
+def apply(activation, z, a):
+    """a = f(z) for z and a (n,), which may be the same array."""
+    _apply(activation, z.size, address(z, 0), address(a, 0))
+
+
+@entry
+def softmax(z, p):
+    """p = softmax of the rows of z; z and p (n, K) may be the same array."""
+    n, k = z.shape
+    for i in range(n):
+        _softmax_row(k, address(z, i * k), address(p, i * k))

@@ -1,0 +1,188 @@
+"""The three products of a dense layer on pointers: forward, delta, weight gradient; and what they need around them."""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .gemm import PACKED, gemm
+from .jit import entry, inner
+from .simd import I32, I64, Vec, address, cast, element, elementwise, first_lanes, lanes_of, load, peek, shift, store, zeros
+from .tile import END_RELU, END_STORE, END_TIMES, START_BIAS, START_ZERO
+
+# Rows whose dot products are taken side by side.
+_ROWS = 4
+
+
+@intrinsic
+def _dots(typingctx, rows, k, a, lda, w, start, z, ldz):
+    """z[i*ldz] = start + a[i, :] . w for the first `rows` <= 4 rows of a; vectors run along k."""
+    elem, lanes = element(a)
+
+    def codegen(context, builder, sig, args):
+        rows, k, a, lda, w, start, z, ldz = args
+        row = [I64(0)]
+        for m in range(1, _ROWS):
+            row.append(builder.select(builder.icmp_signed("<", I64(m), rows), I64(m), row[-1]))
+        a_rows = [builder.gep(a, [builder.mul(lda, r)]) for r in row]
+        whole = builder.and_(k, I64(-lanes))
+        before = builder.block
+        head, body, tail = (builder.append_basic_block(f"dots.{n}") for n in ("head", "body", "tail"))
+        builder.branch(head)
+
+        builder.position_at_end(head)
+        p = builder.phi(I64)
+        acc = [builder.phi(ir.VectorType(elem, lanes)) for _ in row]
+        p.add_incoming(I64(0), before)
+        for phi in acc:
+            phi.add_incoming(zeros(builder, elem, lanes).v, before)
+        builder.cbranch(builder.icmp_signed("<", p, whole), body, tail)
+
+        def advance(mask=None):
+            w_p = load(builder, w, p, lanes, mask)
+            return [load(builder, a_m, p, lanes, mask).fma(w_p, Vec(builder, x)) for a_m, x in zip(a_rows, acc, strict=True)]
+
+        builder.position_at_end(body)
+        for phi, value in zip(acc, advance(), strict=True):
+            phi.add_incoming(value.v, body)
+        p.add_incoming(builder.add(p, I64(lanes)), body)
+        builder.branch(head)
+
+        builder.position_at_end(tail)
+        for r, value in zip(row, advance(first_lanes(builder, builder.sub(k, whole), lanes)), strict=True):
+            total = builder.fadd(value.reduce(lambda x, y: x + y), start)
+            builder.store(total, builder.gep(z, [builder.mul(ldz, r)]))
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(index, index, a, index, a, a.dtype, a, index), codegen
+
+
+@intrinsic
+def _turn(typingctx, rows, cols, a, lda, b, ldb):
+    """b[j, i] = a[i, j] for a block of lanes x lanes; a's rows and columns beyond `rows` and `cols` are not read.
+
+    All of b's block is written: what has no counterpart in a gets other numbers of a or zeros.
+    """
+    _, lanes = element(a)
+
+    def codegen(context, builder, sig, args):
+        rows, cols, a, lda, b, ldb = args
+        mask = first_lanes(builder, cols, lanes)
+        block, row = [], I64(0)
+        for i in range(lanes):
+            if i:
+                row = builder.select(builder.icmp_signed("<", I64(i), rows), I64(i), row)
+            block.append(load(builder, a, builder.mul(lda, row), lanes, mask).v)
+        index = ir.VectorType(I32, lanes)
+        low = ir.Constant(index, [i // 2 + (i % 2) * lanes for i in range(lanes)])
+        high = ir.Constant(index, [lanes // 2 + i // 2 + (i % 2) * lanes for i in range(lanes)])
+        half = lanes // 2
+        for _ in range(lanes.bit_length() - 1):  # interleaving row i with row i + half, log2(lanes) times, transposes
+            pairs = [(block[i], block[i + half]) for i in range(half)]
+            block = [builder.shuffle_vector(x, y, part) for x, y in pairs for part in (low, high)]
+        for j in range(lanes):
+            store(builder, Vec(builder, block[j]), b, builder.mul(ldb, I64(j)))
+        return context.get_dummy_value()
+
+    size = types.intp
+    return types.void(size, size, a, size, a, size), codegen
+
+
+@elementwise("x +y")
+def copy(x):
+    return x
+
+
+@elementwise("x!")
+def _relu(x):
+    return x.maximum(0.0)
+
+
+@inner
+def transpose(first, last, n, w, t, ldt):
+    """t[j, i] = w[i, j] for rows first..last of w (rows, n); `first` is a multiple of the lanes, t has whole blocks."""
+    lanes = lanes_of(w)
+    for i in range(first, last, lanes):
+        for j in range(0, n, lanes):
+            _turn(min(lanes, last - i), min(lanes, n - j), shift(w, i * n + j), n, shift(t, j * ldt + i), ldt)
+
+
+@inner
+def forward(m, n, k, a, lda, w, bias, has_bias, z, ldz, relu, packed):
+    """z = a @ w + bias for a (m, k), w (k, n), z (m, n); max(z, 0) if relu, which must be 0 where n is 1."""
+    if n == 1:
+        start = peek(bias, 0) if has_bias else cast(a, 0.0)
+        for i in range(0, m, _ROWS):
+            _dots(min(_ROWS, m - i), k, shift(a, i * lda), lda, w, start, shift(z, i * ldz), ldz)
+    else:
+        start = START_BIAS if has_bias else START_ZERO
+        gemm(m, n, k, a, lda, 1, w, n, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)
+
+
+@inner
+def weight_gradient(first, last, n, m, a, lda, d, ldd, dw, start, packed):
+    """Rows first..last of dw (k, n) = a.T @ d for a (m, k), d (m, n); added to dw with start = START_C."""
+    if n == 1:
+        a, dw = shift(a, first), shift(dw, first)
+        gemm(1, last - first, m, d, 1, ldd, a, lda, dw, 1, start, dw, END_STORE, dw, 0, packed)
+    else:
+        a, dw = shift(a, first), shift(dw, first * n)
+        gemm(last - first, n, m, a, 1, lda, d, ldd, dw, n, start, dw, END_STORE, dw, 0, packed)
+
+
+@inner
+def delta(m, k, n, d, ldd, t, ldt, out, ldo, end, aux, packed):
+    """out = d @ t for d (m, n), t (n, k), the transposed weights; ended as `end` says with aux (m, k) of stride ldo."""
+    gemm(m, k, n, d, ldd, 1, t, ldt, out, ldo, START_ZERO, out, end, aux, ldo, packed)
+
+
+@entry
+def linear_fwd(x, w, bias, z):
+    """z = x @ w + bias for x (M, K), w (K, N), bias (N,) or (0,), z (M, N); all C-contiguous, z overlaps nothing."""
+    m, k = x.shape
+    n = w.shape[1]
+    packed = np.empty(PACKED, x.dtype)
+    forward(m, n, k, address(x, 0), k, address(w, 0), address(bias, 0), bias.size > 0, address(z, 0), n, False,
+            address(packed, 0))  # fmt: skip
+
+
+@entry
+def linear_fwd_relu(x, w, bias, a):
+    """a = max(x @ w + bias, 0), in one pass; arguments as in linear_fwd."""
+    m, k = x.shape
+    n = w.shape[1]
+    packed = np.empty(PACKED, x.dtype)
+    out = address(a, 0)
+    forward(m, n, k, address(x, 0), k, address(w, 0), address(bias, 0), bias.size > 0, out, n, n > 1, address(packed, 0))
+    if n == 1:
+        _relu(m, (out,), ())
+
+
+@entry
+def linear_bwd_d(d, w, g, out):
+    """out = (d @ w.T) * g for d (M, N), w (K, N), g (M, K) the derivative f', out (M, K), which may be g."""
+    m, n = d.shape
+    k = w.shape[0]
+    packed = np.empty(PACKED, d.dtype)
+    lanes = lanes_of(address(d, 0))
+    ldt = (k + lanes - 1) // lanes * lanes
+    turned = np.empty((n + lanes) * ldt, d.dtype)
+    transpose(0, k, n, address(w, 0), address(turned, 0), ldt)
+    delta(m, k, n, address(d, 0), n, address(turned, 0), ldt, address(out, 0), k, END_TIMES, address(g, 0),
+          address(packed, 0))  # fmt: skip
+
+
+@entry
+def linear_bwd_w(x, d, dw, db):
+    """dw = x.T @ d and db = the sums of d's columns; x (M, K), d (M, N), dw (K, N), db (N,) or (0,) for no bias."""
+    m, k = x.shape
+    n = d.shape[1]
+    packed = np.empty(PACKED, x.dtype)
+    weight_gradient(0, k, n, m, address(x, 0), k, address(d, 0), n, address(dw, 0), START_ZERO, address(packed, 0))
+    if db.size > 0:
+        ones = np.ones(m, x.dtype)
+        gemm(1, n, m, address(ones, 0), 0, 1, address(d, 0), n, address(db, 0), n, START_ZERO, address(db, 0), END_STORE,
+             address(db, 0), n, address(packed, 0))  # fmt: skip

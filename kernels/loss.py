@@ -1,0 +1,178 @@
+"""Losses: each row's value and delta = ∂L/∂z together, from logits where the output's activation pairs with the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .activations import _activate, _softmax_row
+from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, MAE, POISSON, QUANTILE, SOFTMAX, SSE
+from .jit import entry, inner
+from .optim import scale
+from .simd import add, address, elementwise, peek, poke, shift
+from .vmath import vexp, vsigmoid, vsoftplus
+
+
+@elementwise("z y +d +r")
+def _bce(z, y):
+    return vsigmoid(z) - y, vsoftplus(z) - y * z
+
+
+@elementwise("z y +d +r")
+def _poisson(z, y):
+    limit = 80.0 if z.bits == 32 else 700.0
+    rate = vexp(z.minimum(limit))
+    value = (z > limit).choose(rate * (z - limit + 1.0), rate)
+    return rate - y, value - y * z
+
+
+@elementwise("p y g! +r")
+def _square(p, y, g):
+    e = p - y
+    return (e + e) * g, e * e
+
+
+@elementwise("p y g! +r")
+def _absolute(p, y, g):
+    e = p - y
+    return (e > 0.0).choose(g, (e < 0.0).choose(-g, e * 0.0)), e.abs()
+
+
+@elementwise("p y g! +r", "limit")
+def _huber(p, y, g, limit):
+    e = p - y
+    inside = e.abs() <= limit
+    slope = inside.choose(e, limit.copysign(e))
+    return slope * g, inside.choose(0.5 * (e * e), limit * (e.abs() - 0.5 * limit))
+
+
+@elementwise("p y g! +r", "q")
+def _quantile(p, y, g, q):
+    u = y - p
+    slope = (u > 0.0).choose(-q, (u < 0.0).choose(1.0 - q, u * 0.0))
+    return slope * g, (q * u).maximum((q - 1.0) * u)
+
+
+@elementwise("d p", fold=add)
+def _dot(d, p):
+    return d * p
+
+
+@elementwise("d! p", "s")
+def _softmax_jacobian(d, p, s):
+    return p * (d - s)
+
+
+@elementwise("d! t", "keep spread")
+def _minus_target(d, t, keep, spread):
+    return d - (keep * t + spread)
+
+
+@elementwise("d!", "spread")
+def _minus(d, spread):
+    return d - spread
+
+
+@elementwise("r", fold=add)
+def _total(r):
+    return r
+
+
+@inner
+def _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows):
+    """Rows' logsumexp(z) - t.z and d = softmax(z) - t; y holds a class index per row, or k probabilities."""
+    keep, spread = 1.0 - smoothing, smoothing / k
+    for i in range(m):
+        z_i, d_i, y_i = shift(z, i * ld), shift(d, i * ld), shift(y, i * ldy)
+        value = _softmax_row(k, z_i, d_i)
+        if classes:
+            c = np.int64(peek(y_i, 0))
+            value -= keep * peek(z_i, c)
+            poke(d_i, c, peek(d_i, c) - keep)
+            if spread != 0.0:
+                value -= spread * _total(k, (z_i,), ())
+                _minus(k, (d_i,), (spread,))
+        else:
+            value -= keep * _dot(k, (y_i, z_i), ())
+            if spread != 0.0:
+                value -= spread * _total(k, (z_i,), ())
+            _minus_target(k, (d_i, y_i), (keep, spread))
+        poke(rows, i, value)
+
+
+@inner
+def _softmax_back(m, k, d, p, ld):
+    """Rows' d = p * (d - d.p): from ∂L/∂p to ∂L/∂z."""
+    for i in range(m):
+        d_i, p_i = shift(d, i * ld), shift(p, i * ld)
+        _softmax_jacobian(k, (d_i, p_i), (_dot(k, (d_i, p_i), ()),))
+
+
+@inner
+def output_derivative(activation, m, k, z, ld, d):
+    """z becomes the output p; d becomes f'(z), or 1 for softmax, whose Jacobian `_softmax_back` applies."""
+    if activation == SOFTMAX:
+        for i in range(m):
+            _softmax_row(k, shift(z, i * ld), shift(z, i * ld))
+        activation = IDENTITY
+        _activate(IDENTITY, m * ld, z, z, d)
+    else:
+        _activate(activation, m * ld, z, z, d)
+
+
+@inner
+def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes, ldy, rows, each, uniform, scales):
+    """Losses of m rows into `rows` and d = ∂L/∂z times the row's scale; z (m, k) are logits and are overwritten.
+
+    `each` is scratch of z's shape. Every row has the scale `uniform`, or if that is 0 its own in `scales`. Where k is 1,
+    ld must be 1. y (m, k) has z's stride, or ldy = 1 if it holds `classes`.
+    """
+    factor = 1.0
+    if loss == CROSS_ENTROPY:
+        _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows)
+    else:
+        if loss != SSE:
+            factor = 0.5 if loss == HALF_MSE else 1.0 / k
+        per_element = rows if k == 1 else each
+        size = m * ld
+        if loss == BCE:
+            _bce(size, (z, y, d, per_element), ())
+        elif loss == POISSON:
+            _poisson(size, (z, y, d, per_element), ())
+        else:
+            output_derivative(activation, m, k, z, ld, d)
+            operands = (z, y, d, per_element)
+            if loss == MAE:
+                _absolute(size, operands, ())
+            elif loss == HUBER:
+                _huber(size, operands, (parameter,))
+            elif loss == QUANTILE:
+                _quantile(size, operands, (parameter,))
+            else:
+                _square(size, operands, ())
+            if activation == SOFTMAX:
+                _softmax_back(m, k, d, z, ld)
+        if k > 1:
+            for i in range(m):
+                poke(rows, i, factor * _total(k, (shift(each, i * ld),), ()))
+        elif factor != 1.0:
+            scale(m, (rows,), (factor,))
+    if uniform != 0.0:
+        scale(m * ld, (d,), (factor * uniform,))
+    else:
+        for i in range(m):
+            scale(k, (shift(d, i * ld),), (factor * peek(scales, i),))
+
+
+@entry
+def loss_and_delta(loss, activation, param, smoothing, z, y, scales, rows, delta):
+    """Each row's loss and delta = scale * ∂(row's loss)/∂z; logits z, delta (n, K), y (n, K) or (n, 1), scales and rows (n,).
+
+    y of one column beside K > 1 holds class indices. Formulas: fastmlp/losses.py.
+    """
+    m, k = z.shape
+    ld = k
+    padded = np.zeros((3, m * ld + 1), z.dtype)
+    padded[0, : m * ld] = z.reshape(m * ld)
+    logits, each = address(padded, 0), address(padded, m * ld + 1)
+    loss_rows(loss, activation, param, smoothing, m, k, logits, ld, address(delta, 0), address(y, 0), y.shape[1] != k,
+              y.shape[1], address(rows, 0), each, 0.0, address(scales, 0))  # fmt: skip

@@ -1,0 +1,204 @@
+"""A network's way through a block of rows: where everything lies in the arena, forward, backward, the shares of threads.
+
+Buffer l holds layer l's input, rows apart by its stride; the last one holds the outputs. Beside its units each row has a
+column of ones, so that the gradient of the bias is one more row of the weights' gradient. A delta has its buffer's
+strides; until the backward pass comes by it holds f'(z).
+"""
+
+from __future__ import annotations
+
+from .activations import _activate, _apply, _softmax_row
+from .dense import delta, forward, transpose, weight_gradient
+from .gemm import PACKED
+from .ids import ACTIVATION, FAN_IN, HAS_BIAS, IDENTITY, N_REALS, OFFSET, RELU, SOFTMAX, WIDTH
+from .jit import entry, inner
+from .rng import _dropout
+from .simd import LANES32, poke, shift
+from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
+
+# Columns of `places`, one row per buffer; offsets in elements from the arena's start.
+BUFFER, STRIDE, DELTA, TURNED, TURNED_STRIDE, PLACES = 0, 1, 2, 3, 4, 5
+# The row after the last buffer's: scratch.
+TARGETS, ROWS, SCALES, EACH, PACK = 0, 1, 2, 3, 4
+
+# Rows are padded to whole vectors, in float64 too, and to the eights of the dropout masks.
+PAD = max(LANES32, 8)
+# A block of rows is as large as half of a typical L2 cache, but large enough to be worth packing weights for.
+BLOCK_BYTES, BLOCK_ROWS = 256 * 1024, 256
+
+
+@inner
+def _padded(n):
+    return (n + PAD - 1) // PAD * PAD
+
+
+@inner
+def block_rows(table, rows):
+    """Rows that go through the network together: a matter of shapes alone."""
+    per_row = table[0, FAN_IN]
+    for layer in range(table.shape[0]):
+        per_row += 2 * table[layer, WIDTH]
+    return max(1, min(rows, max(BLOCK_ROWS, BLOCK_BYTES // (4 * per_row))))
+
+
+@inner
+def arrange(table, block, n_threads, places):
+    """Fill `places` (layers + 2, PLACES) for blocks of `block` rows; returns the arena's size in elements."""
+    layers = table.shape[0]
+    at = 0
+    for l in range(layers + 1):
+        width = table[l, FAN_IN] if l < layers else table[l - 1, WIDTH]
+        stride = _padded(width + 1)
+        if l == layers:
+            stride = 1 if width == 1 else _padded(width)
+        places[l, STRIDE] = stride
+        places[l, BUFFER] = at
+        at += _padded(block * stride)
+        places[l, DELTA] = at
+        if l > 0:
+            at += _padded(block * stride)
+        if l < layers:
+            places[l, TURNED], places[l, TURNED_STRIDE] = at, _padded(width)
+            at += _padded(table[l, WIDTH]) * _padded(width)
+    scratch = places[layers + 1]
+    outputs = _padded(block * places[layers, STRIDE])
+    for column, size in ((TARGETS, outputs), (ROWS, _padded(block)), (SCALES, _padded(block)), (EACH, outputs),
+                         (PACK, n_threads * PACKED)):  # fmt: skip
+        scratch[column] = at
+        at += size
+    return at
+
+
+@inner
+def share(table, n_threads, bounds):
+    """Split the rows of all weight matrices among threads: thread t has rows bounds[l, t] to bounds[l, t+1] of layer l.
+
+    A bias counts as one more row. Splits are at whole vectors, since a thread also transposes what it has updated.
+    """
+    layers = table.shape[0]
+    total = 0
+    for l in range(layers):
+        total += _weight_rows(table, l) * _padded(table[l, WIDTH])
+    before = 0
+    for l in range(layers):
+        rows, cost = _weight_rows(table, l), _padded(table[l, WIDTH])
+        for t in range(n_threads + 1):
+            row = ((total * t) // n_threads - before + cost // 2) // cost
+            row = (row + PAD // 2) // PAD * PAD
+            bounds[l, t] = rows if t == n_threads else max(0, min(rows, row))
+        before += rows * cost
+
+
+@inner
+def _weight_rows(table, layer):
+    return table[layer, FAN_IN] + table[layer, HAS_BIAS]
+
+
+@inner
+def stretch(table, bounds, t):
+    """Where thread t's part of the flat vector begins (and t-1's ends)."""
+    last = table.shape[0] - 1
+    for l in range(last + 1):
+        if bounds[l, t] < _weight_rows(table, l):
+            return table[l, OFFSET] + bounds[l, t] * table[l, WIDTH]
+    return table[last, OFFSET] + _weight_rows(table, last) * table[last, WIDTH]
+
+
+@inner
+def _ending(activation, width, rate):
+    """How a hidden layer's f' enters the delta: not at all, by the sign of its output, or as numbers kept in the delta."""
+    if rate == 0.0 and activation == IDENTITY:
+        return END_STORE
+    if rate == 0.0 and activation == RELU and width > 1:
+        return END_WHERE_POSITIVE
+    return END_TIMES
+
+
+@inner
+def _set_ones(rows, column, a, lda):
+    for i in range(rows):
+        poke(a, i * lda + column, 1.0)
+
+
+@inner
+def forward_rows(table, reals, seed, epoch, row, training, gradient, params, arena, places, first, last, packed):
+    """Take rows first..last of a block from buffer 0 to the logits in the last one; with f' if `gradient`.
+
+    Dropout masks, if `training`, are those of the epoch's rows from `row` on, the block's first.
+    """
+    m = last - first
+    layers = table.shape[0]
+    for l in range(layers):
+        k, n = table[l, FAN_IN], table[l, WIDTH]
+        lda, ldz = places[l, STRIDE], places[l + 1, STRIDE]
+        w = shift(params, table[l, OFFSET])
+        a = shift(arena, places[l, BUFFER] + first * lda)
+        z = shift(arena, places[l + 1, BUFFER] + first * ldz)
+        activation = table[l, ACTIVATION]
+        rate = reals[N_REALS + l] if training else 0.0
+        ending = _ending(activation, n, rate) if l + 1 < layers else END_STORE
+        fused = ending == END_WHERE_POSITIVE
+        forward(m, n, k, a, lda, w, shift(w, k * n), table[l, HAS_BIAS], z, ldz, fused, packed)
+        if ending == END_TIMES:
+            if gradient:
+                g = shift(arena, places[l + 1, DELTA] + first * ldz)
+                _activate(activation, m * ldz, z, z, g)
+                if rate > 0.0:
+                    _dropout(seed, epoch, row + first, l, rate, m, n, ldz, z, g)
+                _set_ones(m, n, z, ldz)
+            else:
+                _apply(activation, m * ldz, z, z)
+
+
+@inner
+def output_rows(activation, m, k, z, ld):
+    """Logits become outputs, in place."""
+    if activation == SOFTMAX:
+        for i in range(m):
+            _softmax_row(k, shift(z, i * ld), shift(z, i * ld))
+    else:
+        _apply(activation, m * ld, z, z)
+
+
+@inner
+def backward_rows(table, reals, training, params, arena, places, first, last, packed):
+    """Deltas of rows first..last from the last layer's down to the first's; the last one is there already."""
+    for l in range(table.shape[0] - 1, 0, -1):
+        rate = reals[N_REALS + l - 1] if training else 0.0
+        ending = _ending(table[l - 1, ACTIVATION], table[l - 1, WIDTH], rate)
+        ldo = places[l, STRIDE]
+        out = shift(arena, places[l, DELTA] + first * ldo)
+        aux = shift(arena, places[l, BUFFER] + first * ldo) if ending == END_WHERE_POSITIVE else out
+        delta_rows(table, params, arena, places, l, first, last, out, ldo, ending, aux, packed)
+
+
+@inner
+def delta_rows(table, params, arena, places, l, first, last, out, ldo, ending, aux, packed):
+    """Rows first..last of layer l's delta times its transposed weights, into out."""
+    ldd = places[l + 1, STRIDE]
+    d = shift(arena, places[l + 1, DELTA] + first * ldd)
+    # A single column is its own transpose.
+    t = shift(params, table[l, OFFSET]) if table[l, WIDTH] == 1 else shift(arena, places[l, TURNED])
+    delta(last - first, table[l, FAN_IN], table[l, WIDTH], d, ldd, t, places[l, TURNED_STRIDE], out, ldo, ending, aux,
+          packed)  # fmt: skip
+
+
+@inner
+def turn_weights(table, params, arena, places, bounds, tid, from_layer):
+    """Transpose this thread's rows of the weights of layers from `from_layer` on."""
+    for l in range(from_layer, table.shape[0]):
+        last = min(bounds[l, tid + 1], table[l, FAN_IN])
+        if bounds[l, tid] < last and table[l, WIDTH] > 1:
+            transpose(bounds[l, tid], last, table[l, WIDTH], shift(params, table[l, OFFSET]),
+                      shift(arena, places[l, TURNED]), places[l, TURNED_STRIDE])  # fmt: skip
+
+
+@inner
+def weight_gradients(table, m, arena, places, bounds, tid, grad, start, packed):
+    """This thread's rows of every weight gradient from a block of m rows; added to what is there with START_C."""
+    for l in range(table.shape[0]):
+        first, last = bounds[l, tid], bounds[l, tid + 1]
+        if first < last:
+            weight_gradient(first, last, table[l, WIDTH], m, shift(arena, places[l, BUFFER]), places[l, STRIDE],
+                            shift(arena, places[l + 1, DELTA]), places[l + 1, STRIDE], shift(grad, table[l, OFFSET]),
+                            start, packed)  # fmt: skip

@@ -1,0 +1,192 @@
+"""Optimizers: what happens to a gradient before the update, and the update, over any stretch of the flat vectors."""
+
+from __future__ import annotations
+
+import math
+
+from .ids import (
+    ADAGRAD,
+    ADAM,
+    AMSGRAD,
+    BETA1,
+    BETA1_POWER,
+    BETA2,
+    BETA2_POWER,
+    CLIP_NORM,
+    CLIP_VALUE,
+    DECAY,
+    EPS,
+    EPS_HAT,
+    FAN_IN,
+    L1,
+    L2,
+    L2_OVER_BATCH,
+    NESTEROV,
+    OFFSET,
+    OPTIMIZER,
+    RMSPROP,
+    WIDTH,
+)
+from .jit import entry, inner
+from .simd import add, address, elementwise, largest, shift
+
+
+@elementwise("p! g", "rate")
+def _sgd(p, g, rate):
+    return p - rate * g
+
+
+@elementwise("p! v! g", "rate momentum")
+def _momentum(p, v, g, rate, momentum):
+    v = momentum * v - rate * g
+    return p + v, v
+
+
+@elementwise("p! v! g", "rate momentum")
+def _nesterov(p, v, g, rate, momentum):
+    step = rate * g
+    v = momentum * v - step
+    return p + (momentum * v - step), v
+
+
+@elementwise("p! m! v! g", "rate root keep1 take1 keep2 take2 eps")
+def _adam(p, m, v, g, rate, root, keep1, take1, keep2, take2, eps):
+    m = keep1 * m + take1 * g
+    v = keep2 * v + take2 * (g * g)
+    return p - rate * m / (v.sqrt() * root + eps), m, v
+
+
+@elementwise("p! m! v! top! g", "rate root keep1 take1 keep2 take2 eps")
+def _amsgrad(p, m, v, top, g, rate, root, keep1, take1, keep2, take2, eps):
+    m = keep1 * m + take1 * g
+    v = keep2 * v + take2 * (g * g)
+    top = v.maximum(top)
+    return p - rate * m / (top.sqrt() * root + eps), m, v, top
+
+
+@elementwise("p! v! g", "rate keep take eps")
+def _root_mean_square(p, v, g, rate, keep, take, eps):
+    """RMSprop with keep + take = 1, Adagrad with both 1."""
+    v = keep * v + take * (g * g)
+    return p - rate * g / (v.sqrt() + eps), v
+
+
+@elementwise("g! w", "l1 l2")
+def _penalty(g, w, l1, l2):
+    sign = (w > 0.0).choose(l1, (w < 0.0).choose(-l1, 0.0 * l1))
+    return g + (sign + l2 * w)
+
+
+@elementwise("g!", "limit")
+def _clip(g, limit):
+    return g.minimum(limit).maximum(-limit)
+
+
+@elementwise("x!", "factor")
+def scale(x, factor):
+    return x * factor
+
+
+@elementwise("g", "", fold=largest)
+def _largest(g):
+    return g.abs()
+
+
+@elementwise("g", "factor", fold=add)
+def _squares(g, factor):
+    scaled = g * factor
+    return scaled * scaled
+
+
+@inner
+def _weights_in(table, layer, first, last):
+    """The part of the stretch first..last of the flat vector that holds weights of a layer: its start and length."""
+    start = table[layer, OFFSET]
+    end = min(last, start + table[layer, FAN_IN] * table[layer, WIDTH])
+    start = max(first, start)
+    return start, max(0, end - start)
+
+
+@inner
+def _penalize(table, ints, reals, w, g, weight_sum, first, last):
+    """g += L1 sign(w) + L2 w on weights, then the clipping of each element; on first..last of the flat vectors."""
+    l1, l2 = reals[L1], reals[L2]
+    if ints[L2_OVER_BATCH] and weight_sum > 0.0:
+        l2 /= weight_sum
+    if l1 != 0.0 or l2 != 0.0:
+        for layer in range(table.shape[0]):
+            start, n = _weights_in(table, layer, first, last)
+            _penalty(n, (shift(g, start), shift(w, start)), (l1, l2))
+    if reals[CLIP_VALUE] > 0.0:
+        _clip(last - first, (shift(g, first),), (reals[CLIP_VALUE],))
+
+
+@inner
+def _norm_factor(reals, g, n):
+    """What to multiply all n elements by so that their norm is at most CLIP_NORM; sums in one fixed order."""
+    limit = reals[CLIP_NORM]
+    if limit <= 0.0:
+        return 1.0
+    top = _largest(n, (g,), ())
+    if not (top > 0.0 and top < math.inf):
+        return 1.0
+    norm = top * math.sqrt(_squares(n, (g,), (1.0 / top,)))  # scaled, so that squares neither overflow nor vanish
+    return limit / norm if norm > limit else 1.0
+
+
+@inner
+def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, first, last):
+    """One step on first..last of the flat vectors; state vector s starts at slots + s*stride, powerN is betaN^t."""
+    n = last - first
+    if reals[DECAY] != 0.0:
+        for layer in range(table.shape[0]):
+            start, count = _weights_in(table, layer, first, last)
+            scale(count, (shift(w, start),), (1.0 - lr * reals[DECAY],))
+    p, dp = shift(w, first), shift(g, first)
+    s0 = shift(slots, first)
+    kind = ints[OPTIMIZER]
+    beta1, beta2, eps = reals[BETA1], reals[BETA2], reals[EPS]
+    if kind == ADAM:
+        c1, c2 = 1.0 - power1, 1.0 - power2
+        rate, root = lr / c1, 1.0 / math.sqrt(c2)
+        if ints[EPS_HAT]:
+            rate, root = lr * math.sqrt(c2) / c1, 1.0
+        s1 = shift(s0, stride)
+        numbers = (rate, root, beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps)
+        if ints[AMSGRAD]:
+            _amsgrad(n, (p, s0, s1, shift(s1, stride), dp), numbers)
+        else:
+            _adam(n, (p, s0, s1, dp), numbers)
+    elif kind == RMSPROP:
+        _root_mean_square(n, (p, s0, dp), (lr, beta2, 1.0 - beta2, eps))
+    elif kind == ADAGRAD:
+        _root_mean_square(n, (p, s0, dp), (lr, 1.0, 1.0, eps))
+    elif beta1 == 0.0:
+        _sgd(n, (p, dp), (lr,))
+    elif ints[NESTEROV]:
+        _nesterov(n, (p, s0, dp), (lr, beta1))
+    else:
+        _momentum(n, (p, s0, dp), (lr, beta1))
+
+
+@entry
+def condition(table, ints, reals, params, grad, weight_sum):
+    """grad += penalties' gradients, then clipped by value, then by norm; see the fields L1 to CLIP_NORM of ids.py.
+
+    params and grad are (P,); weight_sum is the minibatch's, by which L2 is divided if L2_OVER_BATCH is set.
+    """
+    w, g, n = address(params, 0), address(grad, 0), grad.size
+    _penalize(table, ints, reals, w, g, weight_sum, 0, n)
+    factor = _norm_factor(reals, g, n)
+    if factor != 1.0:
+        scale(n, (g,), (factor,))
+
+
+@entry
+def update(table, ints, reals, params, slots, grad, lr):
+    """One optimizer step from a conditioned gradient: params (P,) and slots (S, P) change, and the betas' powers."""
+    reals[BETA1_POWER] *= reals[BETA1]
+    reals[BETA2_POWER] *= reals[BETA2]
+    flat = slots.reshape(slots.size)
+    _update(table, ints, reals, reals[BETA1_POWER], reals[BETA2_POWER], address(params, 0), address(flat, 0), params.size,
+            address(grad, 0), lr, 0, grad.size)  # fmt: skip

@@ -1,0 +1,147 @@
+"""Philox4x32-10, the counter-based random numbers of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+
+A number depends on the seed, the epoch and its place alone, so threads, batches and engines all agree on it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .jit import entry, inner
+from .simd import I32, I64, Vec, address, cast, element, load, shift, splat, store
+
+_M0, _M1 = 0xD2511F53, 0xCD9E8D57
+_W0, _W1 = 0x9E3779B9, 0xBB67AE85
+# The counter's fourth word tells the uses apart; a layer's dropout has DROPOUT + layer.
+SHUFFLE, DROPOUT = 1, 2
+# Blocks computed side by side, and so the columns that one 16-bit half of their words serves.
+_SIDE = 8
+_WORDS = ir.VectorType(I32, _SIDE)
+_WIDE = ir.VectorType(I64, _SIDE)
+_HALVES = 65536
+
+
+@inner
+def _block(c0, c2, c3, seed):
+    """Four 32-bit words (as uint64) of the counter (c0, 0, c2, c3)."""
+    low = np.uint64(0xFFFFFFFF)
+    half = np.uint64(32)
+    x0, x1, x2, x3 = np.uint64(c0) & low, np.uint64(0), np.uint64(c2) & low, np.uint64(c3) & low
+    k0, k1 = np.uint64(seed) & low, (np.uint64(seed) >> half) & low
+    for _ in range(10):
+        p0, p1 = np.uint64(_M0) * x0, np.uint64(_M1) * x2
+        x0, x1, x2, x3 = (p1 >> half) ^ x1 ^ k0, p1 & low, (p0 >> half) ^ x3 ^ k1, p0 & low
+        k0, k1 = (k0 + np.uint64(_W0)) & low, (k1 + np.uint64(_W1)) & low
+    return x0, x1, x2, x3
+
+
+@inner
+def _draw(word, i):
+    """A number in 0..i from a 32-bit word."""
+    return np.int64((word * np.uint64(i + 1)) >> np.uint64(32))
+
+
+@entry
+def permutation(seed, epoch, order):
+    """order = a permutation of 0..n-1, by Fisher and Yates (Knuth, TAOCP 2, algorithm P); order (n,) int64."""
+    n = order.size
+    for i in range(n):
+        order[i] = i
+    i = n - 1
+    block = 0
+    while i > 0:
+        for word in _block(block, epoch, SHUFFLE, seed):
+            if i > 0:
+                j = _draw(word, i)
+                order[i], order[j] = order[j], order[i]
+                i -= 1
+        block += 1
+
+
+@intrinsic
+def _drop(typingctx, width, group, row, epoch, stream, seed, threshold, scale, a, g):
+    """Mask 64 columns of one row: a *= m, g *= m with m = scale where the column's 16 bits reach the threshold, else 0.
+
+    `width` counts the columns from a on; whole vectors of 8 are written, at most 64 columns.
+    """
+    elem, _ = element(a)
+
+    def codegen(context, builder, sig, args):
+        width, group, row, epoch, stream, seed, threshold, scale, a, g = args
+        first = builder.trunc(builder.mul(group, I64(_SIDE)), I32)
+        lane = ir.Constant(_WORDS, list(range(_SIDE)))
+        counter = [builder.add(_spread(builder, first), lane)]
+        counter += [_spread(builder, builder.trunc(c, I32)) for c in (row, epoch, stream)]
+        words = _philox(builder, counter, seed)
+        limit = _spread(builder, builder.trunc(threshold, I32))
+        factor, zero = splat(builder, scale, _SIDE), ir.Constant(ir.VectorType(elem, _SIDE), [0.0] * _SIDE)
+        done = builder.append_basic_block("drop.done")
+        for half in range(_SIDE):
+            more = builder.append_basic_block("drop.more")
+            builder.cbranch(builder.icmp_signed("<", I64(half * _SIDE), width), more, done)
+            builder.position_at_end(more)
+            word = words[half // 2]
+            bits = builder.lshr(word, _ints(16)) if half % 2 else builder.and_(word, _ints(_HALVES - 1))
+            mask = builder.select(builder.icmp_unsigned(">=", bits, limit), factor.v, zero)
+            for target in (a, g):
+                value = load(builder, target, I64(half * _SIDE), _SIDE)
+                store(builder, value * Vec(builder, mask), target, I64(half * _SIDE))
+        builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(index, index, index, index, index, index, index, a.dtype, a, a), codegen
+
+
+def _ints(number):
+    return ir.Constant(_WORDS, [number] * _SIDE)
+
+
+def _spread(builder, word):
+    undef = ir.Constant(_WORDS, ir.Undefined)
+    return builder.shuffle_vector(builder.insert_element(undef, word, I32(0)), undef, _ints(0))
+
+
+def _philox(builder, counter, seed):
+    """Ten rounds on vectors of 32-bit counters; four vectors of words."""
+    x0, x1, x2, x3 = counter
+    k0, k1 = builder.trunc(seed, I32), builder.trunc(builder.lshr(seed, I64(32)), I32)
+
+    def product(multiplier, x):
+        wide = builder.mul(builder.zext(x, _WIDE), ir.Constant(_WIDE, [multiplier] * _SIDE))
+        high = builder.trunc(builder.lshr(wide, ir.Constant(_WIDE, [32] * _SIDE)), _WORDS)
+        return high, builder.trunc(wide, _WORDS)
+
+    for _ in range(10):
+        (high0, low0), (high1, low1) = product(_M0, x0), product(_M1, x2)
+        x0 = builder.xor(builder.xor(high1, x1), _spread(builder, k0))
+        x2 = builder.xor(builder.xor(high0, x3), _spread(builder, k1))
+        x1, x3 = low1, low0
+        k0, k1 = builder.add(k0, I32(_W0)), builder.add(k1, I32(_W1))
+    return x0, x1, x2, x3
+
+
+@inner
+def _dropout(seed, epoch, row, layer, rate, rows, width, ld, a, g):
+    """Mask `rows` rows of a and g (row stride ld, padded to eights) that stand at `row` and after in the epoch."""
+    threshold = int(round(rate * _HALVES))
+    scale = _HALVES / (_HALVES - threshold)
+    for i in range(rows):
+        for group in range((width + 63) // 64):
+            at = i * ld + group * 64
+            _drop(width - group * 64, group, row + i, epoch, DROPOUT + layer, seed, threshold,
+                  cast(a, scale), shift(a, at), shift(g, at))  # fmt: skip
+
+
+@entry
+def dropout_mask(seed, epoch, row, layer, rate, mask):
+    """mask = 0 where a unit is dropped, 1/(1 - rate) where it is kept; mask (rows, width), its first row is at `row`."""
+    rows, width = mask.shape
+    padded = np.ones((rows, (width + 7) // 8 * 8), mask.dtype)
+    ones = np.ones_like(padded)
+    _dropout(seed, epoch, row, layer, rate, rows, width, padded.shape[1], address(padded, 0), address(ones, 0))
+    mask[:] = padded[:, :width]

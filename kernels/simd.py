@@ -1,0 +1,430 @@
+"""Vectors as LLVM IR.
+
+``Vec`` wraps an LLVM vector value so that a kernel's arithmetic reads like arithmetic; ``elementwise`` turns a function
+of Vecs into an intrinsic that maps it over arrays. Everything is explicit: LLVM neither reassociates nor narrows it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+
+
+def _vector_bytes() -> int:
+    """Width in bytes of the widest float vectors that the code generator's CPU has."""
+    if config.CPU_FEATURES is not None:
+        features = set(config.CPU_FEATURES.split(","))
+    elif config.CPU_NAME in (None, "host"):
+        features = {f"+{name}" for name, present in llvm.get_host_cpu_features().items() if present}
+    else:
+        features = set()  # a named CPU without its features: the baseline that every 64-bit CPU has
+    if "+avx512f" in features:
+        return 64
+    return 32 if "+avx" in features else 16
+
+
+VECTOR_BYTES = int(os.environ.get("FASTMLP_VECTOR_BYTES") or _vector_bytes())
+LANES32, LANES64 = VECTOR_BYTES // 4, VECTOR_BYTES // 8
+
+POINTER = {types.float32: types.CPointer(types.float32), types.float64: types.CPointer(types.float64)}
+
+
+def element(numba_type) -> tuple[ir.Type, int]:
+    """LLVM element type and number of lanes of a float32 or float64 scalar or pointer type."""
+    scalar = numba_type.dtype if isinstance(numba_type, types.CPointer) else numba_type
+    return (ir.FloatType(), LANES32) if scalar == types.float32 else (ir.DoubleType(), LANES64)
+
+
+def element_lanes(elem: ir.Type) -> int:
+    """Lanes in a vector of an LLVM element type."""
+    return LANES32 if isinstance(elem, ir.FloatType) else LANES64
+
+
+class Vec:
+    """A vector of floats in LLVM IR; Python numbers mix in as splats."""
+
+    __slots__ = ("b", "v")
+
+    def __init__(self, builder, value):
+        self.b, self.v = builder, value
+
+    @property
+    def type(self) -> ir.VectorType:
+        return self.v.type
+
+    @property
+    def lanes(self) -> int:
+        return self.v.type.count
+
+    @property
+    def bits(self) -> int:
+        """32 or 64: the width of an element."""
+        return 32 if isinstance(self.v.type.element, ir.FloatType) else 64
+
+    @property
+    def int_type(self) -> ir.VectorType:
+        return ir.VectorType(ir.IntType(self.bits), self.lanes)
+
+    def const(self, number) -> Vec:
+        """`number` in every lane, in this vector's precision."""
+        rounded = float(np.float32(number)) if self.bits == 32 else float(number)
+        return Vec(self.b, ir.Constant(self.type, [rounded] * self.lanes))
+
+    def int_const(self, number):
+        return ir.Constant(self.int_type, [number] * self.lanes)
+
+    def _other(self, other):
+        return other.v if isinstance(other, Vec) else self.const(other).v
+
+    def _call(self, name, *args) -> Vec:
+        suffix = f"v{self.lanes}f{self.bits}"
+        fn = cgutils.get_or_insert_function(
+            self.b.module, ir.FunctionType(self.type, [self.type] * len(args)), f"llvm.{name}.{suffix}"
+        )
+        return Vec(self.b, self.b.call(fn, args))
+
+    def __add__(self, other):
+        return Vec(self.b, self.b.fadd(self.v, self._other(other)))
+
+    def __sub__(self, other):
+        return Vec(self.b, self.b.fsub(self.v, self._other(other)))
+
+    def __mul__(self, other):
+        return Vec(self.b, self.b.fmul(self.v, self._other(other)))
+
+    def __truediv__(self, other):
+        return Vec(self.b, self.b.fdiv(self.v, self._other(other)))
+
+    def __radd__(self, other):
+        return self.const(other) + self
+
+    def __rsub__(self, other):
+        return self.const(other) - self
+
+    def __rmul__(self, other):
+        return self.const(other) * self
+
+    def __rtruediv__(self, other):
+        return self.const(other) / self
+
+    def __neg__(self):
+        return Vec(self.b, self.b.fneg(self.v))
+
+    def fma(self, factor, addend) -> Vec:
+        """self * factor + addend, fused where the CPU can."""
+        return self._call("fmuladd", self.v, self._other(factor), self._other(addend))
+
+    def sqrt(self) -> Vec:
+        return self._call("sqrt", self.v)
+
+    def abs(self) -> Vec:
+        return self._call("fabs", self.v)
+
+    def copysign(self, sign) -> Vec:
+        return self._call("copysign", self.v, self._other(sign))
+
+    def compare(self, op, other) -> Mask:
+        """Ordered comparison: false where either side is NaN."""
+        return Mask(self.b, self.b.fcmp_ordered(op, self.v, self._other(other)))
+
+    def __gt__(self, other):
+        return self.compare(">", other)
+
+    def __lt__(self, other):
+        return self.compare("<", other)
+
+    def __ge__(self, other):
+        return self.compare(">=", other)
+
+    def __le__(self, other):
+        return self.compare("<=", other)
+
+    def is_nan(self) -> Mask:
+        return Mask(self.b, self.b.fcmp_unordered("uno", self.v, self.v))
+
+    def maximum(self, other) -> Vec:
+        """The larger one; a NaN in self stays."""
+        other = Vec(self.b, self._other(other))
+        return (self < other).choose(other, self)
+
+    def minimum(self, other) -> Vec:
+        """The smaller one; a NaN in self stays."""
+        other = Vec(self.b, self._other(other))
+        return (self > other).choose(other, self)
+
+    def as_int(self):
+        """The same bits as a vector of integers (an LLVM value)."""
+        return self.b.bitcast(self.v, self.int_type)
+
+    def from_int(self, value) -> Vec:
+        """A vector of this type from an LLVM vector of integers of the same width, bits unchanged."""
+        return Vec(self.b, self.b.bitcast(value, self.type))
+
+    def reduce(self, op):
+        """Fold the lanes pairwise with op(Vec, Vec) -> Vec; returns an LLVM scalar."""
+        x, lanes = self.v, self.lanes
+        while lanes > 1:
+            lanes //= 2
+            undef = ir.Constant(x.type, ir.Undefined)
+            low = self.b.shuffle_vector(x, undef, ir.Constant(ir.VectorType(I32, lanes), list(range(lanes))))
+            high = self.b.shuffle_vector(x, undef, ir.Constant(ir.VectorType(I32, lanes), list(range(lanes, 2 * lanes))))
+            x = op(Vec(self.b, low), Vec(self.b, high)).v
+        return self.b.extract_element(x, I32(0))
+
+
+class Mask:
+    """The result of comparing Vecs."""
+
+    __slots__ = ("b", "v")
+
+    def __init__(self, builder, value):
+        self.b, self.v = builder, value
+
+    def choose(self, yes: Vec, no) -> Vec:
+        """`yes` where the mask is set, `no` elsewhere."""
+        if not isinstance(yes, Vec):
+            yes = no.const(yes)
+        no = no if isinstance(no, Vec) else yes.const(no)
+        return Vec(self.b, self.b.select(self.v, yes.v, no.v))
+
+    def __and__(self, other):
+        return Mask(self.b, self.b.and_(self.v, other.v))
+
+    def __or__(self, other):
+        return Mask(self.b, self.b.or_(self.v, other.v))
+
+
+def splat(builder, scalar, lanes) -> Vec:
+    """A scalar in every lane."""
+    undef = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
+    v = builder.insert_element(undef, scalar, I32(0))
+    return Vec(builder, builder.shuffle_vector(v, undef, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)))
+
+
+def zeros(builder, elem, lanes) -> Vec:
+    return Vec(builder, ir.Constant(ir.VectorType(elem, lanes), [0.0] * lanes))
+
+
+def first_lanes(builder, count, lanes) -> Mask:
+    """Mask of the first `count` lanes (an i64 LLVM value; counts beyond the vector set every lane)."""
+    undef = ir.Constant(ir.VectorType(I32, lanes), ir.Undefined)
+    n = builder.insert_element(undef, builder.trunc(count, I32), I32(0))
+    n = builder.shuffle_vector(n, undef, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
+    return Mask(builder, builder.icmp_signed("<", ir.Constant(ir.VectorType(I32, lanes), list(range(lanes))), n))
+
+
+def load(builder, pointer, offset, lanes, mask: Mask | None = None) -> Vec:
+    """The vector at pointer[offset]; lanes outside `mask` are not read and give zero."""
+    elem = pointer.type.pointee
+    vtype = ir.VectorType(elem, lanes)
+    at = builder.bitcast(builder.gep(pointer, [offset]), vtype.as_pointer())
+    align = 4 if isinstance(elem, ir.FloatType) else 8
+    if mask is None:
+        return Vec(builder, builder.load(at, align=align))
+    name = f"llvm.masked.load.v{lanes}f{align * 8}.p0"
+    fn = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(vtype, [at.type, I32, mask.v.type, vtype]), name
+    )
+    zero = ir.Constant(vtype, [0.0] * lanes)
+    return Vec(builder, builder.call(fn, [at, I32(align), mask.v, zero]))
+
+
+def store(builder, value: Vec, pointer, offset, mask: Mask | None = None) -> None:
+    """Write a vector to pointer[offset], only the lanes in `mask`."""
+    at = builder.bitcast(builder.gep(pointer, [offset]), value.type.as_pointer())
+    align = value.bits // 8
+    if mask is None:
+        builder.store(value.v, at, align=align)
+        return
+    name = f"llvm.masked.store.v{value.lanes}f{value.bits}.p0"
+    fn = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [value.type, at.type, I32, mask.v.type]), name
+    )
+    builder.call(fn, [value.v, at, I32(align), mask.v])
+
+
+@intrinsic
+def address(typingctx, array, offset):
+    """Pointer to array.flat[offset] of a C-contiguous array."""
+
+    def codegen(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.gep(data, [args[1]])
+
+    return types.CPointer(array.dtype)(array, types.intp), codegen
+
+
+@intrinsic
+def shift(typingctx, pointer, offset):
+    """pointer + offset elements."""
+
+    def codegen(context, builder, sig, args):
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, types.intp), codegen
+
+
+@intrinsic
+def peek(typingctx, pointer, offset):
+    """pointer[offset]."""
+
+    def codegen(context, builder, sig, args):
+        return builder.load(builder.gep(args[0], [args[1]]))
+
+    return pointer.dtype(pointer, types.intp), codegen
+
+
+@intrinsic
+def poke(typingctx, pointer, offset, value):
+    """pointer[offset] = value."""
+
+    def codegen(context, builder, sig, args):
+        value = context.cast(builder, args[2], sig.args[2], sig.args[0].dtype)
+        builder.store(value, builder.gep(args[0], [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.intp, value), codegen
+
+
+@intrinsic
+def cast(typingctx, pointer, value):
+    """A number in the pointer's element type."""
+
+    def codegen(context, builder, sig, args):
+        return context.cast(builder, args[1], sig.args[1], sig.return_type)
+
+    return pointer.dtype(pointer, value), codegen
+
+
+@intrinsic
+def lanes_of(typingctx, pointer):
+    """Lanes in a vector of the pointer's element type, a compile-time constant."""
+    lanes = element(pointer)[1]
+
+    def codegen(context, builder, sig, args):
+        return context.get_constant(types.intp, lanes)
+
+    return types.intp(pointer), codegen
+
+
+def elementwise(pointers: str, scalars: str = "", fold=None):
+    """Make an intrinsic f(n, (pointers...), (scalars...)) that maps a function of Vecs over n elements.
+
+    Parameters
+    ----------
+    pointers : str
+        Names of the array operands. ``w`` is read, ``w!`` is read and written, ``+w`` is only written. The decorated
+        function takes the read ones in order and returns a tuple with the new values of the written ones in order.
+    scalars : str
+        Names of scalar operands, passed on as splats.
+    fold : function of two Vecs, optional
+        If given, the function returns one more Vec, whose lanes are folded with it over all elements; the intrinsic
+        returns that as a scalar (lanes past the end do not take part).
+
+    Operands may be the same array, else they must not overlap. The last n % lanes elements go through masked loads and
+    stores, so nothing beyond n is read or written.
+    """
+    names = pointers.split()
+    reads = [not name.startswith("+") for name in names]
+    writes = [name.startswith("+") or name.endswith("!") for name in names]
+    n_scalars = len(scalars.split())
+
+    def decorate(function):
+        def definition(typingctx, n, operands, numbers):
+            first = operands.types[0] if isinstance(operands, types.Tuple) else operands.dtype
+            elem, lanes = element(first)
+            result = first.dtype if fold else types.void
+            assert len(operands) == len(names) and len(numbers) == n_scalars, function.__name__
+
+            def codegen(context, builder, sig, args):
+                count = args[0]
+                ptrs = [builder.extract_value(args[1], i) for i in range(len(names))]
+                nums = []
+                for i in range(n_scalars):
+                    value = builder.extract_value(args[2], i)
+                    value = context.cast(builder, value, sig.args[2][i], first.dtype)
+                    nums.append(splat(builder, value, lanes))
+
+                def apply(i, mask):
+                    values = [load(builder, p, i, lanes, mask) for p, r in zip(ptrs, reads, strict=True) if r]
+                    out = function(*values, *nums)
+                    out = out if isinstance(out, tuple) else (out,)
+                    targets = [p for p, w in zip(ptrs, writes, strict=True) if w]
+                    for p, value in zip(targets, out, strict=False):
+                        store(builder, value, p, i, mask)
+                    return out[-1] if fold else None
+
+                return loop(builder, count, lanes, elem, apply, fold) or context.get_dummy_value()
+
+            return result(n, operands, numbers), codegen
+
+        definition.__name__ = function.__name__
+        definition.__doc__ = function.__doc__
+        return intrinsic(definition)
+
+    return decorate
+
+
+def loop(builder, count, lanes, elem, apply, fold=None):
+    """Emit a loop of apply(offset, mask or None) over full vectors and the masked tail; returns the scalar that `fold` makes."""
+    vtype = ir.VectorType(elem, lanes)
+    whole = builder.and_(count, I64(-lanes))
+    start = builder.block
+    head, body, after, tail, done = (
+        builder.append_basic_block(f"map.{name}") for name in ("head", "body", "after", "tail", "done")
+    )
+    builder.branch(head)
+    builder.position_at_end(head)
+    i = builder.phi(I64)
+    i.add_incoming(I64(0), start)
+    acc = builder.phi(vtype) if fold else None
+    builder.cbranch(builder.icmp_signed("<", i, whole), body, after)
+
+    builder.position_at_end(body)
+    term = apply(i, None)
+    i.add_incoming(builder.add(i, I64(lanes)), builder.block)
+    if fold:
+        identity = fold.identity(elem, lanes)
+        acc.add_incoming(identity, start)
+        acc.add_incoming(fold(Vec(builder, acc), term).v, builder.block)
+    builder.branch(head)
+
+    builder.position_at_end(after)
+    builder.cbranch(builder.icmp_signed("<", whole, count), tail, done)
+    builder.position_at_end(tail)
+    mask = first_lanes(builder, builder.sub(count, whole), lanes)
+    term = apply(whole, mask)
+    if fold:
+        term = mask.choose(term, Vec(builder, identity))
+        total = fold(Vec(builder, acc), term).v
+    tail_end = builder.block
+    builder.branch(done)
+    builder.position_at_end(done)
+    if not fold:
+        return None
+    folded = builder.phi(vtype)
+    folded.add_incoming(acc, after)
+    folded.add_incoming(total, tail_end)
+    return Vec(builder, folded).reduce(fold)
+
+
+def add(x: Vec, y: Vec) -> Vec:
+    """Fold by sum."""
+    return x + y
+
+
+def largest(x: Vec, y: Vec) -> Vec:
+    """Fold by maximum; NaN spreads."""
+    return ((x > y) | x.is_nan()).choose(x, y)
+
+
+add.identity = lambda elem, lanes: ir.Constant(ir.VectorType(elem, lanes), [0.0] * lanes)
+largest.identity = lambda elem, lanes: ir.Constant(ir.VectorType(elem, lanes), [float("-inf")] * lanes)

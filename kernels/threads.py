@@ -1,0 +1,199 @@
+"""Threads that run one kernel together, and the barrier where they meet.
+
+The threads are Python's, since kernels release the GIL; inside a kernel each knows its number, works on its own share,
+and meets the others at a barrier that spins, then yields, so that a busy machine slows it but does not stop it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .jit import inner
+from .simd import I64
+
+# A barrier's counter and generation lie in cache lines of their own.
+_COUNT, _GENERATION, SYNC_SIZE = 0, 16, 32
+# About 2 µs of spinning before a waiting thread offers its core to others.
+_SPINS = 100
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_threads: int | None = None
+
+
+def threads() -> int:
+    """Threads that a large enough kernel uses."""
+    if _threads is not None:
+        return _threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_threads(n: int | None) -> None:
+    """Use n threads from now on; None means all cores this process may use."""
+    global _threads, _pool
+    with _lock:
+        _threads, _pool = n, None
+
+
+def _forget_pool() -> None:
+    """A forked child has none of its parent's threads."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def together(kernel, n: int, *args):
+    """kernel(*args, tid, n, sync) on n threads at once; returns what the caller's own, number 0, returns.
+
+    When another Python thread has the pool, the caller runs alone: results do not depend on n.
+    """
+    global _pool
+    sync = np.zeros(SYNC_SIZE, np.int64)
+    if n == 1 or not _lock.acquire(blocking=False):
+        return kernel(*args, 0, 1, sync)
+    try:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="fastmlp")
+        others = [_pool.submit(kernel, *args, tid, n, sync) for tid in range(1, n)]
+        result = kernel(*args, 0, n, sync)
+        for other in others:
+            other.result()
+        return result
+    finally:
+        _lock.release()
+
+
+def _slot(context, builder, array_type, array, i):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [I64(i)])
+
+
+@intrinsic
+def _arrive(typingctx, sync, n):
+    """Count the caller in; the last of n opens the barrier. Returns the generation to wait on, or -1 for the last."""
+
+    def codegen(context, builder, sig, args):
+        count = _slot(context, builder, sig.args[0], args[0], _COUNT)
+        generation = _slot(context, builder, sig.args[0], args[0], _GENERATION)
+        now = builder.load_atomic(generation, "acquire", 8)
+        before = builder.atomic_rmw("add", count, I64(1), "acq_rel")
+        is_last = builder.icmp_signed("==", before, builder.sub(args[1], I64(1)))
+        with builder.if_then(is_last):
+            builder.store_atomic(I64(0), count, "monotonic", 8)
+            builder.store_atomic(builder.add(now, I64(1)), generation, "release", 8)
+        return builder.select(is_last, I64(-1), now)
+
+    return types.int64(sync, types.int64), codegen
+
+
+@intrinsic
+def _opened(typingctx, sync, generation):
+    """Whether the barrier has gone beyond `generation`."""
+
+    def codegen(context, builder, sig, args):
+        now = builder.load_atomic(_slot(context, builder, sig.args[0], args[0], _GENERATION), "acquire", 8)
+        return builder.icmp_signed("!=", now, args[1])
+
+    return types.boolean(sync, types.int64), codegen
+
+
+def _x86() -> bool:
+    import llvmlite.binding as llvm
+
+    return llvm.get_process_triple().split("-")[0] in ("x86_64", "i386", "i686", "amd64")
+
+
+@intrinsic
+def _pause(typingctx):
+    """Tell the core that this is a spin loop."""
+
+    def codegen(context, builder, sig, args):
+        if _x86():
+            function = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, function, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def _yield_core(typingctx):
+    """Let another thread have this core."""
+
+    def codegen(context, builder, sig, args):
+        if sys.platform != "win32":
+            function = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, function, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@inner
+def barrier(sync, n):
+    """Wait for all n threads; what each wrote before is seen by all after."""
+    if n == 1:
+        return
+    generation = _arrive(sync, n)
+    if generation < 0:
+        return
+    spins = 0
+    while not _opened(sync, generation):
+        _pause()
+        spins += 1
+        if spins > _SPINS:
+            _yield_core()
+
+
+@intrinsic
+def flush_denormals(typingctx):
+    """Treat numbers below the smallest normal one as zero on this thread; returns the mode before, for `restore_mode`.
+
+    Long trainings otherwise slow down by a factor of ten when moments of unused weights fade out.
+    """
+
+    def codegen(context, builder, sig, args):
+        slot = cgutils.alloca_once(builder, ir.IntType(32))
+        if not _x86():
+            return I64(0)
+        _mode_call(builder, "llvm.x86.sse.stmxcsr", slot)
+        before = builder.load(slot)
+        builder.store(builder.or_(before, ir.IntType(32)(0x8040)), slot)  # flush to zero, denormals are zero
+        _mode_call(builder, "llvm.x86.sse.ldmxcsr", slot)
+        return builder.zext(before, I64)
+
+    return types.int64(), codegen
+
+
+@intrinsic
+def restore_mode(typingctx, mode):
+    """Undo `flush_denormals`."""
+
+    def codegen(context, builder, sig, args):
+        if _x86():
+            slot = cgutils.alloca_once(builder, ir.IntType(32))
+            builder.store(builder.trunc(args[0], ir.IntType(32)), slot)
+            _mode_call(builder, "llvm.x86.sse.ldmxcsr", slot)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+def _mode_call(builder, name, slot):
+    byte_pointer = ir.IntType(8).as_pointer()
+    function = ir.FunctionType(ir.VoidType(), [byte_pointer])
+    builder.call(
+        cgutils.get_or_insert_function(builder.module, function, name), [builder.bitcast(slot, byte_pointer)]
+    )

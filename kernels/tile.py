@@ -1,0 +1,154 @@
+"""The register tile: every matrix product in the project is this.
+
+``tile`` computes ``C[MR, NR] = finish(start + A[MR, k] @ B[k, NR])``, NR being NV vectors, with all accumulators in
+registers. Strides of A are free, so the same tile serves A and its transpose.
+
+The rows of a tile are independent chains of fused multiply-adds over k in ascending order, whatever mr and nv are: the
+bits of an element do not depend on how a matrix was cut into tiles.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .simd import I64, LANES32, Vec, element, first_lanes, load, splat, store, zeros
+
+# Accumulators, B's vectors and one broadcast of A share the CPU's registers: 16 (SSE, AVX2) or 32 (AVX-512).
+# Measured choice, see docs/performance.md.
+MR, NV = (8, 3) if LANES32 == 16 else (6, 2)
+# Up to this many rows take the same time, since a vector's multiply-add waits for the one before it.
+MR_EDGE = 4
+
+# How the accumulators start.
+START_ZERO, START_BIAS, START_C = 0, 1, 2
+# What happens to the sums before they are stored: nothing, max(c, 0), c * aux, or c where aux > 0 else 0.
+END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE = 0, 1, 2, 3
+
+
+@intrinsic
+def tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux):
+    """C[rows, cols] = finish(begin + A @ B) with A[i, p] = a[i*rs + p*cs], B[p, j] = b[p*ldb + j].
+
+    rows <= MR and cols <= NR. A tile of fewer rows computes its last one again, which costs nothing in a tile that waits
+    for its multiply-adds anyway; columns from `cols` on are neither read nor written. Every operand is read before C is
+    written, so aux may be C.
+    """
+    lanes = element(a)[1]
+    index = types.intp
+    sig = types.void(index, index, index, a, index, index, a, index, a, index, index, a, index, a, index)
+
+    def codegen(context, builder, sig, args):
+        rows, cols = args[:2]
+        # One loop for each number of rows and vectors, with and without a mask: the loop itself has no branch.
+        with builder.if_else(builder.icmp_signed(">", rows, I64(MR_EDGE))) as (full, edge):
+            for n_rows, branch in ((MR, full), (MR_EDGE, edge)):
+                with branch:
+                    leave = builder.append_basic_block("tile.leave")
+                    for vectors in range(NV, 0, -1):
+                        for masked in (False, True):
+                            least = vectors * lanes if not masked else (vectors - 1) * lanes + 1
+                            fits, other = (builder.append_basic_block(f"tile.{n}") for n in ("fits", "other"))
+                            builder.cbranch(builder.icmp_signed(">=", cols, I64(least)), fits, other)
+                            builder.position_at_end(fits)
+                            _tile(builder, n_rows, vectors, masked, lanes, *args)
+                            builder.branch(leave)
+                            builder.position_at_end(other)
+                    builder.branch(leave)
+                    builder.position_at_end(leave)
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+def _tile(builder, n_rows, vectors, masked, lanes, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux):
+    """Emit the loop of a tile of n_rows by `vectors` vectors."""
+    elem = a.type.pointee
+    mask = first_lanes(builder, builder.sub(cols, I64((vectors - 1) * lanes)), lanes) if masked else None
+    masks = [mask if v == vectors - 1 else None for v in range(vectors)]
+    cells = [(m, v) for m in range(n_rows) for v in range(vectors)]
+    row = [I64(0)]
+    for m in range(1, n_rows):
+        row.append(builder.select(builder.icmp_signed("<", I64(m), rows), I64(m), row[-1]))
+
+    def rows_of(pointer, stride):
+        return [builder.gep(pointer, [builder.mul(stride, r)]) for r in row]
+
+    def at(pointers, m, v):
+        return load(builder, pointers[m], I64(v * lanes), lanes, masks[v])
+
+    a_rows, c_rows, aux_rows = rows_of(a, rs), rows_of(c, ldc), rows_of(aux, ldaux)
+    acc0 = _begin(builder, start, bias, cells, masks, lambda m, v: at(c_rows, m, v), elem, lanes)
+    entry = builder.block
+    head, body, done = (builder.append_basic_block(f"tile.{n}") for n in ("head", "body", "done"))
+    builder.branch(head)
+
+    builder.position_at_end(head)
+    p, a_at, b_at = builder.phi(I64), builder.phi(I64), builder.phi(I64)
+    for counter in (p, a_at, b_at):
+        counter.add_incoming(I64(0), entry)
+    acc = {cell: builder.phi(ir.VectorType(elem, lanes)) for cell in cells}
+    for cell in cells:
+        acc[cell].add_incoming(acc0[cell].v, entry)
+    builder.cbranch(builder.icmp_signed("<", p, k), body, done)
+
+    builder.position_at_end(body)
+    b_row = [load(builder, b, builder.add(b_at, I64(v * lanes)), lanes, masks[v]) for v in range(vectors)]
+    for m in range(n_rows):
+        a_mp = splat(builder, builder.load(builder.gep(a_rows[m], [a_at])), lanes)
+        for v in range(vectors):
+            acc[m, v].add_incoming(a_mp.fma(b_row[v], Vec(builder, acc[m, v])).v, body)
+    p.add_incoming(builder.add(p, I64(1)), body)
+    a_at.add_incoming(builder.add(a_at, cs), body)
+    b_at.add_incoming(builder.add(b_at, ldb), body)
+    builder.branch(head)
+
+    builder.position_at_end(done)
+    sums = {cell: Vec(builder, acc[cell]) for cell in cells}
+    sums = _finish(builder, end, sums, lambda m, v: at(aux_rows, m, v))
+    for m, v in cells:
+        store(builder, sums[m, v], c_rows[m], I64(v * lanes), masks[v])
+
+
+def _begin(builder, start, bias, cells, masks, c_at, elem, lanes):
+    """Accumulators' initial values by `start`: zero, the bias row, or what C holds."""
+
+    def from_bias():
+        row = {v: load(builder, bias, I64(v * lanes), lanes, masks[v]) for _, v in cells}
+        return {(m, v): row[v] for m, v in cells}
+
+    zero = zeros(builder, elem, lanes)
+    ways = {START_BIAS: from_bias, START_C: lambda: {cell: c_at(*cell) for cell in cells}}
+    return _select(builder, start, ways, {cell: zero for cell in cells})
+
+
+def _finish(builder, end, sums, aux_at):
+    """The sums as they are to be stored, by `end`."""
+    ways = {
+        END_RELU: lambda: {cell: x.maximum(0.0) for cell, x in sums.items()},
+        END_TIMES: lambda: {cell: x * aux_at(*cell) for cell, x in sums.items()},
+        END_WHERE_POSITIVE: lambda: {cell: (aux_at(*cell) > 0.0).choose(x, 0.0) for cell, x in sums.items()},
+    }
+    return _select(builder, end, ways, sums)
+
+
+def _select(builder, code, ways, default):
+    """The dictionary of Vecs that `ways[code]()` makes, or `default` for any other code; one branch each."""
+    join = builder.append_basic_block("select.join")
+    switch = builder.switch(code, join)
+    arrivals = [(default, builder.block)]
+    for number, make in ways.items():
+        block = builder.append_basic_block("select.way")
+        switch.add_case(I64(number), block)
+        builder.position_at_end(block)
+        arrivals.append((make(), builder.block))
+        builder.branch(join)
+    builder.position_at_end(join)
+    chosen = {}
+    for cell, value in default.items():
+        phi = builder.phi(value.type)
+        for values, block in arrivals:
+            phi.add_incoming(values[cell].v, block)
+        chosen[cell] = Vec(builder, phi)
+    return chosen
