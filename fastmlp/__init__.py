@@ -1,0 +1,58 @@
+"""fastmlp: multilayer perceptrons on compiled CPU kernels."""
+
+import importlib
+
+from . import activations, initializers, losses, metrics, optimizers, schedules
+from .callbacks import Callback, EarlyStopping
+from .engine import set_threads, use_engine, warmup
+from .errors import DivergenceError, DivergenceWarning, ModelFileError, PairingWarning
+from .history import History
+from .layers import Dense
+from .network import MLP
+from .optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, RMSprop
+from .sweep import sweep
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LBFGS",
+    "MLP",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Callback",
+    "Dense",
+    "DivergenceError",
+    "DivergenceWarning",
+    "EarlyStopping",
+    "History",
+    "ModelFileError",
+    "PairingWarning",
+    "RMSprop",
+    "__version__",
+    "activations",
+    "datasets",
+    "initializers",
+    "load",
+    "losses",
+    "metrics",
+    "optimizers",
+    "plots",
+    "schedules",
+    "set_threads",
+    "sweep",
+    "use_engine",
+    "warmup",
+]
+
+
+def __getattr__(name: str):
+    """Import what not every script needs when it is asked for."""
+    if name == "load":
+        from .formats.safetensors import load
+
+        return load
+    if name in ("datasets", "plots"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")

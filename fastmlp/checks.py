@@ -1,4 +1,4 @@
-"""Every check of what a user passes in: it returns clean values, or raises with the argument, the value and the remedy."""
+"""Every check of what a user passes in: it returns clean values, or raises with argument, value and remedy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 __all__ = [
     "choice",
     "class_weight",
+    "combined_weight",
     "flag",
     "floating",
     "inputs",
     "integer",
-    "combined_weight",
     "real",
+    "real_field",
     "sample_weight",
     "targets",
 ]
@@ -69,10 +70,15 @@ def real(
 def _range_text(low: float | None, high: float | None, open_low: bool, open_high: bool) -> str:
     parts = []
     if low is not None:
-        parts.append(f"{'>' if open_low else '>='} {low}")
+        parts.append(f"{'>' if open_low else '>='} {low:g}")
     if high is not None:
-        parts.append(f"{'<' if open_high else '<='} {high}")
+        parts.append(f"{'<' if open_high else '<='} {high:g}")
     return " " + " and ".join(parts) if parts else ""
+
+
+def real_field(instance: Any, name: str, low: float | None = None, high: float | None = None, **ends: bool) -> None:
+    """Replace a frozen dataclass's field by itself as a float that :func:`real` has checked."""
+    object.__setattr__(instance, name, real(name, getattr(instance, name), low, high, **ends))
 
 
 def flag(name: str, value: Any) -> bool:
@@ -92,43 +98,39 @@ def choice(name: str, value: Any, known: Collection[str], or_else: str = "") -> 
     wanted = f"{name} must be one of {', '.join(map(repr, known))}" + (f", or {or_else}" if or_else else "")
     if not isinstance(value, str):
         raise TypeError(f"{wanted}; got {value!r} ({type(value).__name__}).")
-    near = difflib.get_close_matches(value.lower().replace("-", "_").replace(" ", "_"), known, n=2, cutoff=0.55)
+    plain = value.lower().replace("-", "_").replace(" ", "_")
+    near = [name for name in known if plain and name.startswith(plain)]
+    near = (near or difflib.get_close_matches(plain, known, cutoff=0.55))[:2]
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise ValueError(f"{wanted}; got {value!r}.{hint}")
 
 
 def floating(dtype: DTypeLike, name: str = "dtype") -> np.dtype:
     """Return the native float32 or float64 dtype that `dtype` names."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
     for known in (np.dtype(np.float32), np.dtype(np.float64)):
-        if kind == known and dtype is not None:
-            return known
+        try:
+            if dtype is not None and np.dtype(dtype) == known:  # NumPy takes None for float64
+                return known
+        except TypeError:
+            pass
     raise ValueError(f"{name} must be 'float32' or 'float64'; got {dtype!r}.")
 
 
 def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] = (), name: str = "X") -> NDArray:
-    """Return `X` as a C-contiguous (n, n_inputs) array of `dtype`, all finite, n >= 1; not copied where it is one already.
+    """Return `X` as a C-contiguous (n, n_inputs) array of `dtype`, all finite, n >= 1.
 
-    `layers` are the network's widths, for the message.
+    It is `X` itself where that is one already. `layers` are the network's widths, for the message.
     """
-    # One row has to pass in well under a microsecond. A sum of squares is NaN or infinite if any element is; the reverse
-    # does not hold (it overflows at 1e19 in float32), so what fails here is looked at again below.
+    # One row has to pass in well under a microsecond. A sum of squares is NaN or infinite if any element is; the
+    # reverse does not hold (it overflows at 1e19 in float32), so what fails here is looked at again below.
+    # np.dot is as quick, but warns of the overflow; np.isfinite(X).all() takes twice as long.
     if type(X) is np.ndarray and X.dtype == dtype:
         flags, shape = X.flags, X.shape
-        if (
-            len(shape) == 2
-            and shape[1] == n_inputs
-            and shape[0] > 0
-            and flags.c_contiguous
-            and flags.aligned
-            and math.isfinite(np.vdot(X, X))
-        ):
-            return X
+        if len(shape) == 2 and shape[1] == n_inputs and shape[0] > 0 and flags.c_contiguous and flags.aligned:
+            if math.isfinite(np.vdot(X, X)):
+                return X
     array = _numbers(name, X)
-    takes = f"this network takes {n_inputs} inputs" + (f" (layers={list(layers)})" if len(layers) else "")
+    takes = f"this network takes {_several(n_inputs, 'input')}" + (f" (layers={list(layers)})" if len(layers) else "")
     if array.ndim == 1:
         raise ValueError(
             f"{name} has one dimension (shape {array.shape}), but {takes} in each row. "
@@ -146,11 +148,12 @@ def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] =
 def _numbers(name: str, value: Any, remedy: str = "Encode text and categories as numbers first.") -> NDArray:
     """`value` as an array of bools, integers or floats of any width."""
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
-        raise TypeError(f"{name} is sparse ({type(value).__name__}), but a dense array is needed. Pass {name}.toarray().")
+        raise TypeError(f"{name} is sparse ({type(value).__name__}), but must be dense. Pass {name}.toarray().")
     if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
-        raise ValueError(f"{name} is a masked array with masked values. Pass {name}.filled(number), or drop those rows.")
-    if _is_numeric_frame(value):
-        value = value.to_numpy(dtype=np.float64, na_value=np.nan)
+        raise ValueError(f"{name} has masked values. Pass {name}.filled(number), or drop those rows.")
+    frame: Any = value
+    if _is_numeric_frame(frame):
+        value = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -168,7 +171,7 @@ def _numbers(name: str, value: Any, remedy: str = "Encode text and categories as
 
 
 def _is_numeric_frame(value: Any) -> bool:
-    """Is it a pandas frame or series of numbers that np.asarray would make objects (bool beside int, nullable types)?"""
+    """Whether np.asarray may make objects of a pandas frame of numbers: bool beside int, or nullable types."""
     if not hasattr(value, "to_numpy") or type(value).__module__.partition(".")[0] != "pandas":
         return False
     types = list(value.dtypes) if hasattr(value, "columns") else [value.dtype]
@@ -180,8 +183,13 @@ def _first_odd(array: NDArray) -> str:
     """Where the first element that is no number is, for a message."""
     for place, element in np.ndenumerate(array):
         if not isinstance(element, Real):
+            element = element.item() if isinstance(element, np.generic) else element
             return f" (element {_place(place)} is {element!r})"
     return ""
+
+
+def _several(n: int, thing: str) -> str:
+    return f"{n} {thing}" + ("" if n == 1 else "s")
 
 
 def _place(index: Sequence[int]) -> str:
@@ -222,12 +230,13 @@ def targets(y: ArrayLike, n: int, n_outputs: int, kind: str, dtype: np.dtype, na
     if array.ndim == 0 or array.ndim > 2:
         raise ValueError(f"{name} has shape {array.shape}, but must be {_target_shape(n, n_outputs, kind)}.")
     if array.shape[0] != n:
-        raise ValueError(f"{name} has {array.shape[0]} rows, but X has {n}. Pass one row of {name} for each row of X.")
+        inputs_have = "X has" if name == "y" else "its inputs have"
+        raise ValueError(f"{name} has {array.shape[0]} rows, but {inputs_have} {n}. Pass one target for each row.")
     columns = array.shape[1] if array.ndim == 2 else 1
     indices = kind == "classes" and columns == 1
     if columns != n_outputs and not indices:
         raise ValueError(
-            f"{name} has shape {array.shape}, but this network has {n_outputs} outputs: it must be "
+            f"{name} has shape {array.shape}, but this network has {_several(n_outputs, 'output')}: it must be "
             f"{_target_shape(n, n_outputs, kind)}.{_class_remedy(array, n_outputs, kind, name)}"
         )
     array = array.reshape(n, columns)
@@ -250,7 +259,7 @@ def _target_shape(n: int, n_outputs: int, kind: str) -> str:
 
 
 def _class_remedy(array: NDArray, n_outputs: int, kind: str, name: str) -> str:
-    """What to do with class indices where the loss wants one number for each output."""
+    """Say what to do with class indices where the loss wants one number for each output."""
     looks_like_indices = array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() < n_outputs
     if kind == "classes" or array.ndim != 1 or not looks_like_indices:
         return ""
@@ -270,8 +279,8 @@ def _check_indices(name: str, labels: NDArray, n_outputs: int) -> None:
         return
     row = int(np.argmin(good))
     raise ValueError(
-        f"{name} has label {labels[row]!s} in row {row}, but this network has {n_outputs} outputs: class indices are whole "
-        f"numbers in 0..{n_outputs - 1}. {_LABELS}"
+        f"{name} has label {labels[row]!s} in row {row}, but this network has {_several(n_outputs, 'output')}: "
+        f"class indices are whole numbers in 0..{n_outputs - 1}. {_LABELS}"
     )
 
 
@@ -281,9 +290,10 @@ def _check_probabilities(name: str, rows: NDArray) -> None:
     if good.all():
         return
     row = int(np.argmin(good))
+    shown = np.array2string(rows[row], threshold=8, precision=4)
     raise ValueError(
-        f"{name} row {row} is {np.array2string(rows[row], threshold=8, precision=4)}, which sums to {sums[row]:.6g}; a row must "
-        f"be one-hot or probabilities: no negative value, sum 1. For several labels at once use output='sigmoid'."
+        f"{name} row {row} is {shown}, which sums to {sums[row]:.6g}; a row must be one-hot or probabilities: no "
+        "negative value, sum 1. For several labels at once use output='sigmoid'."
     )
 
 
@@ -309,21 +319,21 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
         row = int(np.argmax(out < 0.0))
         raise ValueError(f"{name} has {out[row]!s} in row {row}; weights must be >= 0. Pass 0 to leave a row out.")
     if out.max() == 0.0:
-        raise ValueError(f"{name} is zero in every row, so there is nothing to learn from. Give some row a positive weight.")
+        raise ValueError(f"{name} is zero in every row, so nothing can be learnt. Give some row a positive weight.")
     return out
 
 
 def class_weight(value: Any, y: NDArray, n_outputs: int, kind: str) -> NDArray[np.float64] | None:
     """Return each sample's class weight, (n,), to multiply its sample weight by; None for None.
 
-    `y` are targets that :func:`targets` has checked. ``"balanced"`` gives class c the weight n / (classes present * rows
-    of c), as scikit-learn does; a dict maps class indices to weights, 1 for those it leaves out.
+    `y` are targets that :func:`targets` has checked. ``"balanced"`` gives class c the weight n / (classes present *
+    rows of c), as scikit-learn does; a dict maps class indices to weights, 1 for those it leaves out.
     """
     if value is None:
         return None
     if kind not in ("classes", "binary") or (kind == "binary" and n_outputs > 1):
         raise ValueError(
-            f"class_weight={value!r} needs one class for each row: output='softmax', or output='sigmoid' with one output. "
+            f"class_weight={value!r} needs one class for each row: output='softmax', or one output with 'sigmoid'. "
             "Pass sample_weight instead."
         )
     n_classes = n_outputs if kind == "classes" else 2
@@ -342,14 +352,13 @@ def class_weight(value: Any, y: NDArray, n_outputs: int, kind: str) -> NDArray[n
     return table[labels]
 
 
-def combined_weight(
-    weight: ArrayLike | None, classes: Any, y: NDArray, n_outputs: int, kind: str, dtype: np.dtype
-) -> NDArray:
-    """Return sample weights times class weights, as :func:`sample_weight` does: (n,), or no elements if both are None."""
+def combined_weight(weight: ArrayLike | None, classes: Any, y: NDArray, n_outputs: int, kind: str, dtype: np.dtype) -> NDArray:
+    """Return sample weights times class weights as :func:`sample_weight` does: (n,), or (0,) if both are None."""
     checked = sample_weight(weight, y.shape[0], dtype)
     factor = class_weight(classes, y, n_outputs, kind)
     if factor is None:
         return checked
     if checked.size:
         factor = factor * checked
-    return sample_weight(factor, y.shape[0], dtype, "sample_weight times class_weight" if checked.size else "class_weight")
+    name = "sample_weight times class_weight" if checked.size else "class_weight"
+    return sample_weight(factor, y.shape[0], dtype, name)

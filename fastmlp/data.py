@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 Kind = Literal["classes", "binary", "regression"]
 
@@ -61,8 +62,9 @@ class Data:
 
 
 def nearest(word: object, known) -> str:
-    """Return ``": did you mean 'x'?"``-like words for a message, or nothing where no known word is near."""
-    found = difflib.get_close_matches(str(word), [str(name) for name in known], n=2, cutoff=0.5)
+    """Return words for a message such as ``" (did you mean 'x'?)"``, or none where no known word is near."""
+    names = {str(name).lower(): str(name) for name in known}
+    found = [names[key] for key in difflib.get_close_matches(str(word).lower(), names, n=2, cutoff=0.5)]
     return f" (did you mean {' or '.join(map(repr, found))}?)" if found else ""
 
 
@@ -95,11 +97,23 @@ def split(y: np.ndarray, fraction: float, *, classes: bool, seed: int = 0) -> tu
         groups = np.zeros(len(y), np.int64)
     rng = np.random.default_rng(seed)
     held = np.zeros(len(y), bool)
-    for group in range(groups.max(initial=-1) + 1):
-        rows = np.flatnonzero(groups == group)
-        count = min(round(fraction * len(rows)), len(rows) - 1)
-        held[rng.permutation(rows)[:count]] = True
+    for group, count in enumerate(_shares(np.bincount(groups), fraction, rng)):
+        held[rng.permutation(np.flatnonzero(groups == group))[:count]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _shares(sizes: NDArray[np.int64], fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return how many rows each class gives: its share to within one row, and together the share of all rows.
+
+    Hamilton's method of the largest remainders; equal ones in random order. No class gives all its rows.
+    """
+    exact = fraction * sizes
+    counts = np.minimum(exact.astype(np.int64), sizes - 1)
+    order = rng.permutation(len(sizes))
+    order = order[np.argsort(counts[order] - exact[order], kind="stable")]
+    order = order[counts[order] < sizes[order] - 1]
+    counts[order[: round(fraction * sizes.sum()) - counts.sum()]] += 1
+    return counts
 
 
 def standardize(X, rows=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -29,8 +29,8 @@ class Dense:
     dropout : float
         Part of its outputs that training sets to zero, in [0, 1); the others grow by 1 / (1 - dropout).
     init : str or callable
-        Initial weights: a name of `fastmlp.initializers.INITIALIZERS`, ``"auto"`` for what suits the activation, or a function
-        ``(rng, fan_in, fan_out) -> (fan_in, fan_out)`` array.
+        Initial weights: a name of `fastmlp.initializers.INITIALIZERS`, ``"auto"`` for what suits the activation, or a
+        function ``(rng, fan_in, fan_out) -> (fan_in, fan_out)`` array.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class Dense:
         if self.activation is not None:
             set_field(self, "activation", activations.lookup(self.activation).name)
         set_field(self, "bias", checks.flag("bias", self.bias))
-        set_field(self, "dropout", checks.real("dropout", self.dropout, 0.0, 1.0, open_high=True))
+        checks.real_field(self, "dropout", 0.0, 1.0, open_high=True)
         set_field(self, "init", initializers.resolve(self.init))
 
 
@@ -96,8 +96,8 @@ def as_dense(spec: Any, default_activation: str, *, dropout: float = 0.0, init: 
         dense = Dense(int(spec), dropout=dropout)
     else:
         raise TypeError(
-            "a layer must be a width, a fm.Dense, a tuple (width, bias) or (width, bias, activation), or a dict of Dense's "
-            f"arguments; got {spec!r} ({type(spec).__name__})."
+            "a layer must be a width, a fm.Dense, a tuple (width, bias) or (width, bias, activation), or a dict of "
+            f"Dense's arguments; got {spec!r} ({type(spec).__name__})."
         )
     if dense.activation is None:
         dense = replace(dense, activation=default_activation)

@@ -56,8 +56,8 @@ LOSSES: dict[str, Loss] = {
         Loss("sse", ids.SSE, "sum_j (p_j - y_j)^2", "identity"),
         Loss("half_mse", ids.HALF_MSE, "sum_j (p_j - y_j)^2 / 2", "identity"),
         Loss("mae", ids.MAE, "mean_j |p_j - y_j|", "identity"),
-        Loss("huber", ids.HUBER, "mean_j (e_j^2 / 2 if |e_j| <= delta else delta (|e_j| - delta / 2)), e = p - y", "identity",
-             parameter=1.0),
+        Loss("huber", ids.HUBER, "mean_j (e_j^2 / 2 if |e_j| <= delta else delta (|e_j| - delta / 2)), e = p - y",
+             "identity", parameter=1.0),
         Loss("poisson", ids.POISSON, "mean_j exp(z_j) - y_j z_j", "exp", "counts", from_logits=True),
         Loss("quantile", ids.QUANTILE, "mean_j max(q (y_j - p_j), (q - 1) (y_j - p_j))", "identity", parameter=0.5),
     )
@@ -114,7 +114,7 @@ class Huber:
 
     def __post_init__(self) -> None:
         """Check `delta`."""
-        object.__setattr__(self, "delta", checks.real("delta", self.delta, 0.0, open_low=True))
+        checks.real_field(self, "delta", 0.0, open_low=True)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Quantile:
 
     def __post_init__(self) -> None:
         """Check `q`."""
-        object.__setattr__(self, "q", checks.real("q", self.q, 0.0, 1.0, open_low=True, open_high=True))
+        checks.real_field(self, "q", 0.0, 1.0, open_low=True, open_high=True)
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,7 @@ class CrossEntropy:
 
     def __post_init__(self) -> None:
         """Check `label_smoothing`."""
-        value = checks.real("label_smoothing", self.label_smoothing, 0.0, 1.0, open_high=True)
-        object.__setattr__(self, "label_smoothing", value)
+        checks.real_field(self, "label_smoothing", 0.0, 1.0, open_high=True)
 
 
 def resolve(spec: Any, output: str = "identity") -> LossSpec:
@@ -249,8 +248,8 @@ def check_pairing(spec: LossSpec, output: str, stacklevel: int = 3) -> None:
         )
     if output in _SATURATING and loss.name != own:
         warnings.warn(
-            f"loss={loss.name!r} learns slowly with output={output!r}: its gradient vanishes where the output is saturated, "
-            f"even if it is wrong. Use loss={own!r}, which suits output={output!r}.",
+            f"loss={loss.name!r} learns slowly with output={output!r}: its gradient vanishes where the output is "
+            f"saturated, even if it is wrong. Use loss={own!r}, which suits output={output!r}.",
             PairingWarning,
             stacklevel=stacklevel,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -36,22 +37,22 @@ class Plan:
     dropout: NDArray[np.float64]
     n_params: int
 
-    @property
+    @cached_property
     def n_layers(self) -> int:
         """Number of layers with weights."""
         return self.table.shape[0]
 
-    @property
+    @cached_property
     def n_inputs(self) -> int:
         """Number of inputs."""
         return int(self.table[0, FAN_IN])
 
-    @property
+    @cached_property
     def n_outputs(self) -> int:
         """Number of outputs."""
         return int(self.table[-1, WIDTH])
 
-    @property
+    @cached_property
     def widths(self) -> tuple[int, ...]:
         """Number of inputs, then each layer's width."""
         return (self.n_inputs, *(int(width) for width in self.table[:, WIDTH]))
@@ -59,9 +60,11 @@ class Plan:
     def weights(self, flat: NDArray) -> list[NDArray]:
         """Return views (fan_in, width) of a flat vector, one for each layer."""
         self._check(flat)
-        return [
-            flat[row[OFFSET] : row[OFFSET] + row[FAN_IN] * row[WIDTH]].reshape(row[FAN_IN], row[WIDTH]) for row in self.table
-        ]
+        views = []
+        for row in self.table:
+            start, size = row[OFFSET], row[FAN_IN] * row[WIDTH]
+            views.append(flat[start : start + size].reshape(row[FAN_IN], row[WIDTH]))
+        return views
 
     def biases(self, flat: NDArray) -> list[NDArray | None]:
         """Return views (width,) of a flat vector, one for each layer, None for one without a bias."""
@@ -111,7 +114,7 @@ def make_plan(n_inputs: int, denses: Sequence[Dense]) -> Plan:
         activation = activations.lookup(dense.activation)
         _check_activation(activation, dense.width, number, last)
         if last and dense.dropout > 0.0:
-            raise ValueError(f"the output layer has dropout={dense.dropout}, but outputs cannot be dropped. Give it dropout=0.")
+            raise ValueError(f"the output layer has dropout={dense.dropout}, but outputs stay. Give it dropout=0.")
         row = table[number]
         row[FAN_IN], row[WIDTH], row[ACTIVATION], row[HAS_BIAS] = fan_in, dense.width, activation.id, dense.bias
         row[OFFSET] = offset
@@ -128,9 +131,7 @@ def _check_activation(activation: activations.Activation, width: int, number: in
             f"Use output={activation.name!r} for the last layer, and for hidden ones one of {hidden}."
         )
     if last and activation.name == "softmax" and width == 1:
-        raise ValueError(
-            "output='softmax' with one output is always 1. Use output='sigmoid', or two outputs for two classes."
-        )
+        raise ValueError("output='softmax' with one output is always 1. Use output='sigmoid', or two outputs for two classes.")
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray:

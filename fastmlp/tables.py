@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import checks
 from .data import MOST_CLASSES, Data, Kind, nearest
 
 # Words that stand for a value that is not there.
@@ -54,8 +55,7 @@ def read_table(path: str | os.PathLike, target: str | None = None, *, kind: str 
         A Parquet file, and no pyarrow to read it.
     """
     path = Path(path)
-    if kind not in ("auto", "classes", "regression"):
-        raise ValueError(f"kind must be 'auto', 'classes' or 'regression', not {kind!r}.")
+    checks.choice("kind", kind, ("auto", "classes", "regression"))
     suffix = path.suffix.lower()
     if suffix not in _READERS:
         raise ValueError(f"{path} is not a kind of file that can be read: its name must end in {', '.join(_READERS)}.")
@@ -80,7 +80,8 @@ def _as_data(path: Path, X, y, features: tuple[str, ...], target: str, kind: str
     _check_finite(path, y, target)
     if kind == "regression":
         if y.dtype.kind in "US":
-            raise ValueError(f"{path}: the target {target!r} holds words such as {str(y[0])!r}, so it is not a quantity.")
+            example = str(y[0])
+            raise ValueError(f"{path}: the target {target!r} holds words such as {example!r}, so it is not a quantity.")
         return Data(X, np.ascontiguousarray(y, np.float64), "regression", 0, path.name, features)
     if y.ndim == 2:
         raise ValueError(f"{path}: the target {target!r} has {y.shape[1]} columns, but classes are one column.")
@@ -109,6 +110,7 @@ def _gap(path: Path, row: int, column: str, value: float) -> str:
 def _table(path: Path, columns: dict[str, np.ndarray], target: str | None):
     """Part columns into (n, features), the target's values and the features' names."""
     _check_target(path, tuple(columns), target)
+    assert target is not None
     features = tuple(name for name in columns if name != target)
     words = {name: columns[name] for name in features if columns[name].dtype.kind in "US"}
     if words:
@@ -175,7 +177,7 @@ def _read_csv(path: Path, target: str | None):
     if not parts:
         raise ValueError(f"{path} has no rows below the line of names.")
     columns = {name: _join([part[name] for part in parts]) for name in names}
-    return _table(path, columns | {target: _target_of_words(columns[target])}, target)
+    return _table(path, {name: _target_of_words(v) if name == target else v for name, v in columns.items()}, target)
 
 
 def _names(path: Path, cells: list[str]) -> tuple[str, ...]:
@@ -269,7 +271,7 @@ def _arrow_values(column) -> np.ndarray:
 
 def _read_npz(path: Path, target: str | None):
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             loaded = {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         why = str(error).split(". ")[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .ids import (
@@ -85,11 +86,12 @@ def _silu(z: Vec):
 
 def _mish(z: Vec):
     # tanh(softplus(z)) = n / (n + 2) with n = w (w + 2), w = e^z; beyond 20 it is 1 to the last bit.
-    w = vexp(z.minimum(20.0))
+    bounded = z.minimum(20.0)
+    w = vexp(bounded)
     n = w * (w + 2.0)
     reciprocal = 1.0 / (n + 2.0)
     t = n * reciprocal
-    return z * t, (4.0 * z * reciprocal).fma(w * (w + 1.0) * reciprocal, t)
+    return z * t, (4.0 * bounded * reciprocal).fma(w * (w + 1.0) * reciprocal, t)
 
 
 def _softplus(z: Vec):
@@ -141,8 +143,11 @@ _FUNCTIONS = {
 }
 
 
-def _dispatch(builder, activation, count, z, write):
-    """Emit one loop per activation and a jump to the one asked for; write(offset, mask, f, f') stores a vector."""
+def _dispatch(builder, activation, rows, width, ld, z, write):
+    """Emit loops over rows and vectors for each activation and a jump to the one asked for.
+
+    write(offset, mask, f, f') stores a vector.
+    """
     elem = z.type.pointee
     lanes = element_lanes(elem)
     done = builder.append_basic_block("activation.done")
@@ -151,50 +156,55 @@ def _dispatch(builder, activation, count, z, write):
         block = builder.append_basic_block(f"activation{function.__name__}")
         switch.add_case(I64(number), block)
         builder.position_at_end(block)
+        with cgutils.for_range(builder, rows, intp=I64) as row:
+            start = builder.mul(row.index, ld)
 
-        def apply(i, mask, function=function):
-            write(i, mask, *function(load(builder, z, i, lanes, mask)))
+            def apply(i, mask, function=function, start=start):
+                at = builder.add(start, i)
+                write(at, mask, *function(load(builder, z, at, lanes, mask)))
 
-        loop(builder, count, lanes, elem, apply)
+            loop(builder, width, lanes, elem, apply)
         builder.branch(done)
     builder.position_at_end(done)
 
 
 @intrinsic
-def _activate_loops(typingctx, activation, n, z, a, g):
+def _activate_loops(typingctx, activation, rows, width, ld, z, a, g):
     def codegen(context, builder, sig, args):
-        activation, n, z, a, g = args
+        *where, z, a, g = args
 
         def write(i, mask, value, slope):
             store(builder, value, a, i, mask)
             store(builder, slope, g, i, mask)
 
-        _dispatch(builder, activation, n, z, write)
+        _dispatch(builder, *where, z, write)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, z, a, g), codegen
+    index = types.intp
+    return types.void(index, index, index, index, z, a, g), codegen
 
 
 @intrinsic
-def _apply_loops(typingctx, activation, n, z, a):
+def _apply_loops(typingctx, activation, rows, width, ld, z, a):
     def codegen(context, builder, sig, args):
-        activation, n, z, a = args
-        _dispatch(builder, activation, n, z, lambda i, mask, value, _: store(builder, value, a, i, mask))
+        *where, z, a = args
+        _dispatch(builder, *where, z, lambda i, mask, value, _: store(builder, value, a, i, mask))
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, z, a), codegen
+    index = types.intp
+    return types.void(index, index, index, index, z, a), codegen
 
 
 @inner
-def _activate(activation, n, z, a, g):
-    """a = f(z), g = f'(z) for n numbers; a or g may be z."""
-    _activate_loops(activation, n, z, a, g)
+def _activate(activation, rows, width, ld, z, a, g):
+    """a = f(z), g = f'(z) for the first `width` numbers of `rows` rows, which are ld apart; a or g may be z."""
+    _activate_loops(activation, rows, width, ld, z, a, g)
 
 
 @inner
-def _apply(activation, n, z, a):
-    """a = f(z) for n numbers; a may be z."""
-    _apply_loops(activation, n, z, a)
+def _apply(activation, rows, width, ld, z, a):
+    """a = f(z) for the first `width` numbers of `rows` rows, which are ld apart; a may be z."""
+    _apply_loops(activation, rows, width, ld, z, a)
 
 
 @elementwise("z", fold=largest)
@@ -225,13 +235,13 @@ def _softmax_row(k, z, p):
 @entry
 def activate(activation, z, a, g):
     """a = f(z) and g = f'(z) for z, a, g (n,); a or g may be z. Formulas: fastmlp/activations.py."""
-    _activate(activation, z.size, address(z, 0), address(a, 0), address(g, 0))
+    _activate(activation, 1, z.size, 0, address(z, 0), address(a, 0), address(g, 0))
 
 
 @entry
 def apply(activation, z, a):
     """a = f(z) for z and a (n,), which may be the same array."""
-    _apply(activation, z.size, address(z, 0), address(a, 0))
+    _apply(activation, 1, z.size, 0, address(z, 0), address(a, 0))
 
 
 @entry

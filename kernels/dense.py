@@ -8,7 +8,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .gemm import PACKED, gemm
-from .jit import entry, inner
+from .jit import entry, glue, inner
 from .simd import I32, I64, Vec, address, cast, element, elementwise, first_lanes, lanes_of, load, peek, shift, store, zeros
 from .tile import END_RELU, END_STORE, END_TIMES, START_BIAS, START_ZERO
 
@@ -96,6 +96,11 @@ def copy(x):
     return x
 
 
+@elementwise("x! y")
+def accumulate(x, y):
+    return x + y
+
+
 @elementwise("x!")
 def _relu(x):
     return x.maximum(0.0)
@@ -110,7 +115,7 @@ def transpose(first, last, n, w, t, ldt):
             _turn(min(lanes, last - i), min(lanes, n - j), shift(w, i * n + j), n, shift(t, j * ldt + i), ldt)
 
 
-@inner
+@glue
 def forward(m, n, k, a, lda, w, bias, has_bias, z, ldz, relu, packed):
     """z = a @ w + bias for a (m, k), w (k, n), z (m, n); max(z, 0) if relu, which must be 0 where n is 1."""
     if n == 1:
@@ -122,9 +127,9 @@ def forward(m, n, k, a, lda, w, bias, has_bias, z, ldz, relu, packed):
         gemm(m, n, k, a, lda, 1, w, n, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)
 
 
-@inner
+@glue
 def weight_gradient(first, last, n, m, a, lda, d, ldd, dw, start, packed):
-    """Rows first..last of dw (k, n) = a.T @ d for a (m, k), d (m, n); added to dw with start = START_C."""
+    """Rows first..last of dw (k, n) = a.T @ d for a (m, k), d (m, n); added to dw with start = START_SUMS."""
     if n == 1:
         a, dw = shift(a, first), shift(dw, first)
         gemm(1, last - first, m, d, 1, ldd, a, lda, dw, 1, start, dw, END_STORE, dw, 0, packed)
@@ -133,7 +138,7 @@ def weight_gradient(first, last, n, m, a, lda, d, ldd, dw, start, packed):
         gemm(last - first, n, m, a, 1, lda, d, ldd, dw, n, start, dw, END_STORE, dw, 0, packed)
 
 
-@inner
+@glue
 def delta(m, k, n, d, ldd, t, ldt, out, ldo, end, aux, packed):
     """out = d @ t for d (m, n), t (n, k), the transposed weights; ended as `end` says with aux (m, k) of stride ldo."""
     gemm(m, k, n, d, ldd, 1, t, ldt, out, ldo, START_ZERO, out, end, aux, ldo, packed)

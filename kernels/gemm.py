@@ -11,15 +11,17 @@ from numba.extending import intrinsic
 
 from .jit import inner
 from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
-from .tile import END_STORE, MR, MR_EDGE, NV, START_C, tile
+from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, START_SUMS, tile
 
 # Rows of B in a panel: KC * NR elements are at most half of a 32 KB L1 cache.
 KC = 256
 # A panel is packed where its rows lie so far apart that they fight for the cache's sets, and enough rows of A use it.
 PACK_SPAN = 24 * 1024
 PACK_ROWS = 16
-# Elements that `packed` must have room for, whatever the dtype.
-PACKED = KC * NV * LANES32
+# Rows whose sums wait in scratch at a time.
+STRIPE = 128
+# Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums.
+PACKED = (KC + STRIPE) * NV * LANES32
 
 
 @intrinsic
@@ -54,32 +56,44 @@ def pack(typingctx, k, cols, b, ldb, out):
 def gemm(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, packed):
     """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, B (k, n) with row stride ldb.
 
-    START_* and END_* of tile.py say how the sums begin and finish; bias is (n,), aux is (m, n) with row stride ldaux and
-    may be C. C overlaps nothing else. `packed` is scratch for PACKED elements. With k = 0, C = finish(begin).
+    START_* and END_* of tile.py say how the sums begin (START_SUMS: from C) and finish; bias is (n,), aux is (m, n) with row
+    stride ldaux and may be C. C overlaps nothing else. `packed` is scratch for PACKED elements. With k = 0, C = finish(begin).
+
+    Where k is more than a panel's, the sums wait in C from one panel to the next; but where C holds an aux that is still
+    needed, they wait in scratch, a stripe of rows at a time.
     """
     width = NV * lanes_of(a)
     packing = m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes_of(a)) > PACK_SPAN
-    p = 0
-    while True:
-        kc = min(k - p, KC)
-        begin = start if p == 0 else START_C
-        finish = end if p + kc == k else END_STORE
-        j = 0
-        while j < n:
+    waits_in_c = k <= KC or end != END_TIMES
+    stripe = m if waits_in_c else STRIPE
+    for top in range(0, m, max(stripe, 1)):
+        bottom = min(m, top + stripe)
+        for j in range(0, n, width):
             cols = min(n - j, width)
-            b_panel, ldp = shift(b, p * ldb + j), ldb
-            if packing:
-                pack(kc, cols, b_panel, ldb, packed)
-                b_panel, ldp = packed, width
-            i = 0
-            while i < m:
-                # Two edge tiles are faster than a full one and a nearly empty one.
-                rows = m - i
-                rows = MR_EDGE if rows == 2 * MR_EDGE else min(rows, MR)
-                tile(rows, cols, kc, shift(a, i * rs + p * cs), rs, cs, b_panel, ldp, shift(c, i * ldc + j), ldc,
-                     begin, shift(bias, j), finish, shift(aux, i * ldaux + j), ldaux)  # fmt: skip
-                i += rows
-            j += width
-        p += kc
-        if p >= k:
-            break
+            c_j, sums, lds = shift(c, top * ldc + j), shift(c, top * ldc + j), ldc
+            if not waits_in_c:
+                sums, lds = shift(packed, KC * width), width
+            p = 0
+            while True:
+                kc = min(k - p, KC)
+                panel, ldp = shift(b, p * ldb + j), ldb
+                if packing:
+                    pack(kc, cols, panel, ldb, packed)
+                    panel, ldp = packed, width
+                begin, first, ldf = start, shift(bias, j), 0
+                if p > 0 or start == START_SUMS:
+                    begin, first, ldf = START_SUMS, sums, lds
+                finish, out, ldo = END_STORE, sums, lds
+                if p + kc == k:
+                    finish, out, ldo = end, c_j, ldc
+                i = 0
+                while i < bottom - top:
+                    # Two edge tiles are faster than a full one and a nearly empty one.
+                    rows = bottom - top - i
+                    rows = MR_EDGE if rows == 2 * MR_EDGE else min(rows, MR)
+                    tile(rows, cols, kc, shift(a, (top + i) * rs + p * cs), rs, cs, panel, ldp, shift(out, i * ldo), ldo,
+                         begin, shift(first, i * ldf), ldf, finish, shift(aux, (top + i) * ldaux + j), ldaux)  # fmt: skip
+                    i += rows
+                p += kc
+                if p >= k:
+                    break

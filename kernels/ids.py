@@ -1,11 +1,27 @@
-"""The numbers by which Python names things to the kernels; ``fastmlp/reference/ids.py`` holds the same and a test compares them."""
+"""The numbers by which Python names things to the kernels; the same as in fastmlp/reference/ids.py, as a test checks."""
 
 # Columns of the layer table, one row per layer.
 FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, COLUMNS = 0, 1, 2, 3, 4, 5
 
 # Activations.
-(IDENTITY, RELU, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, MISH, SOFTPLUS, TANH, SIGMOID, HARD_SIGMOID, HARD_SWISH,
- SOFTMAX, EXP) = range(16)
+(
+    IDENTITY,
+    RELU,
+    LEAKY_RELU,
+    ELU,
+    SELU,
+    GELU,
+    GELU_TANH,
+    SILU,
+    MISH,
+    SOFTPLUS,
+    TANH,
+    SIGMOID,
+    HARD_SIGMOID,
+    HARD_SWISH,
+    SOFTMAX,
+    EXP,
+) = range(16)
 
 # Losses.
 CROSS_ENTROPY, BCE, MSE, SSE, HALF_MSE, MAE, HUBER, POISSON, QUANTILE = range(9)
@@ -14,9 +30,25 @@ CROSS_ENTROPY, BCE, MSE, SSE, HALF_MSE, MAE, HUBER, POISSON, QUANTILE = range(9)
 SGD, ADAM, RMSPROP, ADAGRAD = range(4)
 
 # Run.ints: one training run's whole numbers.
-(BATCH, SHUFFLE, SEED, EPOCH, ROW, STEP, LOSS, OPTIMIZER, NESTEROV, AMSGRAD, EPS_HAT, TRAINING,
- L2_OVER_BATCH, N_INTS) = range(14)
+(BATCH, SHUFFLE, SEED, EPOCH, ROW, STEP, LOSS, OPTIMIZER, NESTEROV, AMSGRAD, EPS_HAT, TRAINING, L2_OVER_BATCH, N_INTS) = range(
+    14
+)
 
 # Run.reals: one training run's real numbers, float64.
-(L1, L2, DECAY, CLIP_VALUE, CLIP_NORM, BETA1, BETA2, EPS, BETA1_POWER, BETA2_POWER, LOSS_PARAM, SMOOTHING,
- LOSS_SUM, WEIGHT_SUM, N_REALS) = range(15)
+(
+    L1,
+    L2,
+    DECAY,
+    CLIP_VALUE,
+    CLIP_NORM,
+    BETA1,
+    BETA2,
+    EPS,
+    BETA1_POWER,
+    BETA2_POWER,
+    LOSS_PARAM,
+    SMOOTHING,
+    LOSS_SUM,
+    WEIGHT_SUM,
+    N_REALS,
+) = range(15)

@@ -15,14 +15,17 @@ from pathlib import Path
 import llvmlite
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 _FLAGS = {"nogil": True, "error_model": "numpy"}
 
 
 @functools.cache
 def sources_stamp() -> str:
-    """Hash of every source file of this package and of the compilers' versions: what makes a cached kernel stale."""
-    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    """Hash of what makes a cached kernel stale beside the CPU: this package's sources, the compilers, the vectors' width."""
+    width = os.environ.get("FASTMLP_VECTOR_BYTES", "")
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {width}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
@@ -58,12 +61,28 @@ class _KeyedFiles(IndexDataCacheFile):
             path.unlink(missing_ok=True)
 
 
+def _nothing() -> None:
+    """Stand in for a listener."""
+
+
+# Called once a process, before the first kernel that is not in the cache is compiled.
+on_compile = _nothing
+
+
 class KernelCache(FunctionCache):
     """Numba's function cache, stamped with all of ``kernels/`` instead of one file."""
 
     def __init__(self, py_func):
         super().__init__(py_func)
         self._cache_file = _KeyedFiles(self._cache_path, self._impl.filename_base, sources_stamp())
+
+    def load_overload(self, sig, target_context):
+        global on_compile
+        data = super().load_overload(sig, target_context)
+        if data is None:
+            on_compile()
+            on_compile = _nothing
+        return data
 
     def save_overload(self, sig, data):
         try:
@@ -72,9 +91,46 @@ class KernelCache(FunctionCache):
             pass
 
 
+class _LinkedCode(JITCodeLibrary):
+    """Code that is only ever linked into other code, and optimized and turned into machine code there.
+
+    Numba does both for each function and again for each of its callers, so that code at the bottom of eight levels of calls
+    would go through LLVM eight times.
+    """
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class _InnerCompiler(Compiler):
+    """Numba's compiler, with `_LinkedCode` as what it makes."""
+
+    def compile_extra(self, func):
+        target = self.state.targetctx
+        self.state.flags.no_compile = True
+        self.state.library = _LinkedCode(target.codegen(), func.__qualname__)
+        # Numba knows code by the built-in function that calls it from Python. Nobody will: any unique one does.
+        result = super().compile_extra(func)._replace(entry_point=[].append)
+        target.insert_user_function(result.entry_point, result.fndesc, [result.library])
+        return result
+
+
+# No reference counts: the arrays belong to the entry that was called, and counting costs more than a small step.
+_INNER = {**_FLAGS, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _InnerCompiler}
+
+
 def inner(function):
     """Compile for callers inside ``kernels/``."""
-    return numba.njit(**_FLAGS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return numba.njit(**_INNER)(function)
+
+
+def glue(function):
+    """Compile into the body of each caller: for functions that pass much and do little, where a call would cost as much."""
+    return numba.njit(**_INNER, forceinline=True)(function)
 
 
 def entry(function):
@@ -94,3 +150,9 @@ def cache_folder() -> str | None:
         return KernelCache(cache_folder).cache_path
     except RuntimeError:
         return None
+
+
+def cached_files() -> list[Path]:
+    """Return the compiled kernels that the cache holds, stale ones included."""
+    folder = cache_folder()
+    return sorted(Path(folder).glob("*.nbc")) if folder else []

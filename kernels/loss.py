@@ -41,7 +41,7 @@ def _absolute(p, y, g):
 def _huber(p, y, g, limit):
     e = p - y
     inside = e.abs() <= limit
-    slope = inside.choose(e, limit.copysign(e))
+    slope = e.minimum(limit).maximum(-limit)
     return slope * g, inside.choose(0.5 * (e * e), limit * (e.abs() - 0.5 * limit))
 
 
@@ -114,9 +114,7 @@ def output_derivative(activation, m, k, z, ld, d):
         for i in range(m):
             _softmax_row(k, shift(z, i * ld), shift(z, i * ld))
         activation = IDENTITY
-        _activate(IDENTITY, m * ld, z, z, d)
-    else:
-        _activate(activation, m * ld, z, z, d)
+    _activate(activation, 1, m * ld, 0, z, z, d)
 
 
 @inner

@@ -7,14 +7,21 @@ strides; until the backward pass comes by it holds f'(z).
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 from .activations import _activate, _apply, _softmax_row
 from .dense import delta, forward, transpose, weight_gradient
 from .gemm import PACKED
-from .ids import ACTIVATION, FAN_IN, HAS_BIAS, IDENTITY, N_REALS, OFFSET, RELU, SOFTMAX, WIDTH
-from .jit import entry, inner
+from .ids import ACTIVATION, FAN_IN, HAS_BIAS, IDENTITY, OFFSET, RELU, SOFTMAX, WIDTH
+from .jit import glue, inner
 from .rng import _dropout
 from .simd import LANES32, poke, shift
+from .threads import N_SUMS
 from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
+
+# What a way through the network needs: the layer table, dropout rates, flat parameters, scratch and where things are in it,
+# the seed, and whether dropout is on.
+Net = namedtuple("Net", "table rates params arena places seed training")
 
 # Columns of `places`, one row per buffer; offsets in elements from the arena's start.
 BUFFER, STRIDE, DELTA, TURNED, TURNED_STRIDE, PLACES = 0, 1, 2, 3, 4, 5
@@ -23,8 +30,11 @@ TARGETS, ROWS, SCALES, EACH, PACK = 0, 1, 2, 3, 4
 
 # Rows are padded to whole vectors, in float64 too, and to the eights of the dropout masks.
 PAD = max(LANES32, 8)
-# A block of rows is as large as half of a typical L2 cache, but large enough to be worth packing weights for.
-BLOCK_BYTES, BLOCK_ROWS = 256 * 1024, 256
+# Rows go through the network in blocks. A network of few parameters takes as many rows as a part of a typical L2 cache
+# holds; a larger one takes enough to be worth packing its weights for.
+FEW_PARAMETERS, BLOCK_BYTES, MOST_ROWS, LARGE_ROWS = 16 * 1024, 128 * 1024, 1024, 256
+# Blocks of a network of few parameters are worked on side by side, in so many groups at most, each with a gradient of its own.
+MOST_GROUPS = N_SUMS
 
 
 @inner
@@ -33,12 +43,27 @@ def _padded(n):
 
 
 @inner
-def block_rows(table, rows):
-    """Rows that go through the network together: a matter of shapes alone."""
-    per_row = table[0, FAN_IN]
+def n_params(table):
+    """Parameters of the network."""
+    last = table.shape[0] - 1
+    return table[last, OFFSET] + _weight_rows(table, last) * table[last, WIDTH]
+
+
+@inner
+def few_parameters(table):
+    """Whether blocks of rows are worked on side by side, each thread with some of them and a gradient of its own."""
+    return n_params(table) <= FEW_PARAMETERS
+
+
+@inner
+def block_limit(table):
+    """Most rows that go through the network together: a matter of shapes alone."""
+    if not few_parameters(table):
+        return LARGE_ROWS
+    per_row = _padded(table[0, FAN_IN] + 1)
     for layer in range(table.shape[0]):
-        per_row += 2 * table[layer, WIDTH]
-    return max(1, min(rows, max(BLOCK_ROWS, BLOCK_BYTES // (4 * per_row))))
+        per_row += 2 * _padded(table[layer, WIDTH] + 1)
+    return max(1, min(MOST_ROWS, BLOCK_BYTES // (4 * per_row)))
 
 
 @inner
@@ -97,14 +122,13 @@ def _weight_rows(table, layer):
 @inner
 def stretch(table, bounds, t):
     """Where thread t's part of the flat vector begins (and t-1's ends)."""
-    last = table.shape[0] - 1
-    for l in range(last + 1):
+    for l in range(table.shape[0]):
         if bounds[l, t] < _weight_rows(table, l):
             return table[l, OFFSET] + bounds[l, t] * table[l, WIDTH]
-    return table[last, OFFSET] + _weight_rows(table, last) * table[last, WIDTH]
+    return n_params(table)
 
 
-@inner
+@glue
 def _ending(activation, width, rate):
     """How a hidden layer's f' enters the delta: not at all, by the sign of its output, or as numbers kept in the delta."""
     if rate == 0.0 and activation == IDENTITY:
@@ -114,40 +138,44 @@ def _ending(activation, width, rate):
     return END_TIMES
 
 
-@inner
+@glue
 def _set_ones(rows, column, a, lda):
     for i in range(rows):
         poke(a, i * lda + column, 1.0)
 
 
 @inner
-def forward_rows(table, reals, seed, epoch, row, training, gradient, params, arena, places, first, last, packed):
+def forward_rows(net, epoch, row, gradient, first, last, packed):
     """Take rows first..last of a block from buffer 0 to the logits in the last one; with f' if `gradient`.
 
-    Dropout masks, if `training`, are those of the epoch's rows from `row` on, the block's first.
+    Dropout masks are those of the epoch's rows from `row` on, the block's first.
     """
+    table, arena, places = net.table, net.arena, net.places
     m = last - first
     layers = table.shape[0]
     for l in range(layers):
         k, n = table[l, FAN_IN], table[l, WIDTH]
         lda, ldz = places[l, STRIDE], places[l + 1, STRIDE]
-        w = shift(params, table[l, OFFSET])
+        w = shift(net.params, table[l, OFFSET])
         a = shift(arena, places[l, BUFFER] + first * lda)
         z = shift(arena, places[l + 1, BUFFER] + first * ldz)
         activation = table[l, ACTIVATION]
-        rate = reals[N_REALS + l] if training else 0.0
+        rate = net.rates[l] if net.training else 0.0
         ending = _ending(activation, n, rate) if l + 1 < layers else END_STORE
         fused = ending == END_WHERE_POSITIVE
         forward(m, n, k, a, lda, w, shift(w, k * n), table[l, HAS_BIAS], z, ldz, fused, packed)
         if ending == END_TIMES:
+            # Whole vectors, without masks; where that is more than the units, it writes over the column of ones.
+            width = _padded(n)
             if gradient:
                 g = shift(arena, places[l + 1, DELTA] + first * ldz)
-                _activate(activation, m * ldz, z, z, g)
+                _activate(activation, m, width, ldz, z, z, g)
                 if rate > 0.0:
-                    _dropout(seed, epoch, row + first, l, rate, m, n, ldz, z, g)
-                _set_ones(m, n, z, ldz)
+                    _dropout(net.seed, epoch, row + first, l, rate, m, n, ldz, z, g)
+                if width > n:
+                    _set_ones(m, n, z, ldz)
             else:
-                _apply(activation, m * ldz, z, z)
+                _apply(activation, m, width, ldz, z, z)
 
 
 @inner
@@ -157,48 +185,51 @@ def output_rows(activation, m, k, z, ld):
         for i in range(m):
             _softmax_row(k, shift(z, i * ld), shift(z, i * ld))
     else:
-        _apply(activation, m * ld, z, z)
+        _apply(activation, 1, m * ld, 0, z, z)
 
 
 @inner
-def backward_rows(table, reals, training, params, arena, places, first, last, packed):
+def backward_rows(net, first, last, packed):
     """Deltas of rows first..last from the last layer's down to the first's; the last one is there already."""
-    for l in range(table.shape[0] - 1, 0, -1):
-        rate = reals[N_REALS + l - 1] if training else 0.0
-        ending = _ending(table[l - 1, ACTIVATION], table[l - 1, WIDTH], rate)
-        ldo = places[l, STRIDE]
-        out = shift(arena, places[l, DELTA] + first * ldo)
-        aux = shift(arena, places[l, BUFFER] + first * ldo) if ending == END_WHERE_POSITIVE else out
-        delta_rows(table, params, arena, places, l, first, last, out, ldo, ending, aux, packed)
+    for l in range(net.table.shape[0] - 1, 0, -1):
+        rate = net.rates[l - 1] if net.training else 0.0
+        ending = _ending(net.table[l - 1, ACTIVATION], net.table[l - 1, WIDTH], rate)
+        ldo = net.places[l, STRIDE]
+        out = shift(net.arena, net.places[l, DELTA] + first * ldo)
+        aux = shift(net.arena, net.places[l, BUFFER] + first * ldo) if ending == END_WHERE_POSITIVE else out
+        delta_rows(net, l, first, last, out, ldo, ending, aux, packed)
 
 
 @inner
-def delta_rows(table, params, arena, places, l, first, last, out, ldo, ending, aux, packed):
+def delta_rows(net, l, first, last, out, ldo, ending, aux, packed):
     """Rows first..last of layer l's delta times its transposed weights, into out."""
+    table, places = net.table, net.places
     ldd = places[l + 1, STRIDE]
-    d = shift(arena, places[l + 1, DELTA] + first * ldd)
+    d = shift(net.arena, places[l + 1, DELTA] + first * ldd)
     # A single column is its own transpose.
-    t = shift(params, table[l, OFFSET]) if table[l, WIDTH] == 1 else shift(arena, places[l, TURNED])
+    t = shift(net.params, table[l, OFFSET]) if table[l, WIDTH] == 1 else shift(net.arena, places[l, TURNED])
     delta(last - first, table[l, FAN_IN], table[l, WIDTH], d, ldd, t, places[l, TURNED_STRIDE], out, ldo, ending, aux,
           packed)  # fmt: skip
 
 
-@inner
-def turn_weights(table, params, arena, places, bounds, tid, from_layer):
+@glue
+def turn_weights(net, bounds, tid, from_layer):
     """Transpose this thread's rows of the weights of layers from `from_layer` on."""
+    table, places = net.table, net.places
     for l in range(from_layer, table.shape[0]):
         last = min(bounds[l, tid + 1], table[l, FAN_IN])
         if bounds[l, tid] < last and table[l, WIDTH] > 1:
-            transpose(bounds[l, tid], last, table[l, WIDTH], shift(params, table[l, OFFSET]),
-                      shift(arena, places[l, TURNED]), places[l, TURNED_STRIDE])  # fmt: skip
+            transpose(bounds[l, tid], last, table[l, WIDTH], shift(net.params, table[l, OFFSET]),
+                      shift(net.arena, places[l, TURNED]), places[l, TURNED_STRIDE])  # fmt: skip
 
 
 @inner
-def weight_gradients(table, m, arena, places, bounds, tid, grad, start, packed):
-    """This thread's rows of every weight gradient from a block of m rows; added to what is there with START_C."""
+def weight_gradients(net, at, m, bounds, tid, grad, start, packed):
+    """This thread's rows of every weight gradient from the m rows of a block from `at` on; added up with START_SUMS."""
+    table, arena, places = net.table, net.arena, net.places
     for l in range(table.shape[0]):
         first, last = bounds[l, tid], bounds[l, tid + 1]
         if first < last:
-            weight_gradient(first, last, table[l, WIDTH], m, shift(arena, places[l, BUFFER]), places[l, STRIDE],
-                            shift(arena, places[l + 1, DELTA]), places[l + 1, STRIDE], shift(grad, table[l, OFFSET]),
-                            start, packed)  # fmt: skip
+            lda, ldd = places[l, STRIDE], places[l + 1, STRIDE]
+            a, d = shift(arena, places[l, BUFFER] + at * lda), shift(arena, places[l + 1, DELTA] + at * ldd)
+            weight_gradient(first, last, table[l, WIDTH], m, a, lda, d, ldd, shift(grad, table[l, OFFSET]), start, packed)

@@ -128,7 +128,7 @@ def _philox(builder, counter, seed):
 @inner
 def _dropout(seed, epoch, row, layer, rate, rows, width, ld, a, g):
     """Mask `rows` rows of a and g (row stride ld, padded to eights) that stand at `row` and after in the epoch."""
-    threshold = int(round(rate * _HALVES))
+    threshold = np.int64(round(rate * _HALVES))
     scale = _HALVES / (_HALVES - threshold)
     for i in range(rows):
         for group in range((width + 63) // 64):

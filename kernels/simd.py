@@ -230,9 +230,7 @@ def load(builder, pointer, offset, lanes, mask: Mask | None = None) -> Vec:
     if mask is None:
         return Vec(builder, builder.load(at, align=align))
     name = f"llvm.masked.load.v{lanes}f{align * 8}.p0"
-    fn = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vtype, [at.type, I32, mask.v.type, vtype]), name
-    )
+    fn = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vtype, [at.type, I32, mask.v.type, vtype]), name)
     zero = ir.Constant(vtype, [0.0] * lanes)
     return Vec(builder, builder.call(fn, [at, I32(align), mask.v, zero]))
 
@@ -342,7 +340,7 @@ def elementwise(pointers: str, scalars: str = "", fold=None):
             first = operands.types[0] if isinstance(operands, types.Tuple) else operands.dtype
             elem, lanes = element(first)
             result = first.dtype if fold else types.void
-            assert len(operands) == len(names) and len(numbers) == n_scalars, function.__name__
+            assert (len(operands), len(numbers)) == (len(names), n_scalars), function.__name__
 
             def codegen(context, builder, sig, args):
                 count = args[0]
@@ -374,7 +372,7 @@ def elementwise(pointers: str, scalars: str = "", fold=None):
 
 
 def loop(builder, count, lanes, elem, apply, fold=None):
-    """Emit a loop of apply(offset, mask or None) over full vectors and the masked tail; returns the scalar that `fold` makes."""
+    """Emit a loop of apply(offset, mask or None) over full vectors and the masked tail; returns what `fold` makes, a scalar."""
     vtype = ir.VectorType(elem, lanes)
     whole = builder.and_(count, I64(-lanes))
     start = builder.block

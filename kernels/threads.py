@@ -6,6 +6,7 @@ and meets the others at a barrier that spins, then yields, so that a busy machin
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -20,11 +21,13 @@ from numba.extending import intrinsic
 from .jit import inner
 from .simd import I64
 
-# A barrier's counter and generation lie in cache lines of their own.
-_COUNT, _GENERATION, SYNC_SIZE = 0, 16, 32
+# What threads share: the barrier's counter and generation, in cache lines of their own, then room for float64 sums.
+_COUNT, _GENERATION, SUMS, N_SUMS = 0, 16, 32, 64
+SYNC_SIZE = SUMS + N_SUMS
 # About 2 µs of spinning before a waiting thread offers its core to others.
 _SPINS = 100
 
+_caller = threading.local()
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 _threads: int | None = None
@@ -35,6 +38,22 @@ def threads() -> int:
     if _threads is not None:
         return _threads
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def alone():
+    """Within it, kernels that this Python thread calls run on one thread: for callers that use the cores in their own way."""
+    before = getattr(_caller, "alone", False)
+    _caller.alone = True
+    try:
+        yield
+    finally:
+        _caller.alone = before
+
+
+def threads_here() -> int:
+    """Threads that a large enough kernel uses if this Python thread calls it."""
+    return 1 if getattr(_caller, "alone", False) else threads()
 
 
 def set_threads(n: int | None) -> None:
@@ -194,6 +213,4 @@ def restore_mode(typingctx, mode):
 def _mode_call(builder, name, slot):
     byte_pointer = ir.IntType(8).as_pointer()
     function = ir.FunctionType(ir.VoidType(), [byte_pointer])
-    builder.call(
-        cgutils.get_or_insert_function(builder.module, function, name), [builder.bitcast(slot, byte_pointer)]
-    )
+    builder.call(cgutils.get_or_insert_function(builder.module, function, name), [builder.bitcast(slot, byte_pointer)])

@@ -21,23 +21,23 @@ MR, NV = (8, 3) if LANES32 == 16 else (6, 2)
 # Up to this many rows take the same time, since a vector's multiply-add waits for the one before it.
 MR_EDGE = 4
 
-# How the accumulators start.
-START_ZERO, START_BIAS, START_C = 0, 1, 2
+# How the accumulators start: from zero, each row from the same bias, or from sums that are there already.
+START_ZERO, START_BIAS, START_SUMS = 0, 1, 2
 # What happens to the sums before they are stored: nothing, max(c, 0), c * aux, or c where aux > 0 else 0.
 END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE = 0, 1, 2, 3
 
 
 @intrinsic
-def tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux):
+def tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
     """C[rows, cols] = finish(begin + A @ B) with A[i, p] = a[i*rs + p*cs], B[p, j] = b[p*ldb + j].
 
     rows <= MR and cols <= NR. A tile of fewer rows computes its last one again, which costs nothing in a tile that waits
     for its multiply-adds anyway; columns from `cols` on are neither read nor written. Every operand is read before C is
-    written, so aux may be C.
+    written, so `first` (the bias, or the sums to go on from, with row stride ldf) and aux may be C.
     """
     lanes = element(a)[1]
     index = types.intp
-    sig = types.void(index, index, index, a, index, index, a, index, a, index, index, a, index, a, index)
+    sig = types.void(index, index, index, a, index, index, a, index, a, index, index, a, index, index, a, index)
 
     def codegen(context, builder, sig, args):
         rows, cols = args[:2]
@@ -62,7 +62,9 @@ def tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, 
     return sig, codegen
 
 
-def _tile(builder, n_rows, vectors, masked, lanes, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux):
+def _tile(
+    builder, n_rows, vectors, masked, lanes, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux
+):
     """Emit the loop of a tile of n_rows by `vectors` vectors."""
     elem = a.type.pointee
     mask = first_lanes(builder, builder.sub(cols, I64((vectors - 1) * lanes)), lanes) if masked else None
@@ -78,8 +80,8 @@ def _tile(builder, n_rows, vectors, masked, lanes, rows, cols, k, a, rs, cs, b, 
     def at(pointers, m, v):
         return load(builder, pointers[m], I64(v * lanes), lanes, masks[v])
 
-    a_rows, c_rows, aux_rows = rows_of(a, rs), rows_of(c, ldc), rows_of(aux, ldaux)
-    acc0 = _begin(builder, start, bias, cells, masks, lambda m, v: at(c_rows, m, v), elem, lanes)
+    a_rows, c_rows, aux_rows, first_rows = rows_of(a, rs), rows_of(c, ldc), rows_of(aux, ldaux), rows_of(first, ldf)
+    acc0 = _begin(builder, start, cells, lambda m, v: at(first_rows, m, v), elem, lanes)
     entry = builder.block
     head, body, done = (builder.append_basic_block(f"tile.{n}") for n in ("head", "body", "done"))
     builder.branch(head)
@@ -111,15 +113,15 @@ def _tile(builder, n_rows, vectors, masked, lanes, rows, cols, k, a, rs, cs, b, 
         store(builder, sums[m, v], c_rows[m], I64(v * lanes), masks[v])
 
 
-def _begin(builder, start, bias, cells, masks, c_at, elem, lanes):
-    """Accumulators' initial values by `start`: zero, the bias row, or what C holds."""
+def _begin(builder, start, cells, first_at, elem, lanes):
+    """Accumulators' initial values by `start`: zero, one row for all, or a row each."""
 
-    def from_bias():
-        row = {v: load(builder, bias, I64(v * lanes), lanes, masks[v]) for _, v in cells}
+    def one_row():
+        row = {v: first_at(0, v) for m, v in cells if m == 0}
         return {(m, v): row[v] for m, v in cells}
 
     zero = zeros(builder, elem, lanes)
-    ways = {START_BIAS: from_bias, START_C: lambda: {cell: c_at(*cell) for cell in cells}}
+    ways = {START_BIAS: one_row, START_SUMS: lambda: {cell: first_at(*cell) for cell in cells}}
     return _select(builder, start, ways, {cell: zero for cell in cells})
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import namedtuple
 
 import numpy as np
 
-from .dense import copy
+from .dense import accumulate, copy
+from .gemm import PACKED
 from .ids import (
     ACTIVATION,
     BATCH,
@@ -27,7 +29,6 @@ from .ids import (
     LOSS_SUM,
     N_INTS,
     N_REALS,
-    OFFSET,
     ROW,
     SEED,
     SHUFFLE,
@@ -39,7 +40,7 @@ from .ids import (
     WEIGHT_SUM,
     WIDTH,
 )
-from .jit import entry, inner
+from .jit import entry, glue, inner
 from .loss import _softmax_back, loss_rows, output_derivative
 from .network import (
     BUFFER,
@@ -51,66 +52,81 @@ from .network import (
     SCALES,
     STRIDE,
     TARGETS,
+    Net,
+    _padded,
     _set_ones,
     arrange,
     backward_rows,
-    block_rows,
+    block_limit,
     delta_rows,
+    few_parameters,
     forward_rows,
+    n_params,
     output_rows,
     share,
     stretch,
     turn_weights,
     weight_gradients,
 )
-from .gemm import PACKED
 from .optim import _norm_factor, _penalize, _update, condition, scale, update
 from .rng import permutation
 from .simd import address, peek, poke, shift
-from .threads import barrier, flush_denormals, restore_mode, threads, together
-from .tile import END_STORE, START_C, START_ZERO
+from .threads import N_SUMS, SUMS, barrier, flush_denormals, restore_mode, threads, threads_here, together
+from .tile import END_STORE, START_SUMS, START_ZERO
 
 TRAIN, LOSS_ONLY, GRADIENT, PREDICT, ACTIVATIONS, INPUT_GRADIENT, VJP = range(7)
 
 
-@inner
-def _gather(x, y, weight, order, ordered, at, arena, places, first, last, unit):
-    """Copy the rows `at` + first..last of the data (of `order`, if `ordered`) to a block's rows first..last.
+# The rows that a task takes: inputs, targets, weights; the order that they are taken in, if `ordered`; whether targets are
+# class indices.
+Data = namedtuple("Data", "x y weight order ordered classes")
+# A thread's part: its number among n and their barrier; its rows of the weights (`whole`: all of them) and its stretch of the
+# flat vectors; room for packing, and for the groups' gradients and losses.
+Part = namedtuple("Part", "tid n sync bounds whole begin end packed partial sums")
 
-    A row's scale is its weight times `unit`.
-    """
+
+@glue
+def _row(data, i):
+    return data.order[i] if data.ordered else i
+
+
+@glue
+def _gather(net, data, at, first, last, unit):
+    """Copy the data's rows `at` + first..last to a block's rows first..last; a row's scale is its weight times `unit`."""
+    arena, places = net.arena, net.places
     layers = places.shape[0] - 2
-    k, targets = x.shape[1], y.shape[1]
+    k, targets = data.x.shape[1], data.y.shape[1]
     ldx, ldy = places[0, STRIDE], places[layers, STRIDE] if targets > 1 else 1
     scratch = places[layers + 1]
     for i in range(first, last):
-        row = order[at + i] if ordered else at + i
+        row = _row(data, at + i)
         a = shift(arena, places[0, BUFFER] + i * ldx)
-        copy(k, (address(x, row * k), a), ())
+        copy(k, (address(data.x, row * k), a), ())
         poke(a, k, 1.0)
         t = shift(arena, scratch[TARGETS] + i * ldy)
         if targets == 1:
-            poke(t, 0, y[row, 0])
+            poke(t, 0, data.y[row, 0])
         else:
-            copy(targets, (address(y, row * targets), t), ())
-        if weight.size > 0:
-            poke(arena, scratch[SCALES] + i, weight[row] * unit)
+            copy(targets, (address(data.y, row * targets), t), ())
+        if data.weight.size > 0:
+            poke(arena, scratch[SCALES] + i, data.weight[row] * unit)
 
 
-@inner
-def _weight_sum(weight, order, ordered, at, count):
+@glue
+def _weight_sum(data, at, count):
     """Sum of `count` rows' weights; 1 each where there are none."""
-    if weight.size == 0:
+    if data.weight.size == 0:
         return float(count)
     total = 0.0
     for i in range(at, at + count):
-        total += weight[order[i] if ordered else i]
+        total += data.weight[_row(data, i)]
     return total
 
 
-@inner
-def _loss_of_rows(table, ints, reals, arena, places, first, last, classes, uniform):
+@glue
+def _loss_of_rows(net, ints, reals, classes, first, last, uniform):
     """Losses and output deltas of a block's rows first..last, from the logits in the last buffer."""
+    table, arena, places = net.table, net.arena, net.places
     layers = table.shape[0]
     scratch = places[layers + 1]
     ld, k = places[layers, STRIDE], table[layers - 1, WIDTH]
@@ -121,122 +137,177 @@ def _loss_of_rows(table, ints, reals, arena, places, first, last, classes, unifo
               shift(arena, scratch[EACH] + first * ld), uniform, shift(arena, scratch[SCALES] + first))  # fmt: skip
 
 
-@inner
-def _sum_losses(weight, order, ordered, at, m, losses):
-    """Weighted sum of m rows' losses, in order."""
+@glue
+def _sum_losses(net, data, at, first, m):
+    """Weighted sum of the losses of a block's m rows from `first` on, in order."""
+    losses = shift(net.arena, net.places[net.table.shape[0] + 1, ROWS] + first)
     total = 0.0
     for i in range(m):
         value = peek(losses, i)
-        if weight.size > 0:
-            value *= weight[order[at + i] if ordered else at + i]
+        if data.weight.size > 0:
+            value *= data.weight[_row(data, at + i)]
         total += value
     return total
 
 
 @inner
-def _minibatch(task, table, ints, reals, epoch, row, params, x, y, weight, order, ordered, at, count, weight_sum, grad, d_in,
-               arena, places, bounds, block, tid, n, sync):  # fmt: skip
-    """Loss of `count` rows from `at` on, and by `task` their gradient in grad or d_in; thread 0 returns the sum.
+def _rows(task, net, data, ints, reals, epoch, row, at, first, last, unit, d_in, packed):
+    """Take the data's rows from `at` on to a block's rows first..last: their losses and, by `task`, deltas or d_in."""
+    _gather(net, data, at - first, first, last, unit)
+    forward_rows(net, epoch, row - first, task != LOSS_ONLY, first, last, packed)
+    _loss_of_rows(net, ints, reals, data.classes, first, last, unit if data.weight.size == 0 else 0.0)
+    if task != LOSS_ONLY:
+        backward_rows(net, first, last, packed)
+    if task == INPUT_GRADIENT:
+        k = net.table[0, FAN_IN]
+        out = shift(d_in, at * k)
+        delta_rows(net, 0, first, last, out, k, END_STORE, out, packed)
 
-    Ends with every thread's share of the gradient done, but without a barrier.
-    """
-    layers = table.shape[0]
-    classes = y.shape[1] != table[layers - 1, WIDTH]
-    gradient, training = task != LOSS_ONLY, ints[TRAINING] != 0
-    unit = 1.0 if ints[LOSS] == SSE else (1.0 / weight_sum if weight_sum > 0.0 else 0.0)
-    packed = shift(arena, places[layers + 1, PACK] + tid * PACKED)
+
+@glue
+def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block):
+    """One block after the other, each shared among the threads: by rows, then by parts of the weights' gradient."""
     total = 0.0
     for done in range(0, count, block):
         m = min(block, count - done)
-        first, last = (m * tid) // n, (m * (tid + 1)) // n
+        first, last = (m * part.tid) // part.n, (m * (part.tid + 1)) // part.n
         if done > 0:
-            barrier(sync, n)
-        _gather(x, y, weight, order, ordered, at + done, arena, places, first, last, unit)
-        forward_rows(table, reals, ints[SEED], epoch, row + done, training, gradient, params, arena, places, first, last,
-                     packed)  # fmt: skip
-        _loss_of_rows(table, ints, reals, arena, places, first, last, classes, unit if weight.size == 0 else 0.0)
-        if gradient:
-            backward_rows(table, reals, training, params, arena, places, first, last, packed)
-        if task == INPUT_GRADIENT:
-            k = table[0, FAN_IN]
-            out = shift(d_in, (at + done + first) * k)
-            delta_rows(table, params, arena, places, 0, first, last, out, k, END_STORE, out, packed)
-        barrier(sync, n)
-        if gradient and task != INPUT_GRADIENT:
-            weight_gradients(table, m, arena, places, bounds, tid, grad, START_ZERO if done == 0 else START_C, packed)
-        if tid == 0:
-            total += _sum_losses(weight, order, ordered, at + done, m, shift(arena, places[layers + 1, ROWS]))
+            barrier(part.sync, part.n)
+        _rows(task, net, data, ints, reals, epoch, row + done + first, at + done + first, first, last, unit, out, part.packed)
+        barrier(part.sync, part.n)
+        if task == TRAIN or task == GRADIENT:
+            start = START_ZERO if done == 0 else START_SUMS
+            weight_gradients(net, 0, m, part.bounds, part.tid, out, start, part.packed)
+        if part.tid == 0:
+            total += _sum_losses(net, data, at + done, 0, m)
     return total
 
 
+@glue
+def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block):
+    """Groups of blocks, each done by one thread with a gradient of its own, all added up in order at the end."""
+    size = n_params(net.table)
+    first = part.tid * block
+    blocks = (count + block - 1) // block
+    groups = min(N_SUMS, blocks)
+    gradient = task == TRAIN or task == GRADIENT
+    for group in range((groups * part.tid) // part.n, (groups * (part.tid + 1)) // part.n):
+        low, high = (blocks * group) // groups, (blocks * (group + 1)) // groups
+        total = 0.0
+        for done in range(low * block, min(high * block, count), block):
+            m = min(block, count - done)
+            _rows(task, net, data, ints, reals, epoch, row + done, at + done, first, first + m, unit, out, part.packed)
+            if gradient:
+                start = START_ZERO if done == low * block else START_SUMS
+                weight_gradients(net, first, m, part.whole, 0, shift(part.partial, group * size), start, part.packed)
+            total += _sum_losses(net, data, at + done, first, m)
+        part.sums[group] = total
+    barrier(part.sync, part.n)
+    if gradient:
+        n, to = part.end - part.begin, shift(out, part.begin)
+        copy(n, (shift(part.partial, part.begin), to), ())
+        for group in range(1, groups):
+            accumulate(n, (to, shift(part.partial, group * size + part.begin)), ())
+    total = 0.0
+    for group in range(groups):
+        total += part.sums[group]
+    return total
+
+
+@glue
+def _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, out, part, few, limit):
+    """Loss of `count` rows from `at` on, and by `task` their gradient or d_in in `out`; thread 0 returns the sum.
+
+    Ends with every thread's share of the gradient done, but without a barrier.
+    """
+    unit = 1.0 if ints[LOSS] == SSE else (1.0 / weight_sum if weight_sum > 0.0 else 0.0)
+    if few and count > limit:
+        return _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, limit)
+    return _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, min(limit, count))
+
+
 @inner
-def _train(table, ints, reals, params, slots, x, y, weight, order, lr, losses, grad, arena, places, bounds, block, tid, n, sync):
-    """lr.size steps; returns the epochs finished. Every thread follows the same counters, number 0 writes them down."""
-    rows = x.shape[0]
+def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limit):
+    """For TRAIN lr.size steps, returning the epochs finished; else one minibatch of all rows, returning its loss.
+
+    Every thread follows the same counters, number 0 writes them down.
+    """
+    rows = data.x.shape[0]
+    size = n_params(net.table)
     row, epoch = ints[ROW], ints[EPOCH]
     power1, power2 = reals[BETA1_POWER], reals[BETA2_POWER]
     loss_sum, weight_total = reals[LOSS_SUM], reals[WEIGHT_SUM]
-    w, state = address(params, 0), address(slots, 0)
-    begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
+    state = address(slots, 0)
     finished, steps = 0, 0
-    for step in range(lr.size):
-        if row == 0:
+    for step in range(lr.size if task == TRAIN else 1):
+        at, count = row, min(ints[BATCH], rows - row)
+        if task != TRAIN:
+            at, count = 0, rows
+        elif row == 0:
             loss_sum, weight_total = 0.0, 0.0
-            if ints[SHUFFLE]:
-                if tid == 0:
-                    permutation(ints[SEED], epoch, order)
-                barrier(sync, n)
-        count = min(ints[BATCH], rows - row)
-        weight_sum = _weight_sum(weight, order, ints[SHUFFLE] != 0, row, count)
-        loss_sum += _minibatch(TRAIN, table, ints, reals, epoch, row, w, x, y, weight, order, ints[SHUFFLE] != 0, row, count,
-                               weight_sum, grad, grad, arena, places, bounds, block, tid, n, sync)  # fmt: skip
+            if data.ordered:
+                if part.tid == 0:
+                    permutation(ints[SEED], epoch, data.order)
+                barrier(part.sync, part.n)
+        weight_sum = _weight_sum(data, at, count)
+        loss = _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, out, part, few, limit)
+        if task != TRAIN:
+            return _mean(ints, loss, weight_sum)
+        loss_sum += loss
         weight_total += weight_sum
-        _penalize(table, ints, reals, w, grad, weight_sum, begin, end)
+        _penalize(net.table, ints, reals, net.params, out, weight_sum, part.begin, part.end)
         if reals[CLIP_NORM] > 0.0:
-            barrier(sync, n)
-            factor = _norm_factor(reals, grad, params.size)
-            barrier(sync, n)
+            barrier(part.sync, part.n)
+            factor = _norm_factor(reals, out, size)
+            barrier(part.sync, part.n)
             if factor != 1.0:
-                scale(end - begin, (shift(grad, begin),), (factor,))
+                scale(part.end - part.begin, (shift(out, part.begin),), (factor,))
         power1 *= reals[BETA1]
         power2 *= reals[BETA2]
-        _update(table, ints, reals, power1, power2, w, state, params.size, grad, lr[step], begin, end)
-        turn_weights(table, w, arena, places, bounds, tid, 1)
+        _update(net.table, ints, reals, power1, power2, net.params, state, size, out, lr[step], part.begin, part.end)
+        turn_weights(net, part.bounds, part.tid, 1)
         steps += 1
         row += count
         if row == rows:
-            if tid == 0:
-                mean = weight_total if ints[LOSS] != SSE else 1.0
-                losses[finished] = loss_sum / mean if mean > 0.0 else 0.0
+            if part.tid == 0:
+                losses[finished] = _mean(ints, loss_sum, weight_total)
             row, epoch, finished = 0, epoch + 1, finished + 1
-        barrier(sync, n)
+        barrier(part.sync, part.n)
         if row == 0 and not math.isfinite(losses[finished - 1]):
             break
-    if tid == 0:
+    if part.tid == 0:
         ints[ROW], ints[EPOCH] = row, epoch
         ints[STEP] += steps
         reals[BETA1_POWER], reals[BETA2_POWER] = power1, power2
         reals[LOSS_SUM], reals[WEIGHT_SUM] = loss_sum, weight_total
-    return finished
+    return float(finished)
+
+
+@glue
+def _mean(ints, loss_sum, weight_sum):
+    """The loss of rows with this sum of weighted losses."""
+    if ints[LOSS] == SSE:
+        return loss_sum
+    return loss_sum / weight_sum if weight_sum > 0.0 else 0.0
 
 
 @inner
-def _predict(task, table, reals, params, x, out, arena, places, block, tid, n):
+def _predict(task, net, x, out, part, room):
     """Outputs of all rows, or with ACTIVATIONS every layer's; each thread takes a stretch of the rows."""
+    table, arena, places = net.table, net.arena, net.places
     layers = table.shape[0]
     k = table[layers - 1, WIDTH]
     ldx, ldz = places[0, STRIDE], places[layers, STRIDE]
-    packed = shift(arena, places[layers + 1, PACK] + tid * PACKED)
     z = shift(arena, places[layers, BUFFER])
-    per_thread = max(1, block // n)
+    per_thread = max(1, room // part.n)
     rows = x.shape[0]
-    low, high = (rows * tid) // n, (rows * (tid + 1)) // n
-    first = tid * per_thread
+    low, high = (rows * part.tid) // part.n, (rows * (part.tid + 1)) // part.n
+    first = part.tid * per_thread
     for at in range(low, high, per_thread):
         m = min(per_thread, high - at)
         for i in range(m):
             copy(x.shape[1], (address(x, (at + i) * x.shape[1]), shift(arena, places[0, BUFFER] + (first + i) * ldx)), ())
-        forward_rows(table, reals, 0, 0, 0, False, False, params, arena, places, first, first + m, packed)
+        forward_rows(net, 0, 0, False, first, first + m, part.packed)
         output_rows(table[layers - 1, ACTIVATION], m, k, shift(z, first * ldz), ldz)
         column = 0
         for l in range(1 if task == ACTIVATIONS else layers, layers + 1):
@@ -248,36 +319,42 @@ def _predict(task, table, reals, params, x, out, arena, places, block, tid, n):
 
 
 @inner
-def _vjp(table, reals, params, x, d_out, d_in, arena, places, block):
-    """d_in = d_out times each row's Jacobian, for d_out (rows, outputs), d_in (rows, inputs)."""
+def _vjp(net, x, d_out, out, packed, room):
+    """d_in (in `out`) = d_out times each row's Jacobian, for d_out (rows, outputs), d_in (rows, inputs)."""
+    table, arena, places = net.table, net.arena, net.places
     layers = table.shape[0]
     k_in, k, activation = table[0, FAN_IN], table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
     ldx, ldz = places[0, STRIDE], places[layers, STRIDE]
-    packed = shift(arena, places[layers + 1, PACK])
     z, d = shift(arena, places[layers, BUFFER]), shift(arena, places[layers, DELTA])
-    for at in range(0, x.shape[0], block):
-        m = min(block, x.shape[0] - at)
+    for at in range(0, x.shape[0], room):
+        m = min(room, x.shape[0] - at)
         for i in range(m):
             copy(k_in, (address(x, (at + i) * k_in), shift(arena, places[0, BUFFER] + i * ldx)), ())
-        forward_rows(table, reals, 0, 0, 0, False, True, params, arena, places, 0, m, packed)
+        forward_rows(net, 0, 0, True, 0, m, packed)
         output_derivative(activation, m, k, z, ldz, d)
         for i in range(m):
             for j in range(k):
                 poke(d, i * ldz + j, peek(d, i * ldz + j) * d_out[at + i, j])
         if activation == SOFTMAX:
             _softmax_back(m, k, d, z, ldz)
-        backward_rows(table, reals, False, params, arena, places, 0, m, packed)
-        out = address(d_in, at * k_in)
-        delta_rows(table, params, arena, places, 0, 0, m, out, k_in, END_STORE, out, packed)
+        backward_rows(net, 0, m, packed)
+        d_in = shift(out, at * k_in)
+        delta_rows(net, 0, 0, m, d_in, k_in, END_STORE, d_in, packed)
+
+
+@inner
+def _room(table, rows, n):
+    """Rows that the buffers must hold for any task on `rows` rows at once by n threads."""
+    limit = block_limit(table)
+    return limit * n if rows > limit and few_parameters(table) else max(1, min(rows, limit))
 
 
 @entry
-def _arena_size(table, rows, n_threads):
-    """Elements of scratch for any task on `rows` rows at once, the gradient of a training step included."""
+def _arena_size(table, rows, n):
+    """Elements of scratch for any task on up to `rows` rows at once by n threads."""
     places = np.empty((table.shape[0] + 2, PLACES), np.int64)
-    last = table.shape[0] - 1
-    parameters = table[last, OFFSET] + (table[last, FAN_IN] + 1) * table[last, WIDTH]
-    return arrange(table, block_rows(table, rows), n_threads, places) + parameters
+    gradients = 1 + (N_SUMS if few_parameters(table) and rows > block_limit(table) else 0)
+    return arrange(table, _room(table, rows, n), n, places) + gradients * _padded(n_params(table))
 
 
 @entry
@@ -286,32 +363,33 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     mode = flush_denormals()
     layers = table.shape[0]
     places = np.empty((layers + 2, PLACES), np.int64)
-    bounds = np.empty((layers, n + 1), np.int64)
-    batch = min(ints[BATCH], x.shape[0]) if task == TRAIN else x.shape[0]
-    block = block_rows(table, batch)
-    size = arrange(table, block, n, places)
+    bounds, whole = np.empty((layers, n + 1), np.int64), np.empty((layers, 2), np.int64)
+    rows = min(ints[BATCH], x.shape[0]) if task == TRAIN else x.shape[0]
+    room, few, limit = _room(table, rows, n), few_parameters(table), block_limit(table)
+    base, target = address(arena, 0), address(out, 0)
+    grad = shift(base, arrange(table, room, n, places))
     share(table, n, bounds)
-    w, base, target = address(params, 0), address(arena, 0), address(out, 0)
+    share(table, 1, whole)
+    training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
+    net = Net(table, reals[N_REALS:], address(params, 0), base, places, ints[SEED], training)
+    data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH])
+    part = Part(tid, n, sync, bounds, whole, stretch(table, bounds, tid), stretch(table, bounds, tid + 1),
+                shift(base, places[layers + 1, PACK] + tid * PACKED), shift(grad, _padded(n_params(table))),
+                sync[SUMS:].view(np.float64))  # fmt: skip
     result = 0.0
     if task == PREDICT or task == ACTIVATIONS:
-        _predict(task, table, reals, w, x, out, base, places, block, tid, n)
+        _predict(task, net, x, out, part, room)
     else:
         if tid == 0:
             for l in range(layers):
-                _set_ones(block, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
-        turn_weights(table, w, base, places, bounds, tid, 0 if task == INPUT_GRADIENT or task == VJP else 1)
+                _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
+        turn_weights(net, bounds, tid, 0 if task == INPUT_GRADIENT or task == VJP else 1)
         barrier(sync, n)
-        if task == TRAIN:
-            result = float(_train(table, ints, reals, params, slots, x, y, weight, order, lr, losses, shift(base, size), base,
-                                  places, bounds, block, tid, n, sync))  # fmt: skip
-        elif task == VJP:
-            _vjp(table, reals, w, x, y, out, base, places, block)
+        if task == VJP:
+            _vjp(net, x, y, target, part.packed, room)
         else:
-            weight_sum = _weight_sum(weight, order, False, 0, x.shape[0])
-            result = _minibatch(task, table, ints, reals, ints[EPOCH], ints[ROW], w, x, y, weight, order, False, 0, x.shape[0],
-                                weight_sum, target, target, base, places, bounds, block, tid, n, sync)  # fmt: skip
-            if ints[LOSS] != SSE:
-                result = result / weight_sum if weight_sum > 0.0 else 0.0
+            gradient = grad if task == TRAIN else target
+            result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, part, few, limit)
     restore_mode(mode)
     return result
 
@@ -323,7 +401,7 @@ _FLOPS_STEP, _FLOPS_CALL = 1_000_000, 20_000_000
 
 def _team(params, rows, passes, least) -> int:
     """Threads for `passes` times 2 * rows * parameters operations."""
-    return threads() if rows > 1 and 2 * passes * rows * params.size >= least else 1
+    return threads_here() if rows > 1 and 2 * passes * rows * params.size >= least else 1
 
 
 @functools.cache

@@ -1,0 +1,1 @@
+"""Files that networks are written to and read from, one module a format."""

@@ -131,7 +131,7 @@ SLOPES: dict[int, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 @np.errstate(all="ignore")
 def activate(activation: int, z: np.ndarray, a: np.ndarray, g: np.ndarray) -> None:
-    """An activation and its derivative: a = f(z), g = f'(z).
+    """Compute an activation and its derivative: a = f(z), g = f'(z).
 
     Parameters
     ----------
@@ -156,13 +156,13 @@ def activate(activation: int, z: np.ndarray, a: np.ndarray, g: np.ndarray) -> No
 
 @np.errstate(all="ignore")
 def apply(activation: int, z: np.ndarray, a: np.ndarray) -> None:
-    """An activation alone: a = f(z) for z and a (n,), which may be the same array."""
+    """Compute an activation alone: a = f(z) for z and a (n,), which may be the same array."""
     a[:] = VALUES[activation](z)
 
 
 @np.errstate(all="ignore")
 def softmax(z: np.ndarray, p: np.ndarray) -> None:
-    """Softmax of each row: p[i, j] = e^z[i, j] / Σ_k e^z[i, k] for z and p (n, K), which may be the same array.
+    """Compute the softmax of each row, p_j = e^z_j / Σ_k e^z_k, for z and p (n, K), which may be the same array.
 
     A row's largest logit is taken off first, which changes nothing but keeps e^z from overflowing.
 

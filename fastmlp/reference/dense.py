@@ -7,7 +7,7 @@ import numpy as np
 
 @np.errstate(all="ignore")
 def linear_fwd(x: np.ndarray, w: np.ndarray, bias: np.ndarray, z: np.ndarray) -> None:
-    """Forward: z = x @ w + bias.
+    """Go forward: z = x @ w + bias.
 
     Parameters
     ----------
@@ -27,14 +27,14 @@ def linear_fwd(x: np.ndarray, w: np.ndarray, bias: np.ndarray, z: np.ndarray) ->
 
 @np.errstate(all="ignore")
 def linear_fwd_relu(x: np.ndarray, w: np.ndarray, bias: np.ndarray, a: np.ndarray) -> None:
-    """Forward with ReLU: a = max(x @ w + bias, 0); arguments as in `linear_fwd`."""
+    """Go forward with ReLU: a = max(x @ w + bias, 0); arguments as in `linear_fwd`."""
     linear_fwd(x, w, bias, a)
     np.maximum(a, 0, out=a)
 
 
 @np.errstate(all="ignore")
 def linear_bwd_d(d: np.ndarray, w: np.ndarray, g: np.ndarray, out: np.ndarray) -> None:
-    """Delta of the layer before: out = (d @ w.T) * g.
+    """Compute the delta of the layer before: out = (d @ w.T) * g.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def linear_bwd_d(d: np.ndarray, w: np.ndarray, g: np.ndarray, out: np.ndarray) -
 
 @np.errstate(all="ignore")
 def linear_bwd_w(x: np.ndarray, d: np.ndarray, dw: np.ndarray, db: np.ndarray) -> None:
-    """Gradients of a layer's parameters: dw = x.T @ d, and db = the sums of d's columns.
+    """Compute the gradients of a layer's parameters: dw = x.T @ d, and db = the sums of d's columns.
 
     Parameters
     ----------

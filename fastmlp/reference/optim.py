@@ -35,12 +35,12 @@ from .ids import (
 
 
 def _weights(table, flat):
-    """The weights in a flat vector, layer by layer, as views."""
+    """Return the weights in a flat vector, layer by layer, as views."""
     return [flat[row[OFFSET] : row[OFFSET] + row[FAN_IN] * row[WIDTH]] for row in table]
 
 
 def _norm(g):
-    """Euclidean norm of g. Scaled by the largest element, so that squares neither overflow nor vanish."""
+    """Return the Euclidean norm of g, scaled by the largest element, so that squares neither overflow nor vanish."""
     top = float(np.abs(g).max(initial=0))
     if not 0 < top < math.inf:
         return top
@@ -95,7 +95,7 @@ def update(
     grad: np.ndarray,
     lr: float,
 ) -> None:
-    """One optimizer step from a conditioned gradient g, with t steps done including this one.
+    """Take one optimizer step from a conditioned gradient g, with t steps done including this one.
 
     First, with DECAY: w *= 1 - lr DECAY, on weights only. Then by kind, p being the parameters::
 

@@ -15,8 +15,8 @@ _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 _WEYL = 0x9E3779B9, 0xBB67AE85
 # The counter's fourth word tells the uses apart; the dropout of layer l has DROPOUT + l.
 SHUFFLE, DROPOUT = 1, 2
-# A column's dropout takes 16 bits, half a word, so a counter's words serve 8 columns. They are not neighbours: of the 64
-# columns in a group, the 8 counters serve column 0 to 7 with their first half word, 8 to 15 with their second, and so on.
+# A column's dropout takes 16 bits, half a word, so that one counter serves 8 columns. They are not neighbours: of 64
+# columns, 8 counters serve columns 0 to 7 with their first half words, 8 to 15 with their second, and so on.
 _COUNTERS, _HALVES, _GROUP = 8, 65536, 64
 
 
@@ -24,10 +24,11 @@ def _philox(c0, c1, c2, c3, seed: int):
     """Random words of counters (c0, c1, c2, c3): four uint64 arrays of the broadcast shape, holding 32 bits each."""
     x0, x1, x2, x3 = (np.asarray(c, np.uint64) for c in (c0, c1, c2, c3))
     k0, k1 = seed & _LOW, (seed >> 32) & _LOW
+    half = np.uint64(32)
     for _ in range(10):
         p0, p1 = x0 * np.uint64(_MULTIPLIERS[0]), x2 * np.uint64(_MULTIPLIERS[1])
-        x0, x2 = (p1 >> 32) ^ x1 ^ np.uint64(k0), (p0 >> 32) ^ x3 ^ np.uint64(k1)
-        x1, x3 = p1 & _LOW, p0 & _LOW
+        x0, x2 = (p1 >> half) ^ x1 ^ np.uint64(k0), (p0 >> half) ^ x3 ^ np.uint64(k1)
+        x1, x3 = p1 & np.uint64(_LOW), p0 & np.uint64(_LOW)
         k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
     return x0, x1, x2, x3
 

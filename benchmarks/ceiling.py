@@ -1,0 +1,72 @@
+"""The machine's ceiling: the register tile on operands that stay in L1, on one thread and on all.
+
+Nothing that is built on this tile can be faster. It is the highest of many short measurements, since other work on the
+machine only ever lowers them.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any
+
+import numba
+import numpy as np
+from fastmlp.kernels.simd import LANES32, LANES64, address
+from fastmlp.kernels.threads import set_threads, threads, together
+from fastmlp.kernels.tile import END_STORE, MR, NV, START_ZERO, tile
+
+DEPTH = 128
+_LANES = {"float32": LANES32, "float64": LANES64}
+
+
+@functools.cache
+def _kernel() -> Any:
+    @numba.njit(nogil=True, error_model="numpy")
+    def multiply(repeats, mr, nr, depth, a, b, c, tid, n, sync):
+        p, q, r = address(a, 0), address(b, 0), address(c, tid * mr * nr)
+        for _ in range(repeats):
+            tile(mr, nr, depth, p, depth, 1, q, nr, r, nr, START_ZERO, r, END_STORE, r, nr)
+
+    return multiply
+
+
+def gflops(n_threads: int, dtype: str = "float32", seconds: float = 0.5) -> float:
+    """Return the best rate seen within about `seconds`, in GFLOP/s."""
+    nr = NV * _LANES[dtype]
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=shape).astype(dtype) for shape in ((MR, DEPTH), (DEPTH, nr)))
+    c = np.empty((n_threads, MR, nr), dtype)
+    before = threads()
+    set_threads(n_threads)
+    try:
+        best, repeats = 0.0, 100
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            began = time.perf_counter()
+            together(_kernel(), n_threads, repeats, MR, nr, DEPTH, a, b, c)
+            took = time.perf_counter() - began
+            best = max(best, 2e-9 * MR * nr * DEPTH * repeats * n_threads / took)
+            if took < 0.005:
+                repeats *= 2
+    finally:
+        set_threads(before)
+    return best
+
+
+def measure(seconds: float = 0.5) -> dict[str, dict[str, float]]:
+    """Return GFLOP/s by dtype, on one thread and on all."""
+    gflops(1, "float32", 0.0)
+    return {
+        dtype: {"one": gflops(1, dtype, seconds), "all": gflops(threads(), dtype, seconds)} for dtype in ("float32", "float64")
+    }
+
+
+def higher(first: dict[str, dict[str, float]], second: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return the higher of two measurements, figure by figure."""
+    return {dtype: {key: max(first[dtype][key], second[dtype][key]) for key in first[dtype]} for dtype in first}
+
+
+if __name__ == "__main__":
+    for dtype, rates in measure(2.0).items():
+        print(f"{dtype}: {rates['one']:.0f} GFLOP/s on one thread, {rates['all']:.0f} on {threads()}")

@@ -1,0 +1,77 @@
+"""Our own jobs, by the public API only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fastmlp as fm
+
+from ..jobs import Job, Outcome
+from ..workloads import Data, Workload
+
+
+class _Job(Job):
+    def __init__(self, workload: Workload, data: Data, params: Any, threads: int | None) -> None:
+        self.workload, self.data, self.initial, self.threads = workload, data, params, threads
+        self.net = fm.MLP(
+            list(workload.widths), activation=workload.activation, output=workload.output, loss=workload.loss,
+            dropout=workload.dropout, dtype=workload.dtype,
+        )  # fmt: skip
+        self.net.params = params
+
+    def begin(self) -> None:
+        fm.set_threads(self.threads)
+
+
+class Training(_Job):
+    """One call of fit."""
+
+    stateful = True
+
+    def reset(self) -> None:
+        """Forget all training."""
+        self.net.reset()
+        self.net.params = self.initial
+
+    def run(self) -> float:
+        """Train."""
+        w = self.workload
+        optimizer = fm.Adam(w.lr) if w.optimizer == "adam" else fm.SGD(w.lr)
+        history = self.net.fit(
+            self.data.x, self.data.y, epochs=w.epochs, batch_size=w.batch, optimizer=optimizer, shuffle=False,
+            progress=False,
+        )  # fmt: skip
+        return history.loss[-1]
+
+    def outcome(self, returned: float) -> Outcome:
+        """Return the last epoch's loss and the parameters."""
+        return Outcome.of(returned, self.net.params)
+
+
+class Gradient(_Job):
+    """One call of value_and_grad."""
+
+    def run(self) -> tuple[float, Any]:
+        """Return loss and gradient."""
+        return self.net.value_and_grad(self.data.x, self.data.y)
+
+    def outcome(self, returned: tuple[float, Any]) -> Outcome:
+        """Return both."""
+        return Outcome.of(*returned)
+
+
+class Prediction(_Job):
+    """One call of predict."""
+
+    def run(self) -> Any:
+        """Return the outputs."""
+        return self.net.predict(self.data.x)
+
+    def outcome(self, returned: Any) -> Outcome:
+        """Return the outputs."""
+        return Outcome.of(0.0, returned)
+
+
+def prepare(workload: Workload, data: Data, params: Any, threads: int | None = None) -> Job:
+    """Return the job; `threads` as in fastmlp.set_threads."""
+    return {"train": Training, "gradient": Gradient, "predict": Prediction}[workload.task](workload, data, params, threads)

@@ -1,0 +1,64 @@
+"""ONNX Runtime: the network as Gemm nodes, with all of its graph optimizations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from ..jobs import Job, Outcome
+from ..workloads import Data, Workload, layers
+
+NODES = {"relu": "Relu", "tanh": "Tanh", "softmax": "Softmax", "sigmoid": "Sigmoid"}
+# Any runtime of the last years reads these.
+OPSET, IR_VERSION = 17, 8
+
+
+def make_model(workload: Workload, params: NDArray) -> bytes:
+    """Return the network as an ONNX file's content."""
+    nodes, constants, value = [], [], "x"
+    last = len(workload.widths) - 2
+    for l, (weights, bias) in enumerate(layers(workload, params)):
+        constants += [numpy_helper.from_array(weights, f"w{l}"), numpy_helper.from_array(bias, f"b{l}")]
+        nodes.append(helper.make_node("Gemm", [value, f"w{l}", f"b{l}"], [f"z{l}"]))
+        value = f"z{l}"
+        function = NODES.get(workload.activation if l < last else workload.output)
+        if function:
+            nodes.append(helper.make_node(function, [value], [f"a{l}"]))
+            value = f"a{l}"
+    kind = TensorProto.FLOAT if workload.dtype == "float32" else TensorProto.DOUBLE
+    x = helper.make_tensor_value_info("x", kind, [None, workload.widths[0]])
+    y = helper.make_tensor_value_info(value, kind, [None, workload.widths[-1]])
+    graph = helper.make_graph(nodes, "mlp", [x], [y], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+class Prediction(Job):
+    """One call of the session on a NumPy array."""
+
+    def __init__(self, workload: Workload, data: Data, params: NDArray, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        self.session = onnxruntime.InferenceSession(
+            make_model(workload, params), options, providers=["CPUExecutionProvider"]
+        )
+        self.feed = {"x": data.x}
+
+    def run(self) -> list[Any]:
+        """Return the outputs."""
+        return self.session.run(None, self.feed)
+
+    def outcome(self, returned: list[Any]) -> Outcome:
+        """Return the outputs."""
+        return Outcome.of(0.0, returned[0])
+
+
+def prepare(workload: Workload, data: Data, params: NDArray, threads: int = 1) -> Job:
+    """Return the job."""
+    return Prediction(workload, data, params, threads)

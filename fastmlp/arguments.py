@@ -1,0 +1,155 @@
+"""The arguments of ``fit``, checked before any work: data, what is held back of it, and everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import checks, optimizers
+from . import metrics as metric_table
+from .callbacks import EarlyStopping
+from .data import split
+from .metrics import Metric
+from .optimizers import Optimizer
+from .schedules import Plateau, Schedule
+
+if TYPE_CHECKING:
+    from .network import MLP
+
+__all__ = ["Options", "Rows", "TrainingData", "prepare"]
+
+# What a callback may have.
+_EVENTS = ("on_train_begin", "on_epoch_end", "on_train_end")
+
+
+class Rows:
+    """Checked inputs, targets and weights of the same rows."""
+
+    def __init__(self, x: NDArray, y: NDArray, weight: NDArray) -> None:
+        self.x, self.y, self.weight = x, y, weight
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.x.shape[0]
+
+    def take(self, rows: NDArray) -> Rows:
+        """Return some of the rows."""
+        return Rows(self.x[rows], self.y[rows], self.weight[rows] if self.weight.size else self.weight)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a fit trains on, and what it is validated on."""
+
+    train: Rows
+    validation: Rows | None
+
+
+def prepare(
+    net: MLP, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, class_weight: Any, validation: Any
+) -> TrainingData:
+    """Check the data of a fit and part it into training and validation rows; arguments as in ``MLP.fit``."""
+    kind, k = net.loss_spec.kind, net.plan.n_outputs
+
+    def rows(X: Any, y: Any, weight: Any, name_x: str, name_y: str) -> Rows:
+        x = checks.inputs(X, net.plan.n_inputs, net.dtype, net.plan.widths, name_x)
+        t = checks.targets(y, x.shape[0], k, kind, net.dtype, name_y)
+        return Rows(x, t, checks.sample_weight(weight, x.shape[0], net.dtype))
+
+    def by_class(part: Rows) -> Rows:
+        weight = part.weight if part.weight.size else None
+        return Rows(part.x, part.y, checks.combined_weight(weight, class_weight, part.y, k, kind, net.dtype))
+
+    everything = rows(X, y, sample_weight, "X", "y")
+    if validation is None:
+        return TrainingData(by_class(everything), None)
+    if isinstance(validation, (tuple, list)):
+        if len(validation) not in (2, 3):
+            raise ValueError(f"validation must be a fraction, (X, y) or (X, y, sample_weight); got {len(validation)} parts.")
+        weight = validation[2] if len(validation) == 3 else None
+        other = rows(validation[0], validation[1], weight, "validation X", "validation y")
+        return TrainingData(by_class(everything), other)
+    fraction = checks.real("validation", validation, 0.0, 1.0, open_low=True, open_high=True)
+    classes = kind == "classes" or (kind == "binary" and k == 1 and bool(np.isin(everything.y, (0, 1)).all()))
+    kept, held = split(everything.y, fraction, classes=classes, seed=net.seed)
+    if held.size == 0 or kept.size == 0:
+        raise ValueError(
+            f"validation={fraction} of {len(everything)} rows leaves {kept.size} to train on and {held.size} to validate on. "
+            "Pass another fraction, or validation=(X, y)."
+        )
+    train, held_back = everything.take(kept), everything.take(held)
+    for part, name in ((train, "training"), (held_back, "validation")):
+        if part.weight.size and part.weight.max() == 0.0:
+            raise ValueError(f"all {name} rows have sample_weight 0. Pass another fraction, or validation=(X, y).")
+    return TrainingData(by_class(train), held_back)
+
+
+class Options:
+    """The checked arguments of ``MLP.fit``, where each is explained."""
+
+    def __init__(
+        self,
+        *,
+        epochs: Any,
+        batch_size: Any,
+        optimizer: Any,
+        shuffle: Any,
+        metrics: Iterable[Any],
+        early_stopping: Any,
+        callbacks: Iterable[Any],
+        progress: Any,
+        on_divergence: Any,
+    ) -> None:
+        self.epochs = checks.integer("epochs", epochs, 0)
+        self.batch_size = None if batch_size is None else checks.integer("batch_size", batch_size, 1)
+        self.optimizer: Optimizer = optimizers.resolve(optimizer)
+        self.shuffle = checks.flag("shuffle", shuffle)
+        one = isinstance(metrics, str) or not isinstance(metrics, Iterable)
+        self.metrics: list[Metric] = [metric_table.resolve(name) for name in ([metrics] if one else metrics)]
+        self.callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+        self.progress = None if progress is None else checks.flag("progress", progress)
+        self.on_divergence = checks.choice("on_divergence", on_divergence, ("warn", "raise"))
+        if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
+            raise TypeError(f"early_stopping must be a fm.EarlyStopping or None; got {early_stopping!r}.")
+        self.early_stopping: EarlyStopping | None = early_stopping
+        self._check_metrics()
+        for callback in self.callbacks:
+            if isinstance(callback, type):
+                raise TypeError(f"a callback must be an instance; got the class {callback.__name__}.")
+            if not any(hasattr(callback, name) for name in _EVENTS):
+                raise TypeError(f"a callback must have one of the methods {', '.join(_EVENTS)}; got {callback!r}.")
+
+    def _check_metrics(self) -> None:
+        """Raise if two curves of the history would have one name."""
+        taken = {"loss", "val_loss", "lr"}
+        for metric in self.metrics:
+            if metric.name in taken:
+                raise ValueError(f"metrics has a second curve called {metric.name!r}: give the function another __name__.")
+            taken |= {metric.name, f"val_{metric.name}"}
+
+    def check_curves(self, validation: bool) -> None:
+        """Raise if early stopping or the schedule watches a curve that this fit does not draw."""
+        curves = ["loss", *(metric.name for metric in self.metrics)]
+        if validation:
+            curves += [f"val_{name}" for name in curves]
+        watch = self.watch()
+        for monitor in ([self.early_stopping.monitor] if self.early_stopping else []) + ([watch.monitor] if watch else []):
+            if monitor not in curves:
+                remedy = "" if validation or not monitor.startswith("val_") else " Pass validation=0.1, or validation data."
+                if monitor.removeprefix("val_") in metric_table.METRICS and monitor.removeprefix("val_") not in curves:
+                    remedy += f" Pass metrics=[{monitor.removeprefix('val_')!r}]."
+                raise ValueError(f"monitor must be one of {', '.join(map(repr, curves))} here; got {monitor!r}.{remedy}")
+
+    def higher_is_better(self, curve: str) -> bool:
+        """Whether higher values of a curve are better ones."""
+        named = {metric.name: metric.higher_is_better for metric in self.metrics}
+        return named.get(curve.removeprefix("val_"), False)
+
+    def watch(self) -> Plateau | None:
+        """Return what lowers the learning rate by what the losses do, if anything does; it has seen no epoch yet."""
+        schedule = getattr(self.optimizer, "lr", None)
+        return schedule.watch() if isinstance(schedule, Schedule) else None

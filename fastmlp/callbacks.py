@@ -1,0 +1,100 @@
+"""Callbacks: what is told of a training as it goes, and may end it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import checks
+
+if TYPE_CHECKING:
+    from .history import History
+    from .network import MLP
+
+__all__ = ["Callback", "EarlyStopping"]
+
+
+class Callback:
+    """Base of callbacks; any object with some of these methods serves as well.
+
+    Examples
+    --------
+    >>> class Stop(Callback):
+    ...     def on_epoch_end(self, net, epoch, logs):
+    ...         return logs["loss"] < 0.01
+    """
+
+    def on_train_begin(self, net: MLP) -> None:
+        """Training is about to begin; everything has been checked."""
+
+    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> Any:
+        """Epoch `epoch` (counted from 0 since ``reset``) is over; a true answer ends the training.
+
+        `logs` has "loss", "lr", and where there are such data and metrics "val_loss", "<metric>" and "val_<metric>".
+        """
+
+    def on_train_end(self, net: MLP, history: History) -> None:
+        """Training is over; `history.stopped` says why."""
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when a curve has not improved for a while.
+
+    Parameters
+    ----------
+    monitor : str
+        A curve: "loss", "val_loss", a metric's name, or "val_" and a metric's name.
+    patience : int
+        How many epochs without improvement are allowed; the one after ends the training.
+    min_delta : float
+        By how much a value must be better than the best so far to count as an improvement.
+    restore_best : bool
+        Whether the best epoch's parameters come back at the end, however the training ends.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of range.
+
+    Notes
+    -----
+    Prechelt, "Early stopping - but when?" (1998).
+
+    Examples
+    --------
+    >>> EarlyStopping("val_accuracy", patience=5)
+    EarlyStopping(monitor='val_accuracy', patience=5, min_delta=0.0, restore_best=True)
+    """
+
+    monitor: str = "val_loss"
+    patience: int = 10
+    min_delta: float = 0.0
+    restore_best: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if not isinstance(self.monitor, str):
+            raise TypeError(f"monitor must be a curve's name, such as 'val_loss'; got {self.monitor!r}.")
+        checks.integer("patience", self.patience, 0)
+        checks.real("min_delta", self.min_delta, 0.0)
+        checks.flag("restore_best", self.restore_best)
+
+
+class Best:
+    """The best value of a curve so far, and since when."""
+
+    def __init__(self, higher_is_better: bool, min_delta: float = 0.0):
+        self.sign = -1.0 if higher_is_better else 1.0
+        self.min_delta = min_delta
+        self.value = math.inf  # signed: smaller is better
+        self.epochs_since = 0
+
+    def improves(self, value: float) -> bool:
+        """Take the next epoch's value; return whether it is better than all before, by min_delta."""
+        if self.sign * value < self.value - self.min_delta:
+            self.value, self.epochs_since = self.sign * value, 0
+            return True
+        self.epochs_since += 1
+        return False

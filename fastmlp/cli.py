@@ -1,0 +1,275 @@
+"""The command ``fastmlp``: train and sweep from a shell.
+
+Wrong use ends with status 2 and one line on standard error, Ctrl-C with 130, anything else that fails with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+__all__ = ["main"]
+
+_DATA = """a data set's name (digits, breast_cancer, wine, iris, diabetes, moons, circles, xor, spirals), or a .csv, .tsv,
+.parquet or .npz file. Tables and the sets whose columns differ in scale are standardized by their training rows, and so is
+the target of a regression"""
+
+_MAIN = """examples:
+  fastmlp train digits --hidden 64,64 --epochs 30
+  fastmlp train houses.csv --target price --save houses.safetensors
+  fastmlp sweep digits --width 8,16,32,64 --depth 1,2,3 --seeds 3 --plot sweep.png
+  fastmlp info
+"""
+
+_TRAIN = """examples:
+  fastmlp train digits
+  fastmlp train moons --hidden 16,16 --activation tanh --lr 0.01 --plot curves.png
+  fastmlp train houses.csv --target price --hidden 128 --save houses.safetensors
+
+A saved network takes the columns as they are in the file, and answers in the
+target's unit: the scale that it was trained with is put into its weights.
+"""
+
+_SWEEP = """examples:
+  fastmlp sweep digits
+  fastmlp sweep digits --width 8,16,32,64 --depth 1,2,3 --seeds 3 --lr 1e-3,1e-2
+  fastmlp sweep moons --width 4,16 --csv rows.csv --plot sweep.png
+  fastmlp sweep houses.csv --target price --width 16,64 --depth 1,2 --metric rmse
+
+A line of the table is the mean over the seeds. Losses and metrics are those of the
+rows held back; a regression has them in the target's standard deviations.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; those of the process if not given.
+    """
+    command = "fastmlp"
+    try:
+        # A terminal or a pipe that cannot show a letter shows a question mark.
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
+        args, unknown = _parser().parse_known_args(argv)
+        if unknown:
+            args.parser.refuse(unknown[0])
+        command = args.parser.prog
+        return _run(args, command)
+    except SystemExit as end:  # argparse's: 0 after --help, 2 after its line on wrong use
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        return _say(command, "interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read the output has gone: point it elsewhere, else Python complains again when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(args: argparse.Namespace, command: str) -> int:
+    """Do the command; what it raises becomes one line and a status."""
+    from . import commands
+    from .errors import DivergenceError
+
+    try:
+        getattr(commands, args.command)(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except commands.Interrupted as end:
+        return _say(command, str(end), 130)
+    except (commands.Failed, DivergenceError, ImportError, MemoryError) as error:
+        return _say(command, str(error) or type(error).__name__, 1)
+    except FileNotFoundError as error:
+        return _say(command, str(error), 2)
+    except OSError as error:
+        return _say(command, str(error), 1)
+    except (commands.UsageError, ValueError, TypeError) as error:
+        return _say(command, str(error), 2)
+    return 0
+
+
+def _say(command: str, message: str, status: int) -> int:
+    """Print one line to standard error and return the status."""
+    print(f"{command}: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line and status 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def refuse(self, argument: str) -> NoReturn:
+        """End because of an argument that there is not, with the nearest that there are."""
+        known = re.findall(r"--[a-z-]+", self.format_usage())
+        near = difflib.get_close_matches(argument.partition("=")[0], known, n=1, cutoff=0.6)
+        self.error(f"there is no {argument!r} here" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _parser() -> _Parser:
+    from . import __version__
+
+    parser = _Parser(
+        prog="fastmlp",
+        description="Train multilayer perceptrons fast, on this computer's CPU.",
+        epilog=_MAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"fastmlp {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _train(_command(commands, "train", "train one network", _TRAIN))
+    _sweep(_command(commands, "sweep", "train a grid of widths, depths and seeds", _SWEEP))
+    for name, words in (("info", "show CPU, engine, cache and versions"), ("warmup", "compile the kernels now")):
+        _machine(_command(commands, name, words))
+    return parser
+
+
+def _command(commands: Any, name: str, words: str, epilog: str | None = None) -> _Parser:
+    """Add a command."""
+    parser = commands.add_parser(
+        name,
+        help=words,
+        description=f"{words[0].upper()}{words[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(parser=parser)
+    return parser
+
+
+def _train(parser: _Parser) -> None:
+    _data(parser)
+    parser.add_argument(
+        "--hidden", type=_widths, default=(64,), metavar="W,...", help="units of each hidden layer, or none (64)"
+    )
+    parser.add_argument("--activation", default="relu", metavar="NAME", help="of the hidden layers (relu)")
+    parser.add_argument("--lr", type=_rate, metavar="RATE", help="learning rate (the optimizer's own: 1e-3 for adam)")
+    parser.add_argument("--dropout", type=_share(0.0), default=0.0, metavar="P", help="of the hidden layers (0)")
+    parser.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of initial weights and shuffles (0)")
+    _training(parser)
+    parser.add_argument("--save", metavar="FILE", help="write the network, such as model.safetensors")
+    parser.add_argument("--plot", metavar="FILE", help="draw the loss curves, such as curves.png")
+    _machine(parser)
+
+
+def _sweep(parser: _Parser) -> None:
+    _data(parser)
+    parser.add_argument(
+        "--width", type=_list(_whole(1)), default=(8, 16, 32, 64), metavar="W,...",
+        help="units of each hidden layer (8,16,32,64)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--depth", type=_list(_whole(0)), default=(1, 2, 3), metavar="D,...", help="numbers of hidden layers (1,2,3)"
+    )
+    parser.add_argument("--seeds", type=_whole(1), default=1, metavar="N", help="networks for each cell of the grid (1)")
+    parser.add_argument(
+        "--lr", type=_list(_rate), metavar="RATE,...", help="learning rates (the optimizer's own: 1e-3 for adam)"
+    )
+    parser.add_argument(
+        "--activation", type=_list(str), default=("relu",), metavar="NAME,...", help="of the hidden layers (relu)"
+    )
+    parser.add_argument("--metric", metavar="NAME", help="by which networks are compared (accuracy, or r2 for quantities)")
+    parser.add_argument("--jobs", type=_whole(1), metavar="N", help="networks trained at a time (one for each thread)")
+    _training(parser)
+    parser.add_argument("--top", type=_whole(1), metavar="N", help="show only the best lines of the table")
+    parser.add_argument("--csv", metavar="FILE", help="write a line for each network")
+    parser.add_argument("--plot", metavar="FILE", help="draw the heat map, such as sweep.png")
+    _machine(parser)
+
+
+def _data(parser: _Parser) -> None:
+    """Add what says where rows come from."""
+    parser.add_argument("data", metavar="DATA", help=_DATA)
+    parser.add_argument("--target", metavar="COLUMN", help="the column of a file to predict (y for .npz)")
+    parser.add_argument(
+        "--task", choices=("auto", "classes", "regression"), default="auto",
+        help="what a file's target is (auto: words and up to 20 different integers are classes)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--validation", type=_share(0.0, open_low=True), default=0.2, metavar="SHARE", help="of the rows held back (0.2)"
+    )
+
+
+def _training(parser: _Parser) -> None:
+    """Add what train and sweep have in common."""
+    parser.add_argument("--epochs", type=_whole(1), default=20, metavar="N", help="times to go through the training rows (20)")
+    parser.add_argument("--batch-size", type=_batch, default=64, metavar="N", help="rows in a step, or all (64)")
+    parser.add_argument("--optimizer", default="adam", metavar="NAME", help="sgd, adam, adamw, rmsprop, lbfgs, ... (adam)")
+
+
+def _machine(parser: _Parser) -> None:
+    """Add what every command takes."""
+    parser.add_argument("--engine", choices=("numba", "numpy"), help="compiled kernels, or plain NumPy")
+    parser.add_argument("--threads", type=_whole(1), metavar="N", help="for large networks (one for each core)")
+
+
+# ---- types: argparse shows what they raise
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+        return value
+
+    return parse
+
+
+def _share(least: float, open_low: bool = False) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = _number(text)
+        if not least <= value < 1.0 or (open_low and value == least):
+            raise argparse.ArgumentTypeError(f"must be {'above' if open_low else 'at least'} {least:g} and below 1, not {text}")
+        return value
+
+    return parse
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _rate(text: str) -> float:
+    value = _number(text)
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def _batch(text: str) -> int | None:
+    return None if text == "all" else _whole(1)(text)
+
+
+def _list(item: Callable[[str], Any]) -> Callable[[str], tuple]:
+    def parse(text: str) -> tuple:
+        values = tuple(item(part.strip()) for part in text.split(",") if part.strip())
+        if not values:
+            raise argparse.ArgumentTypeError("is empty: give values separated by commas")
+        return values
+
+    return parse
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    return () if text == "none" else _list(_whole(1))(text)

@@ -1,0 +1,270 @@
+"""What the commands of the command line do; :mod:`fastmlp.cli` reads their arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import datasets, engine, metrics, optimizers
+from .data import Data, nearest, split
+from .network import MLP
+from .sweep_result import digits
+
+if TYPE_CHECKING:
+    from .history import History
+    from .scaling import Scaling
+
+__all__ = ["Failed", "Interrupted", "UsageError", "info", "sweep", "train", "warmup"]
+
+# A data set with fewer rows than this gives none away for validation.
+_FEW_ROWS = 10
+
+
+class UsageError(Exception):
+    """The command cannot be done as it was asked for; the message is one line."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with words on what was done until then."""
+
+
+class Failed(Exception):
+    """The command was right, but there is no result."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows to train on and rows held back, as a network takes them."""
+
+    data: Data
+    X: NDArray
+    y: NDArray
+    held_X: NDArray
+    held_y: NDArray
+    held_back: int
+    scaling: Scaling | None
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train one network, say how good it is, and write what was asked for."""
+    _check_output(args.save, args.plot)
+    _choose_engine(args)
+    rows = _load(args)
+    net = MLP(
+        [rows.X.shape[1], *args.hidden, rows.data.n_outputs],
+        activation=args.activation,
+        output=rows.data.output,
+        dropout=args.dropout,
+        seed=args.seed,
+    )
+    optimizer = optimizers.resolve(args.optimizer, args.lr)
+    _describe(rows)
+    print(net.summary(), flush=True)
+    print()
+    history = net.fit(
+        rows.X, rows.y, epochs=args.epochs, batch_size=args.batch_size, optimizer=optimizer,
+        validation=(rows.held_X, rows.held_y) if rows.held_back else None, on_divergence="raise",
+    )  # fmt: skip
+    _show_results(net, rows, history)
+    if args.save is not None:
+        _save(net, rows, args.save)
+    if args.plot is not None:
+        from . import plots
+
+        plots.save(plots.loss_curves(history), args.plot)
+        print(f"wrote {args.plot}")
+
+
+def sweep(args: argparse.Namespace) -> None:
+    """Train a grid of networks and show which were best."""
+    from .sweep import sweep as run
+
+    _check_output(args.csv, args.plot)
+    _choose_engine(args)
+    rows = _load(args)
+    _describe(rows)
+    # Everything is checked in here, before the first network is trained.
+    result = run(
+        rows.X, rows.y, widths=args.width, depths=args.depth, seeds=range(args.seeds), lr=args.lr,
+        activation=args.activation, epochs=args.epochs, batch_size=args.batch_size, optimizer=args.optimizer,
+        validation=(rows.held_X, rows.held_y), output=rows.data.output, metric=args.metric, n_jobs=args.jobs,
+    )  # fmt: skip
+    if args.csv is not None:
+        result.to_csv(args.csv)
+    if result.stopped == "interrupted":
+        done = len(result) - len(result.failed)
+        kept = f"; their rows are in {args.csv}" if args.csv is not None else ""
+        raise Interrupted(f"interrupted after {done} of {len(result)} networks{kept}")
+    _print_table(result.table(args.top))
+    if args.csv is not None:
+        print(f"wrote {args.csv}")
+    if args.plot is not None:
+        result.plot(args.plot)
+        print(f"wrote {args.plot}")
+    if len(result.failed) == len(result):
+        raise Failed(f"none of the {len(result)} networks has a result; the first one says: {result[0]['error']}")
+
+
+def info(args: argparse.Namespace) -> None:
+    """Say what this machine and this installation are."""
+    _choose_engine(args)
+    facts = engine.info()
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def warmup(args: argparse.Namespace) -> None:
+    """Compile the kernels, or load them from the cache."""
+    _choose_engine(args)
+    began = time.perf_counter()
+    engine.warmup()
+    took = time.perf_counter() - began
+    facts = engine.info()
+    where = f"; compiled kernels are kept in {facts['cache']}" if "cache" in facts else ""
+    print(f"The {facts['engine']} engine is ready after {took:.1f} s{where}")
+
+
+# ---- before
+
+
+def _choose_engine(args: argparse.Namespace) -> None:
+    if args.engine is not None:
+        engine.use_engine(args.engine)
+    if args.threads is not None:
+        engine.set_threads(args.threads)
+
+
+def _check_output(path: str | None, plot: str | None) -> None:
+    """Refuse a file that could not be written, before the work rather than after."""
+    for name in (path, plot):
+        if name is None:
+            continue
+        if os.path.isdir(name):
+            raise UsageError(f"{name} is a folder: give a file's name")
+        folder = Path(name).resolve().parent
+        if not folder.is_dir():
+            raise UsageError(f"there is no folder {folder} to write {Path(name).name} in")
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"the folder {folder} is write-protected")
+    if plot is not None:
+        from . import plots
+
+        plots.check_name(plot)
+
+
+def _load(args: argparse.Namespace) -> _Rows:
+    """Return the data, parted and on one scale."""
+    data = _find(args)
+    classes = data.kind != "regression"
+    if len(data.X) < _FEW_ROWS:
+        kept = held = np.arange(len(data.X))
+        held_back = 0
+    else:
+        kept, held = split(data.y, args.validation, classes=classes)
+        held_back = len(held)
+        if held_back == 0:
+            raise UsageError(f"--validation {args.validation:g} of {len(data.X)} rows holds none back: take a larger share")
+    X, y = data.X, data.y
+    scaling = None
+    if not data.same_scale:
+        from .scaling import Scaling
+
+        scaling = Scaling.of(X[kept], None if classes else y[kept])
+        X, y = scaling.inputs(X), scaling.targets(y)
+    return _Rows(data, X[kept], y[kept], X[held], y[held], held_back, scaling)
+
+
+def _find(args: argparse.Namespace) -> Data:
+    """Return the data set of that name, or the file's."""
+    name, is_file = args.data, os.path.exists(args.data)
+    if name in datasets.NAMES:
+        if args.target is not None:
+            raise UsageError(f"--target is for files; the data set {name!r} has its own target")
+        return datasets.load(name, seed=0)
+    if not is_file and not Path(name).suffix and os.sep not in name:
+        known = ", ".join(datasets.NAMES)
+        raise UsageError(f"there is no data set and no file {name!r}{nearest(name, datasets.NAMES)}; known are {known}")
+    return datasets.read_table(name, args.target, kind=args.task)
+
+
+# ---- after
+
+
+def _describe(rows: _Rows) -> None:
+    """Say what the data is."""
+    data = rows.data
+    n, columns = data.X.shape
+    kind = f"{data.n_classes} classes" if data.kind != "regression" else "a quantity to predict"
+    if data.kind == "regression" and data.n_outputs > 1:
+        kind = f"{data.n_outputs} quantities to predict"
+    held = f"{rows.held_back} rows held back" if rows.held_back else "too few to hold any back"
+    print(f"{data.name}: {n} rows, {columns} columns, {kind}; {held}")
+    if rows.scaling is not None:
+        what = "columns" if data.kind != "regression" else "columns and target"
+        print(f"{what} standardized by the {len(rows.X)} training rows")
+    print(flush=True)
+
+
+def _show_results(net: MLP, rows: _Rows, history: History) -> None:
+    """Print the final losses and metrics."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("")
+    parts = {"training": (rows.X, rows.y)}
+    if rows.held_back:
+        parts["validation"] = (rows.held_X, rows.held_y)
+    for name in parts:
+        table.add_column(name, justify="right")
+    table.add_row(f"loss ({net.loss_spec.name})", *(digits(net.loss(X, y)) for X, y in parts.values()))
+    for metric, unit in _metrics(rows):
+        values = [_measure(metric, net, rows, X, y) for X, y in parts.values()]
+        table.add_row(f"{metric.name}{unit}", *(digits(value) for value in values))
+    _print_table(table)
+    rate = len(history) * len(rows.X) / max(history.seconds, 1e-9)
+    print(f"{len(history)} epochs in {history.seconds:.3g} s ({rate:,.0f} rows a second)")
+
+
+def _metrics(rows: _Rows) -> list[tuple[metrics.Metric, str]]:
+    """Return what is shown beside the loss, with its unit."""
+    if rows.data.kind != "regression":
+        return [(metrics.METRICS["accuracy"], "")]
+    unit = " (in the target's unit)"
+    return [(metrics.METRICS["r2"], ""), (metrics.METRICS["rmse"], unit), (metrics.METRICS["mae"], unit)]
+
+
+def _measure(metric: metrics.Metric, net: MLP, rows: _Rows, X: NDArray, y: NDArray) -> float:
+    """Return a metric in the targets' own units."""
+    prediction = net.predict(X)
+    if rows.scaling is not None:
+        y = rows.scaling.outputs(y if y.ndim == 2 else y[:, None]) if rows.data.kind == "regression" else y
+        prediction = rows.scaling.outputs(prediction)
+    return metric(y, prediction)
+
+
+def _save(net: MLP, rows: _Rows, path: str) -> None:
+    """Write the network; with the scaling in its weights, so that it takes columns as they are."""
+    if rows.scaling is None:
+        net.save(path)
+        print(f"wrote {path}")
+        return
+    folded = rows.scaling.fold(net, rows.data.X)
+    folded.save(path)
+    precision = "" if folded.dtype == net.dtype else f", {folded.dtype}"
+    print(f"wrote {path} (the scale is in its weights: it takes the columns as they are{precision})")
+
+
+def _print_table(table: Any) -> None:
+    from rich.console import Console
+
+    Console(file=sys.stdout, highlight=False).print(table)

@@ -1,0 +1,188 @@
+"""The engine: compiled kernels where numba is installed, plain NumPy otherwise. The only importer of either."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import checks
+
+__all__ = ["active", "active_name", "alone", "info", "set_threads", "threads", "use_engine", "warmup"]
+
+ENGINES = ("numba", "numpy")
+
+_name: str | None = None
+_module: ModuleType | None = None
+_n_threads: int | None = None
+# Changes whenever scratch memory that was sized before may be too small.
+generation = 0
+
+
+def use_engine(name: str | None = None) -> None:
+    """Choose the engine for all networks of this process.
+
+    Parameters
+    ----------
+    name : {"numba", "numpy"}, optional
+        Compiled kernels, or the NumPy reference, which gives the same results but for rounding. None takes what the
+        environment variable FASTMLP_ENGINE names, else numba if it is installed.
+
+    Raises
+    ------
+    ValueError
+        If there is no such engine.
+    ImportError
+        If numba is asked for and not installed.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.use_engine("numpy")
+    >>> fm.use_engine()
+    """
+    global _name, _module, generation
+    argument = "the engine"
+    if name is None:
+        name = os.environ.get("FASTMLP_ENGINE") or None
+        argument = "the environment variable FASTMLP_ENGINE"
+    installed = importlib.util.find_spec("numba") is not None
+    if name is None:
+        name = "numba" if installed else "numpy"
+    checks.choice(argument, name, ENGINES)
+    if name == "numba" and not installed:
+        raise ImportError("the engine 'numba' needs numba: pip install numba. The engine 'numpy' works without it.")
+    package = "fastmlp.kernels" if name == "numba" else "fastmlp.reference"
+    module = importlib.import_module(f"{package}.train")
+    if name == "numba":
+        jit: Any = importlib.import_module("fastmlp.kernels.jit")
+        jit.on_compile = _announce
+        importlib.import_module("fastmlp.kernels.threads").set_threads(_n_threads)
+    _name, _module = name, module
+    generation += 1
+
+
+def active() -> Any:
+    """Return the module with the engine's functions; choose one if none has been chosen yet."""
+    if _module is None:
+        use_engine()
+    return _module
+
+
+def active_name() -> str:
+    """Return "numba" or "numpy"."""
+    active()
+    assert _name is not None
+    return _name
+
+
+def _announce() -> None:
+    """Tell whoever watches a terminal why the first call takes a while."""
+    if sys.stderr.isatty():
+        print("fastmlp: compiling its kernels for this CPU, once; this takes up to half a minute.", file=sys.stderr)
+
+
+def set_threads(n: int | None) -> None:
+    """Use `n` threads for networks that are large enough; None for as many as this process has cores.
+
+    Results do not depend on it, to the last bit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not a whole number from 1 on.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.set_threads(1)
+    >>> fm.set_threads(None)
+    """
+    global _n_threads, generation
+    _n_threads = None if n is None else checks.integer("n", n, 1, 1024)
+    if active_name() == "numba":
+        importlib.import_module("fastmlp.kernels.threads").set_threads(_n_threads)
+    generation += 1
+
+
+def threads() -> int:
+    """Return how many threads a large network uses; the NumPy engine leaves that to NumPy's BLAS and says 1."""
+    if active_name() == "numpy":
+        return 1
+    return importlib.import_module("fastmlp.kernels.threads").threads()
+
+
+def alone() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which this Python thread's networks use one thread each, as where a sweep trains one per core."""
+    if active_name() == "numpy":
+        return contextlib.nullcontext()
+    return importlib.import_module("fastmlp.kernels.threads").alone()
+
+
+def warmup(dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
+    """Compile everything, or load it from the cache, before time matters.
+
+    Parameters
+    ----------
+    dtypes : tuple of str
+        The number types to prepare.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.warmup(("float32",))
+    """
+    from .network import MLP
+
+    for dtype in dtypes:
+        net = MLP([1, 1], dtype=dtype)
+        X = np.zeros((2, 1), dtype)
+        net.fit(X, X, epochs=1, batch_size=1, progress=False)
+        net.backward(X, X)
+        net.step("sgd")
+        net.predict(X)
+
+
+def info() -> dict[str, Any]:
+    """Return what ``fastmlp info`` shows: versions, CPU, lanes, engine, threads, and where compiled kernels are kept."""
+    import platform
+
+    from . import __version__
+
+    facts: dict[str, Any] = {
+        "fastmlp": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "engine": active_name(),
+        "threads": threads(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+    }
+    if active_name() == "numba":
+        facts |= _kernel_facts()
+    return facts
+
+
+def _kernel_facts() -> dict[str, Any]:
+    import llvmlite
+    import numba
+    from llvmlite import binding
+
+    simd = importlib.import_module("fastmlp.kernels.simd")
+    jit = importlib.import_module("fastmlp.kernels.jit")
+    facts = {
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        "cpu": numba.config.CPU_NAME or binding.get_host_cpu_name(),
+        "vector": f"{8 * simd.VECTOR_BYTES} bits: {simd.LANES32} lanes of float32, {simd.LANES64} of float64",
+        "cache": jit.cache_folder() or "none: no folder is writable, so every process compiles",
+    }
+    with contextlib.suppress(OSError):
+        facts["cached"] = f"{len(jit.cached_files())} compiled kernels"
+    return facts

@@ -1,0 +1,86 @@
+"""History: what a training was like, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["History"]
+
+
+@dataclass
+class History:
+    """Curves of one or more calls of ``fit``, and how the last one ended.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss of each epoch, over the minibatches as they came, without penalties.
+    val_loss : list of float
+        Loss on the validation data after each epoch; empty without such data.
+    metrics : dict of str to list of float
+        Each metric after each epoch, on the training data under its name, on the validation data as ``val_<name>``.
+    lr : list of float
+        Learning rate of each epoch's last step; L-BFGS has none.
+    seconds : float
+        Time spent in ``fit``.
+    stopped : str
+        Why the last call ended: "epochs" (all done), "early stopping", "callback", "converged" (L-BFGS finds no lower
+        loss), "diverged" or "interrupted".
+    best_epoch : int or None
+        The best epoch of the last call, counted from 0, if it had early stopping.
+
+    Notes
+    -----
+    Place i of every curve belongs to epoch i: what was not known at an epoch that a later one knows is NaN there.
+
+    Examples
+    --------
+    >>> history = History(loss=[0.7, 0.2])
+    >>> len(history), history.last()
+    (2, {'loss': 0.2})
+    """
+
+    loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    lr: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: str = ""
+    best_epoch: int | None = None
+
+    def __len__(self) -> int:
+        """Return the number of epochs."""
+        return len(self.loss)
+
+    def curves(self) -> dict[str, list[float]]:
+        """Return every curve that has points, by name."""
+        named = {"loss": self.loss, "val_loss": self.val_loss, "lr": self.lr, **self.metrics}
+        return {name: curve for name, curve in named.items() if curve}
+
+    def last(self) -> dict[str, float]:
+        """Return the last epoch's numbers, by name."""
+        return {name: curve[-1] for name, curve in self.curves().items() if len(curve) == len(self)}
+
+    def add(self, losses: Iterable[float], rates: Iterable[float], judged: Mapping[str, float]) -> None:
+        """Add whole epochs: their losses and learning rates, and the last one's other numbers by name."""
+        before = len(self)
+        self.loss.extend(map(float, losses))
+        _put(self.lr, before, map(float, rates))
+        for name, value in judged.items():
+            curve = self.val_loss if name == "val_loss" else self.metrics.setdefault(name, [])
+            _put(curve, len(self) - 1, [value])
+
+    def cut(self, epochs: int) -> None:
+        """Forget all but the first `epochs` epochs."""
+        for curve in (self.loss, self.val_loss, self.lr, *self.metrics.values()):
+            del curve[epochs:]
+
+
+def _put(curve: list[float], epoch: int, values: Iterable[float]) -> None:
+    """Add values to a curve, the first of them at an epoch."""
+    new = list(values)
+    if new:
+        curve.extend([math.nan] * (epoch - len(curve)))
+        curve.extend(new)

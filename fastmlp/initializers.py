@@ -1,0 +1,209 @@
+"""Initial weights: name -> how they are drawn. Biases start at zero."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from . import activations, checks
+
+if TYPE_CHECKING:
+    from .layers import Dense
+    from .plan import Plan
+
+__all__ = ["INITIALIZERS", "Initializer", "Normal", "Uniform", "auto", "initialize", "resolve", "to_spec"]
+
+Initializer = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
+"""``(rng, fan_in, fan_out) -> (fan_in, fan_out)`` array of weights."""
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Weights drawn evenly from [low, high).
+
+    Raises
+    ------
+    ValueError
+        If `low` is not below `high`.
+
+    Examples
+    --------
+    >>> Uniform(-0.1, 0.1)(np.random.default_rng(0), 2, 3).shape
+    (2, 3)
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        checks.real_field(self, "low")
+        checks.real_field(self, "high", self.low, open_low=True)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
+        """Draw a (fan_in, fan_out) array."""
+        return rng.uniform(self.low, self.high, (fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Weights drawn from the normal distribution with mean 0 and standard deviation `std`.
+
+    Raises
+    ------
+    ValueError
+        If `std` is negative.
+
+    Examples
+    --------
+    >>> Normal(0.1)(np.random.default_rng(0), 2, 3).shape
+    (2, 3)
+    """
+
+    std: float
+
+    def __post_init__(self) -> None:
+        """Check the standard deviation."""
+        checks.real_field(self, "std", 0.0)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
+        """Draw a (fan_in, fan_out) array."""
+        return rng.normal(0.0, self.std, (fan_in, fan_out))
+
+
+# Standard deviation of a family's weights.
+_STD: dict[str, Callable[[int, int], float]] = {
+    "he": lambda fan_in, fan_out: math.sqrt(2.0 / fan_in),  # He, Zhang, Ren & Sun 2015
+    "lecun": lambda fan_in, fan_out: math.sqrt(1.0 / fan_in),  # LeCun, Bottou, Orr & Müller 1998
+    "glorot": lambda fan_in, fan_out: math.sqrt(2.0 / (fan_in + fan_out)),  # Glorot & Bengio 2010
+}
+
+
+def _normal(family: str) -> Initializer:
+    return lambda rng, fan_in, fan_out: Normal(_STD[family](fan_in, fan_out))(rng, fan_in, fan_out)
+
+
+def _uniform(family: str) -> Initializer:
+    def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
+        limit = math.sqrt(3.0) * _STD[family](fan_in, fan_out)  # [-limit, limit) has that standard deviation
+        return Uniform(-limit, limit)(rng, fan_in, fan_out)
+
+    return draw
+
+
+def _orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
+    """Orthonormal rows or columns, whichever are fewer (Saxe, McClelland & Ganguli 2014)."""
+    tall = rng.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
+    q, r = np.linalg.qr(tall)
+    # LAPACK's signs are not random; with R's diagonal made positive, Q is uniform among such matrices (Mezzadri 2007).
+    q = q * np.where(np.diag(r) < 0.0, -1.0, 1.0)
+    return q if fan_in >= fan_out else q.T
+
+
+def _zeros(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
+    return np.zeros((fan_in, fan_out))
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    "he_normal": _normal("he"),
+    "he_uniform": _uniform("he"),
+    "glorot_normal": _normal("glorot"),
+    "glorot_uniform": _uniform("glorot"),
+    "lecun_normal": _normal("lecun"),
+    "lecun_uniform": _uniform("lecun"),
+    "orthogonal": _orthogonal,
+    "zeros": _zeros,
+}
+
+
+def auto(activation: str) -> str:
+    """Return the name that ``init="auto"`` means for a layer with that activation.
+
+    Examples
+    --------
+    >>> auto("relu"), auto("tanh")
+    ('he_normal', 'glorot_uniform')
+    """
+    family = activations.lookup(activation).init
+    return f"{family}_uniform" if family == "glorot" else f"{family}_normal"
+
+
+def resolve(spec: Any, argument: str = "init") -> str | Initializer:
+    """Return `spec` if it is ``"auto"``, a key of `INITIALIZERS` or a function; what :func:`to_spec` made, made again.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name; the message has the nearest ones.
+    TypeError
+        If `spec` is something else.
+
+    Examples
+    --------
+    >>> resolve({"name": "normal", "std": 0.5})
+    Normal(std=0.5)
+    """
+    if isinstance(spec, Mapping):
+        arguments = {key: value for key, value in spec.items() if key != "name"}
+        kinds = {"uniform": Uniform, "normal": Normal}
+        return kinds[checks.choice(f"{argument}['name']", spec.get("name"), kinds)](**arguments)
+    if callable(spec):
+        function: Initializer = spec  # pyright: ignore[reportAssignmentType]
+        return function
+    return checks.choice(argument, spec, ("auto", *INITIALIZERS), "a function (rng, fan_in, fan_out) -> weights")
+
+
+def to_spec(init: str | Initializer) -> Any:
+    """Return a JSON-able form of what :func:`resolve` takes; a function of the user's own becomes ``"auto"``.
+
+    Examples
+    --------
+    >>> to_spec(Normal(0.5))
+    {'name': 'normal', 'std': 0.5}
+    """
+    if isinstance(init, (Uniform, Normal)):
+        return {"name": type(init).__name__.lower(), **asdict(init)}
+    return init if isinstance(init, str) else "auto"
+
+
+def initialize(plan: Plan, layers: Sequence[Dense], seed: int, dtype: DTypeLike) -> NDArray:
+    """Return a flat parameter vector of `plan` with initial weights, aligned to a cache line.
+
+    A layer's weights depend on the seed, its place and its shape alone, not on the other layers.
+
+    Parameters
+    ----------
+    plan : Plan
+        The layout.
+    layers : sequence of Dense
+        The layers, whose activations are filled in.
+    seed : int
+        Any integer; its lowest 64 bits count.
+    dtype : dtype
+        float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        If a function of the user's own returns another shape, or numbers that are not finite.
+    """
+    from .plan import aligned_zeros
+
+    flat = aligned_zeros(plan.n_params, dtype)
+    for number, (dense, weights) in enumerate(zip(layers, plan.weights(flat), strict=True)):
+        rng = np.random.Generator(np.random.Philox(key=np.array([seed & (2**64 - 1), number], np.uint64)))
+        init = dense.init
+        if isinstance(init, str):
+            init = INITIALIZERS[auto(dense.activation or "identity") if init == "auto" else init]
+        drawn = np.asarray(init(rng, *weights.shape))
+        if drawn.shape != weights.shape or not np.isfinite(drawn).all():
+            raise ValueError(
+                f"init of layer {number} must return finite weights of shape {weights.shape}; got shape {drawn.shape}."
+            )
+        weights[...] = drawn
+    return flat

@@ -1,0 +1,186 @@
+"""Metrics: name -> a number that says how good predictions are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import checks
+
+__all__ = ["METRICS", "Metric", "default", "resolve"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in a History.
+    function : callable
+        ``(y, prediction, weight) -> float``, with y (n,), (n, 1) or (n, K), prediction (n, K) and weight (n,) or None.
+    higher_is_better : bool
+        Whether a higher value is better.
+    kind : str
+        "classification" or "regression".
+    """
+
+    name: str
+    function: Callable[[NDArray, NDArray, NDArray | None], float]
+    higher_is_better: bool = True
+    kind: str = "regression"
+
+    def __call__(self, y: NDArray, prediction: NDArray, weight: NDArray | None = None) -> float:
+        """Return the metric of predictions (n, K) for targets y; rows count by `weight`, (n,) or None."""
+        if weight is not None and weight.size == 0:
+            weight = None
+        return float(self.function(np.asarray(y), np.asarray(prediction), weight))
+
+
+def _columns(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
+    """Both as (n, K); y may be (n, 1) class indices beside (n, K)."""
+    y = y[:, None] if y.ndim == 1 else y
+    prediction = prediction[:, None] if prediction.ndim == 1 else prediction
+    if len(y) != len(prediction):
+        raise ValueError(f"y has {len(y)} rows, but the prediction has {len(prediction)}. Pass as many rows of each.")
+    return y, prediction
+
+
+def _errors(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the targets and prediction - y, both (n, K) float64."""
+    y, prediction = _columns(y, prediction)
+    if y.shape != prediction.shape:
+        raise ValueError(f"y has shape {y.shape}, but the prediction has {prediction.shape}. Pass y of that shape.")
+    y = y.astype(np.float64)
+    return y, prediction - y
+
+
+def _mean(values: NDArray, weight: NDArray | None) -> NDArray:
+    """Weighted mean over rows."""
+    if weight is None:
+        return values.mean(axis=0)
+    weight = weight.astype(np.float64)
+    return weight @ values / weight.sum()
+
+
+def _accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+    """Part of the rows whose class is right; a row with NaN is wrong."""
+    y, prediction = _columns(y, prediction)
+    if prediction.shape[1] == 1:
+        if y.shape[1] != 1:
+            raise ValueError(f"y has shape {y.shape}, but there is one output. Pass y of shape ({len(y)},).")
+        return _binary_accuracy(y, prediction, weight)
+    if y.shape[1] == 1:
+        labels = y[:, 0]
+    elif y.shape != prediction.shape:
+        raise ValueError(f"y has shape {y.shape}, but the prediction has {prediction.shape}. Pass y of that shape.")
+    elif np.abs(y.sum(axis=1, dtype=np.float64) - 1.0).max(initial=0.0) > checks.ROW_SUM_TOLERANCE:
+        raise ValueError(
+            "accuracy needs one class for each row, but rows of y do not sum to 1. "
+            "For several labels at once use 'binary_accuracy'."
+        )
+    else:
+        labels = y.argmax(axis=1)
+    right = (prediction.argmax(axis=1) == labels) & ~np.isnan(prediction).any(axis=1)
+    return float(_mean(right.astype(np.float64), weight))
+
+
+def _binary_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+    """Part of the outputs on the right side of 0.5; NaN is wrong."""
+    y, _ = _columns(y, prediction)
+    _errors(y, prediction)
+    prediction = prediction.reshape(y.shape)
+    right = ((prediction > 0.5) == (y > 0.5)) & ~np.isnan(prediction)
+    return float(_mean(right.astype(np.float64), weight).mean())
+
+
+def _mse(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+    """Mean squared error over rows and outputs."""
+    return float(_mean(_errors(y, prediction)[1] ** 2, weight).mean())
+
+
+def _rmse(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+    """Root of :func:`_mse`."""
+    return math.sqrt(_mse(y, prediction, weight))
+
+
+def _mae(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+    """Mean absolute error over rows and outputs."""
+    return float(_mean(np.abs(_errors(y, prediction)[1]), weight).mean())
+
+
+def _r2(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+    """Coefficient of determination, the plain mean over outputs.
+
+    As in scikit-learn, an output that is constant in y counts 1 if predicted exactly, else 0; one row alone is NaN.
+    """
+    y, errors = _errors(y, prediction)
+    if len(y) < 2:
+        return math.nan
+    left = _mean(errors**2, weight)
+    total = _mean((y - _mean(y, weight)) ** 2, weight)
+    score = 1.0 - left / np.where(total > 0.0, total, 1.0)
+    constant = np.where(left > 0.0, 0.0, 1.0)
+    return float(np.where(total > 0.0, score, np.where(np.isnan(left), left, constant)).mean())
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", _accuracy, kind="classification"),
+        Metric("binary_accuracy", _binary_accuracy, kind="classification"),
+        Metric("mse", _mse, higher_is_better=False),
+        Metric("rmse", _rmse, higher_is_better=False),
+        Metric("mae", _mae, higher_is_better=False),
+        Metric("r2", _r2),
+    )
+}
+
+
+def default(kind: str, n_outputs: int = 1) -> Metric:
+    """Return the metric that suits a loss's kind of targets: accuracy for classes, r2 for numbers.
+
+    Examples
+    --------
+    >>> default("classes").name
+    'accuracy'
+    """
+    if kind == "binary" and n_outputs > 1:
+        return METRICS["binary_accuracy"]
+    return METRICS["accuracy" if kind in ("classes", "binary") else "r2"]
+
+
+def resolve(spec: Any) -> Metric:
+    """Return the metric that `spec` means.
+
+    Parameters
+    ----------
+    spec : str, Metric or callable
+        A key of `METRICS`, or a function ``(y_true, y_pred) -> float``, higher being better; weights do not reach it.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name; the message has the nearest ones.
+    TypeError
+        If `spec` is something else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> resolve("mae")(np.array([1.0, 2.0]), np.array([[1.0], [4.0]]))
+    1.0
+    """
+    if isinstance(spec, Metric):
+        return spec
+    if callable(spec):
+        function: Callable[..., Any] = spec
+        name = getattr(spec, "__name__", type(spec).__name__)
+        return Metric(name, lambda y, prediction, weight: float(function(y, prediction)))
+    return METRICS[checks.choice("metric", spec, METRICS, "a function (y_true, y_pred) -> float")]

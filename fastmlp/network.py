@@ -1,0 +1,458 @@
+"""MLP: a network's parameters, and everything that can be asked of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import activations, checks, engine, initializers, losses, metrics, optimizers, summary
+from .layers import as_dense
+from .plan import aligned_zeros, make_plan
+from .reference import ids
+from .schedules import Span
+from .state import Arena, TrainingState
+
+if TYPE_CHECKING:
+    from .callbacks import EarlyStopping
+    from .history import History
+    from .optimizers import Optimizer
+
+__all__ = ["MLP"]
+
+
+class MLP:
+    """A multilayer perceptron.
+
+    Parameters
+    ----------
+    layers : sequence
+        The number of inputs, then a layer each, the last one being the outputs: a width, a :class:`fastmlp.Dense`, a tuple
+        ``(width, bias)`` or ``(width, bias, activation)``, or a dict of Dense's arguments. ``[n, k]`` is a linear model.
+    activation : str
+        Activation of the hidden layers that name none; see ``fastmlp.activations.ACTIVATIONS``.
+    output : str, optional
+        Activation of the outputs: "identity" for numbers, "sigmoid" for probabilities, "softmax" for the probabilities of
+        classes, or any other; by default the last layer's own, else "identity".
+    loss : str, Huber, Quantile or CrossEntropy
+        What training minimises; "auto" takes the one that the output pairs with. See ``fastmlp.losses.LOSSES``.
+    init : str or callable
+        Initial weights of the layers that name none; "auto" follows the activation. See ``fastmlp.initializers``.
+    dropout : float
+        Dropout of the hidden layers that do not set their own.
+    dtype : {"float32", "float64"}
+        Type of parameters and of all arithmetic.
+    seed : int
+        Of initial weights, shuffles and dropout masks, which depend on nothing else.
+
+    Attributes
+    ----------
+    params : (P,) array
+        All parameters in one aligned vector; for each layer its weights (fan_in, width) row by row, then its bias.
+    weights, biases : lists of arrays
+        Views of `params`, (fan_in, width) and (width,); None for a layer without bias.
+    grad : (P,) array
+        What :meth:`backward` adds to.
+    layers : tuple of Dense
+    plan : Plan
+    history : History or None
+        Of the trainings since the network was made or reset.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range; the message names it and the remedy.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = fm.MLP([2, 8, 1], activation="tanh", output="sigmoid", seed=0)
+    >>> history = net.fit(X, y, epochs=500, batch_size=4, optimizer=fm.Adam(0.05))
+    >>> net.predict(X).round().ravel().tolist()
+    [0.0, 1.0, 1.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Any],
+        *,
+        activation: str = "relu",
+        output: str | None = None,
+        loss: Any = "auto",
+        init: Any = "auto",
+        dropout: float = 0.0,
+        dtype: DTypeLike = "float32",
+        seed: int = 0,
+    ) -> None:
+        n_inputs, specs = _split_layers(layers)
+        hidden = activations.lookup(activation).name
+        init = initializers.resolve(init)
+        dropout = checks.real("dropout", dropout, 0.0, 1.0, open_high=True)
+        self.dtype = checks.floating(dtype)
+        self.seed = checks.integer("seed", seed)
+        denses = [as_dense(spec, hidden, dropout=dropout, init=init) for spec in specs[:-1]]
+        denses.append(_output_layer(specs[-1], output, init))
+        self.layers = tuple(denses)
+        self.plan = make_plan(n_inputs, self.layers)
+        self.loss_spec = losses.resolve(loss, self.output)
+        losses.check_pairing(self.loss_spec, self.output)
+        self._params = aligned_zeros(self.plan.n_params, self.dtype)
+        self._grad = aligned_zeros(self.plan.n_params, self.dtype)
+        self._arena = Arena(self.plan, self.dtype)
+        self.reset()
+
+    # ---- what it is
+
+    @property
+    def output(self) -> str:
+        """Name of the outputs' activation."""
+        return str(self.layers[-1].activation)
+
+    @property
+    def params(self) -> NDArray:
+        """All parameters, (P,); assigning copies into it."""
+        return self._params
+
+    @params.setter
+    def params(self, values: ArrayLike) -> None:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"params must be numbers; got an array of dtype {array.dtype}.")
+        if array.shape != self._params.shape:
+            raise ValueError(f"params must have shape {self._params.shape}; got {array.shape}.")
+        with np.errstate(over="ignore"):
+            converted = array.astype(self.dtype)
+        if not np.isfinite(converted).all():
+            place = int(np.argmin(np.isfinite(converted)))
+            raise ValueError(f"params[{place}] is {array[place]}, but must be finite in {self.dtype}.")
+        self._params[...] = converted
+
+    @property
+    def grad(self) -> NDArray:
+        """The gradient that :meth:`backward` adds to, (P,), laid out as `params`."""
+        return self._grad
+
+    @property
+    def weights(self) -> list[NDArray]:
+        """Views of the layers' weights, (fan_in, width)."""
+        return self.plan.weights(self._params)
+
+    @property
+    def biases(self) -> list[NDArray | None]:
+        """Views of the layers' biases, (width,); None for a layer that has none."""
+        return self.plan.biases(self._params)
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters."""
+        return self.plan.n_params
+
+    def flops(self, rows: int = 1) -> int:
+        """Return the floating-point operations of a prediction: two for each weight and row."""
+        return self.plan.flops(checks.integer("rows", rows, 0))
+
+    def summary(self) -> str:
+        """Return a table of the layers, for people."""
+        return summary.table(self)
+
+    def __repr__(self) -> str:
+        """Return the architecture in one line."""
+        widths = ", ".join(map(str, self.plan.widths))
+        kinds = ", ".join(dict.fromkeys(str(dense.activation) for dense in self.layers))
+        return f"<MLP [{widths}] {kinds}; {self.loss_spec.name}; {self.n_params:,} parameters, {self.dtype}>"
+
+    def spec(self) -> dict[str, Any]:
+        """Return the architecture as a dict of plain values, which :meth:`from_spec` takes; without parameters."""
+        layers = [
+            {field.name: getattr(dense, field.name) for field in fields(dense)} | {"init": initializers.to_spec(dense.init)}
+            for dense in self.layers
+        ]
+        return {
+            "layers": [self.plan.n_inputs, *layers],
+            "loss": self.loss_spec.to_dict(),
+            "dtype": self.dtype.name,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> MLP:
+        """Make a network from what :meth:`spec` returned, with initial weights."""
+        return cls(spec["layers"], loss=spec["loss"], dtype=spec["dtype"], seed=spec["seed"])
+
+    def reset(self, seed: int | None = None) -> MLP:
+        """Forget all training: initial weights, counters at zero, no optimizer state, no history. Returns the network."""
+        if seed is not None:
+            self.seed = checks.integer("seed", seed)
+        self._params[...] = initializers.initialize(self.plan, self.layers, self.seed, self.dtype)
+        self._grad[...] = 0.0
+        self._state = TrainingState(self.plan, self.loss_spec, self.seed, self.dtype)
+        self.history: History | None = None
+        return self
+
+    def copy(self) -> MLP:
+        """Return a network with equal parameters and training state, which shares no memory with this one."""
+        import copy
+
+        return copy.deepcopy(self)
+
+    # A shallow copy would have parameters of its own, but share the optimizer's state.
+    __copy__ = copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickling and copying keep: everything but scratch memory."""
+        return {name: value for name, value in self.__dict__.items() if name != "_arena"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what pickling kept, in aligned memory."""
+        self.__dict__.update(state)
+        for name in ("_params", "_grad"):
+            values = getattr(self, name)
+            setattr(self, name, aligned_zeros(values.shape, values.dtype))
+            getattr(self, name)[...] = values
+        self._arena = Arena(self.plan, self.dtype)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the network to a safetensors file; see :func:`fastmlp.load`."""
+        from .formats import safetensors
+
+        safetensors.save(self, path)
+
+    # ---- what it answers
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Return the outputs for each row.
+
+        Parameters
+        ----------
+        X : (n, inputs) array
+            Finite numbers.
+
+        Returns
+        -------
+        (n, outputs) array of the network's dtype
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not such an array.
+        """
+        x = self._inputs(X)
+        out = np.empty((x.shape[0], self.plan.n_outputs), self.dtype)
+        kernels, scratch = self._arena.take(x.shape[0])
+        kernels.predict(self.plan.table, self._params, x, out, scratch)
+        self._arena.give(scratch)
+        return out
+
+    __call__ = predict
+
+    def activations(self, X: ArrayLike) -> list[NDArray]:
+        """Return every layer's activations for each row: a list of (n, width) arrays, the last of them the outputs."""
+        x = self._inputs(X)
+        widths = self.plan.widths[1:]
+        out = np.empty((x.shape[0], sum(widths)), self.dtype)
+        kernels, scratch = self._arena.take(x.shape[0])
+        kernels.activations(self.plan.table, self._params, x, out, scratch)
+        self._arena.give(scratch)
+        return [np.ascontiguousarray(part) for part in np.split(out, np.cumsum(widths[:-1]), axis=1)]
+
+    def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the loss, without dropout and penalties.
+
+        Parameters
+        ----------
+        X : (n, inputs) array
+        y : array
+            Class indices (n,) or probabilities (n, outputs) for cross_entropy, else (n, outputs), or (n,) for one output.
+        sample_weight : (n,) array, optional
+            How much each row counts.
+        """
+        x, t, w = self._data(X, y, sample_weight)
+        kernels, scratch = self._arena.take(x.shape[0])
+        state = self._state
+        value = kernels.loss(self.plan.table, state.ints, state.reals, self._params, x, t, w, scratch)
+        self._arena.give(scratch)
+        return float(value)
+
+    def score(self, X: ArrayLike, y: ArrayLike, metric: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return a metric of the predictions: accuracy for classes and R² for numbers, if none is named."""
+        x, t, w = self._data(X, y, sample_weight)
+        chosen = metrics.default(self.loss_spec.kind, self.plan.n_outputs) if metric is None else metrics.resolve(metric)
+        return chosen(t, self.predict(x), w)
+
+    # ---- gradients
+
+    def value_and_grad(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[float, NDArray]:
+        """Return the loss and its gradient by all parameters, (P,), without dropout and penalties."""
+        x, t, w = self._data(X, y, sample_weight)
+        grad = np.empty_like(self._params)
+        return self._gradient(x, t, w, grad, training=False), grad
+
+    def zero_grad(self) -> None:
+        """Set `grad` to zero."""
+        self._grad[...] = 0.0
+
+    def backward(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Add the loss's gradient to `grad` and return the loss. Dropout is on, with new masks at each call."""
+        x, t, w = self._data(X, y, sample_weight)
+        grad = np.empty_like(self._params)
+        value = self._gradient(x, t, w, grad, training=True)
+        self._state.backward_calls += 1
+        self._grad += grad
+        return value
+
+    def step(self, optimizer: str | Optimizer) -> None:
+        """Let the optimizer change the parameters by `grad`, which penalties and clipping do not alter."""
+        chosen = optimizers.resolve(optimizer)
+        if not isinstance(chosen, optimizers.Stepping):
+            raise ValueError("L-BFGS takes no single steps: it evaluates the loss itself. Use fit(optimizer=fm.LBFGS()).")
+        state = self._state
+        at = int(state.ints[ids.STEP])
+        (rate,) = chosen.rates(np.array([at]), Span(at, 1, 1))
+        state.use(chosen)
+        grad = self._grad.copy()
+        engine.active().step(self.plan.table, state.ints, state.reals, self._params, state.slots, grad, rate)
+
+    def input_gradient(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NDArray:
+        """Return the loss's gradient by the inputs, (n, inputs)."""
+        x, t, w = self._data(X, y, sample_weight)
+        out = np.empty_like(x)
+        kernels, scratch = self._arena.take(x.shape[0])
+        state = self._state
+        kernels.input_gradient(self.plan.table, state.ints, state.reals, self._params, x, t, w, out, scratch)
+        self._arena.give(scratch)
+        return out
+
+    def jacobian(self, X: ArrayLike) -> NDArray:
+        """Return the outputs' derivatives by the inputs, (n, outputs, inputs)."""
+        x = self._inputs(X)
+        n, k = x.shape[0], self.plan.n_outputs
+        out = np.empty((n, k, x.shape[1]), self.dtype)
+        one, row = np.zeros((n, k), self.dtype), np.empty_like(x)
+        kernels, scratch = self._arena.take(n)
+        for j in range(k):
+            one[:, j] = 1.0
+            kernels.vjp(self.plan.table, self._params, x, one, row, scratch)
+            one[:, j] = 0.0
+            out[:, j] = row
+        self._arena.give(scratch)
+        return out
+
+    # ---- training
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        epochs: int = 20,
+        batch_size: int | None = 64,
+        optimizer: str | Optimizer = "adam",
+        sample_weight: ArrayLike | None = None,
+        class_weight: Any = None,
+        validation: Any = None,
+        shuffle: bool = True,
+        metrics: Iterable[Any] = (),
+        early_stopping: EarlyStopping | None = None,
+        callbacks: Iterable[Any] = (),
+        progress: bool | None = None,
+        on_divergence: str = "warn",
+    ) -> History:
+        """Train, going on from where the last call ended.
+
+        Parameters
+        ----------
+        X : (n, inputs) array
+        y : array
+            Class indices (n,) or probabilities (n, outputs) for cross_entropy, else (n, outputs), or (n,) for one output.
+        epochs : int
+            How many times to go through the data (L-BFGS: at most how many iterations).
+        batch_size : int, optional
+            Rows in a step; the last one of an epoch may be shorter. None takes all rows.
+        optimizer : str or Optimizer
+            Such as ``fm.Adam(1e-3)``; its rate may be a schedule of ``fm.schedules``. Its state is kept between calls.
+        sample_weight : (n,) array, optional
+            How much each row counts in the mean loss.
+        class_weight : "balanced" or dict, optional
+            A factor for each class.
+        validation : float or (X, y) or (X, y, sample_weight), optional
+            A fraction of the rows to hold back, for classes the same fraction of each; or other data.
+        shuffle : bool
+            Whether each epoch takes the rows in another order.
+        metrics : iterable of str or callable
+            What to compute after each epoch besides the loss; see ``fastmlp.metrics.METRICS``.
+        early_stopping : EarlyStopping, optional
+        callbacks : iterable
+            Objects with some of the methods of :class:`fastmlp.Callback`.
+        progress : bool, optional
+            Whether to show a progress bar; None shows it on a terminal.
+        on_divergence : {"warn", "raise"}
+            What happens when a loss or a parameter becomes infinite or NaN. The last finite epoch's parameters come back
+            in any case.
+
+        Returns
+        -------
+        History
+            Of all calls since the network was made or reset; also in `history`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of its range; the network is then as it was.
+        DivergenceError
+            See `on_divergence`.
+        KeyboardInterrupt
+            On Ctrl-C, within 0.2 s; the parameters are those of the last whole epoch, and `history` ends there.
+        """
+        from . import training
+
+        options = training.Options(
+            epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=shuffle, metrics=metrics,
+            early_stopping=early_stopping, callbacks=callbacks, progress=progress, on_divergence=on_divergence,
+        )  # fmt: skip
+        data = training.prepare(self, X, y, sample_weight, class_weight, validation)
+        return training.fit(self, data, options)
+
+    # ---- inside
+
+    def _inputs(self, X: ArrayLike) -> NDArray:
+        return checks.inputs(X, self.plan.n_inputs, self.dtype, self.plan.widths)
+
+    def _data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
+        x = self._inputs(X)
+        t = checks.targets(y, x.shape[0], self.plan.n_outputs, self.loss_spec.kind, self.dtype)
+        return x, t, checks.sample_weight(weight, x.shape[0], self.dtype)
+
+    def _gradient(self, x: NDArray, t: NDArray, w: NDArray, grad: NDArray, training: bool) -> float:
+        """Loss and gradient of checked data."""
+        state = self._state
+        ints = state.ints.copy()
+        ints[ids.TRAINING] = training
+        ints[ids.EPOCH], ints[ids.ROW] = state.backward_calls, 0
+        kernels, scratch = self._arena.take(x.shape[0])
+        value = kernels.value_and_grad(self.plan.table, ints, state.reals, self._params, x, t, w, grad, scratch)
+        self._arena.give(scratch)
+        return float(value)
+
+
+def _split_layers(layers: Sequence[Any]) -> tuple[int, list[Any]]:
+    """Return the number of inputs and the layers' specs."""
+    if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
+        raise TypeError(f"layers must be a list such as [64, 128, 10]; got {layers!r}.")
+    specs = list(layers)
+    if len(specs) < 2:
+        raise ValueError(f"layers must name the number of inputs and at least one layer, such as [64, 10]; got {specs!r}.")
+    return checks.integer("layers[0], the number of inputs,", specs[0], 1), specs[1:]
+
+
+def _output_layer(spec: Any, output: str | None, init: Any):
+    """Return the last layer; its own activation, if it names one, and `output` must agree."""
+    chosen = None if output is None else activations.lookup(output, "output").name
+    dense = as_dense(spec, chosen or "identity", init=init)
+    if chosen is not None and dense.activation != chosen:
+        raise ValueError(f"the last layer has activation={dense.activation!r}, but output={output!r}. Leave one of them out.")
+    return dense

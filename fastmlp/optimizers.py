@@ -1,0 +1,405 @@
+"""Optimizers: name -> what a gradient does to the parameters. They hold settings only; a network holds its own state.
+
+In the formulas g is the minibatch's gradient, w a parameter, t the number of this step, from 1 on.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import checks, schedules
+from .reference import ids
+from .schedules import Schedule, Span
+
+__all__ = ["LBFGS", "OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "resolve"]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Base of all optimizers.
+
+    Attributes
+    ----------
+    kind : int
+        The engines' number for it in ``reference/ids.py``; -1 for one that no engine runs.
+    """
+
+    kind: ClassVar[int] = -1
+
+    @property
+    def slots(self) -> int:
+        """Number of state vectors, each as long as the parameters."""
+        return 0
+
+    def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        """Write the settings where the engines read them: nothing, for one that no engine runs."""
+
+    def same_state_as(self, other: Optimizer | None) -> bool:
+        """Return whether it can go on from the state that `other` left, as with another learning rate."""
+        return isinstance(other, Optimizer) and (self.kind, self.slots) == (other.kind, other.slots)
+
+
+@dataclass(frozen=True)
+class Stepping(Optimizer):
+    """What SGD, Adam, RMSprop and Adagrad have in common: a rate, penalties, clipping.
+
+    In order: g += l1 sign(w) + l2 w; each element of g into ±clip_value; g scaled down to the norm clip_norm;
+    w *= 1 - lr weight_decay; then the optimizer's own step. Biases are neither penalised nor decayed.
+    """
+
+    lr: float | Schedule = 0.01
+    weight_decay: float = field(default=0.0, kw_only=True)
+    l1: float = field(default=0.0, kw_only=True)
+    l2: float = field(default=0.0, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
+    clip_norm: float | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Check the fields that all have."""
+        if not isinstance(self.lr, Schedule):
+            checks.real_field(self, "lr", 0.0, open_low=True)
+        for name in ("weight_decay", "l1", "l2"):
+            checks.real_field(self, name, 0.0)
+        for name in ("clip_value", "clip_norm"):
+            if getattr(self, name) is not None:
+                checks.real_field(self, name, 0.0, open_low=True)
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the learning rate of each step; see :meth:`fastmlp.schedules.Schedule.rates`."""
+        return schedules.resolve(self.lr).rates(steps, span)
+
+    def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        """Write the settings where the engines read them; counters and the betas' powers are left alone."""
+        ints[ids.OPTIMIZER] = self.kind
+        ints[[ids.NESTEROV, ids.AMSGRAD, ids.EPS_HAT]] = 0
+        reals[[ids.BETA1, ids.BETA2, ids.EPS]] = 0.0
+        reals[ids.L1], reals[ids.L2], reals[ids.DECAY] = self.l1, self.l2, self.weight_decay
+        reals[ids.CLIP_VALUE], reals[ids.CLIP_NORM] = self.clip_value or 0.0, self.clip_norm or 0.0
+        self._fill_own(ints, reals)
+
+    def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SGD(Stepping):
+    """Stochastic gradient descent, with momentum if asked.
+
+    Without momentum w -= lr g. With it v = momentum v - lr g and w += v; with `nesterov` w += momentum v - lr g
+    (Sutskever, Martens, Dahl & Hinton 2013).
+
+    Parameters
+    ----------
+    lr : float or Schedule
+        Learning rate.
+    momentum : float
+        In [0, 1).
+    nesterov : bool
+        Whether the momentum is Nesterov's.
+    weight_decay : float
+        Decoupled: w *= 1 - lr weight_decay before each step; weights only.
+    l1, l2 : float
+        Penalties l1 |w| and l2 w² / 2, by their gradients; weights only.
+    clip_value, clip_norm : float, optional
+        Limits of each element and of the norm of the gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range, or `nesterov` is set without momentum.
+
+    Examples
+    --------
+    >>> SGD(0.1, momentum=0.9).slots
+    1
+    """
+
+    kind: ClassVar[int] = ids.SGD
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        checks.real_field(self, "momentum", 0.0, 1.0, open_high=True)
+        object.__setattr__(self, "nesterov", checks.flag("nesterov", self.nesterov))
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov=True needs momentum > 0; got momentum=0.0. Pass momentum=0.9.")
+
+    @property
+    def slots(self) -> int:
+        """Number of state vectors: the velocity, if there is momentum."""
+        return int(self.momentum > 0.0)
+
+    def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        reals[ids.BETA1] = self.momentum
+        ints[ids.NESTEROV] = self.nesterov
+
+
+@dataclass(frozen=True)
+class Adam(Stepping):
+    """Adaptive moments (Kingma & Ba 2015).
+
+    m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g²,
+    w -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps).
+
+    Parameters
+    ----------
+    lr : float or Schedule
+        Learning rate.
+    beta1, beta2 : float
+        How much of the moments is kept in a step, in [0, 1).
+    eps : float
+        Keeps the divisor from zero.
+    amsgrad : bool
+        Divide by the largest v so far (Reddi, Kale & Kumar 2018).
+    eps_hat : bool
+        Add eps to sqrt(v) before its correction, the form at the end of the paper's section 2, as scikit-learn does.
+    weight_decay, l1, l2, clip_value, clip_norm : float
+        As for :class:`SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> Adam(3e-4).beta2
+    0.999
+    """
+
+    kind: ClassVar[int] = ids.ADAM
+    lr: float | Schedule = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    amsgrad: bool = False
+    eps_hat: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        checks.real_field(self, "beta1", 0.0, 1.0, open_high=True)
+        checks.real_field(self, "beta2", 0.0, 1.0, open_high=True)
+        checks.real_field(self, "eps", 0.0, open_low=True)
+        for name in ("amsgrad", "eps_hat"):
+            object.__setattr__(self, name, checks.flag(name, getattr(self, name)))
+
+    @property
+    def slots(self) -> int:
+        """Number of state vectors: m and v, with `amsgrad` the largest v too."""
+        return 3 if self.amsgrad else 2
+
+    def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        reals[ids.BETA1], reals[ids.BETA2], reals[ids.EPS] = self.beta1, self.beta2, self.eps
+        ints[ids.AMSGRAD], ints[ids.EPS_HAT] = self.amsgrad, self.eps_hat
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """:class:`Adam` with decoupled weight decay (Loshchilov & Hutter 2019): w *= 1 - lr weight_decay before each step.
+
+    Parameters
+    ----------
+    lr, beta1, beta2, eps, amsgrad, eps_hat, l1, l2, clip_value, clip_norm
+        As for :class:`Adam`.
+    weight_decay : float
+        0.01 by default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> AdamW(1e-3).weight_decay
+    0.01
+    """
+
+    weight_decay: float = field(default=0.01, kw_only=True)
+
+
+@dataclass(frozen=True)
+class RMSprop(Stepping):
+    """Division by a running root mean square (Tieleman & Hinton 2012).
+
+    v = rho v + (1 - rho) g², w -= lr g / (sqrt(v) + eps).
+
+    Parameters
+    ----------
+    lr : float or Schedule
+        Learning rate.
+    rho : float
+        How much of v is kept in a step, in [0, 1).
+    eps : float
+        Keeps the divisor from zero.
+    weight_decay, l1, l2, clip_value, clip_norm : float
+        As for :class:`SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> RMSprop().rho
+    0.9
+    """
+
+    kind: ClassVar[int] = ids.RMSPROP
+    lr: float | Schedule = 1e-3
+    rho: float = 0.9
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        checks.real_field(self, "rho", 0.0, 1.0, open_high=True)
+        checks.real_field(self, "eps", 0.0, open_low=True)
+
+    @property
+    def slots(self) -> int:
+        """Number of state vectors: v."""
+        return 1
+
+    def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        reals[ids.BETA2], reals[ids.EPS] = self.rho, self.eps
+
+
+@dataclass(frozen=True)
+class Adagrad(Stepping):
+    """Division by the root of all squared gradients so far (Duchi, Hazan & Singer 2011).
+
+    v += g², w -= lr g / (sqrt(v) + eps).
+
+    Parameters
+    ----------
+    lr : float or Schedule
+        Learning rate.
+    eps : float
+        Keeps the divisor from zero.
+    weight_decay, l1, l2, clip_value, clip_norm : float
+        As for :class:`SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> Adagrad(0.05).slots
+    1
+    """
+
+    kind: ClassVar[int] = ids.ADAGRAD
+    lr: float | Schedule = 0.01
+    eps: float = 1e-10
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        checks.real_field(self, "eps", 0.0, open_low=True)
+
+    @property
+    def slots(self) -> int:
+        """Number of state vectors: v."""
+        return 1
+
+    def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        reals[ids.EPS] = self.eps
+
+
+@dataclass(frozen=True)
+class LBFGS(Optimizer):
+    """Limited-memory BFGS over the whole data (Liu & Nocedal 1989), with SciPy's line search.
+
+    Parameters
+    ----------
+    max_iter : int
+        Most iterations; one counts as an epoch.
+    max_fun : int
+        Most evaluations of loss and gradient.
+    tol : float
+        Stop when the largest element of the gradient is at most this.
+    history : int
+        Number of past steps that the curvature is taken from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> LBFGS(max_iter=50).history
+    10
+    """
+
+    max_iter: int = 200
+    max_fun: int = 15_000
+    tol: float = 1e-5
+    history: int = 10
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        for name in ("max_iter", "max_fun", "history"):
+            object.__setattr__(self, name, checks.integer(name, getattr(self, name), 1))
+        object.__setattr__(self, "tol", checks.real("tol", self.tol, 0.0))
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": SGD,
+    "momentum": functools.partial(SGD, momentum=0.9),
+    "nesterov": functools.partial(SGD, momentum=0.9, nesterov=True),
+    "adam": Adam,
+    "adamw": AdamW,
+    "amsgrad": functools.partial(Adam, amsgrad=True),
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "lbfgs": LBFGS,
+}
+
+
+def resolve(spec: Any, lr: float | Schedule | None = None) -> Optimizer:
+    """Return the optimizer that `spec` means.
+
+    Parameters
+    ----------
+    spec : str or Optimizer
+        A key of `OPTIMIZERS`, or an instance.
+    lr : float or Schedule, optional
+        Learning rate to take instead of its own.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name; the message has the nearest ones.
+    TypeError
+        If `spec` is something else.
+
+    Examples
+    --------
+    >>> resolve("momentum", lr=0.1).momentum
+    0.9
+    """
+    if isinstance(spec, type) and issubclass(spec, Optimizer):
+        raise TypeError(f"optimizer must be an instance; got the class {spec.__name__}. Pass fm.{spec.__name__}().")
+    if isinstance(spec, Optimizer):
+        optimizer: Optimizer = spec
+    else:
+        optimizer = OPTIMIZERS[checks.choice("optimizer", spec, OPTIMIZERS, "an instance such as fm.Adam(1e-3)")]()
+    if lr is None:
+        return optimizer
+    if not isinstance(optimizer, Stepping):
+        raise ValueError(f"lr={lr!r} is of no use to {type(optimizer).__name__}, which finds its own. Leave lr out.")
+    return replace(optimizer, lr=lr)

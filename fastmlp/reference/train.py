@@ -1,0 +1,354 @@
+"""What Python asks of a network, and whole stretches of training in one call.
+
+Words used throughout: `table` is the (L, 5) int64 table of layers and `params` the flat vector of their weights and
+biases (see ids.py); a is an activation, z = a w + b what comes before it (for the last layer: the logits), and a delta
+is ∂L/∂z. `ints` and `reals` hold a run's settings and counters. `arena` is the compiled engine's scratch memory, which
+is of no use here. All arrays are C-contiguous, and all but table, ints, reals, order, lr and losses have one dtype.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .activations import activate, apply, softmax
+from .dense import linear_bwd_d, linear_bwd_w, linear_fwd
+from .ids import (
+    ACTIVATION,
+    BATCH,
+    EPOCH,
+    LOSS,
+    LOSS_PARAM,
+    LOSS_SUM,
+    N_REALS,
+    ROW,
+    SEED,
+    SHUFFLE,
+    SMOOTHING,
+    SOFTMAX,
+    SSE,
+    STEP,
+    TRAINING,
+    WEIGHT_SUM,
+)
+from .loss import loss_and_delta
+from .optim import condition, update
+from .rng import dropout_mask, permutation
+
+
+def _layers(table, flat):
+    """Return views of a flat vector, layer by layer: weights (in, out) and bias (out,), or (0,) if there is none."""
+    views = []
+    for k, n, _, has_bias, start in table.tolist():
+        end = start + k * n
+        views.append((flat[start:end].reshape(k, n), flat[end : end + n * has_bias]))
+    return views
+
+
+def _forward(table, layers, x, drop=None):
+    """Return each layer's input a (x is the first), f' where each but the first came from, and the logits.
+
+    `drop(layer, a, g)` masks the output of a hidden layer; None is for no dropout.
+    """
+    inputs, slopes, z = [x], [x], x  # slopes[0] is not used
+    for layer, (w, bias) in enumerate(layers):
+        z = np.empty((len(x), w.shape[1]), x.dtype)
+        linear_fwd(inputs[layer], w, bias, z)  # (n, in) @ (in, out) -> (n, out)
+        if layer + 1 < len(layers):
+            g = np.empty_like(z)
+            activate(table[layer, ACTIVATION], z.reshape(-1), z.reshape(-1), g.reshape(-1))
+            if drop is not None:
+                drop(layer, z, g)
+            inputs.append(z)
+            slopes.append(g)
+    return inputs, slopes, z
+
+
+def _output(table, z):
+    """Turn logits into outputs, in place."""
+    if table[-1, ACTIVATION] == SOFTMAX:
+        softmax(z, z)
+    else:
+        apply(table[-1, ACTIVATION], z.reshape(-1), z.reshape(-1))
+
+
+def _backward(layers, inputs, slopes, delta, gradients=None):
+    """Go back from the last delta to ∂L/∂x, which is returned, or leave ∂L/∂params in `gradients` (see `_layers`)."""
+    for layer in range(len(layers) - 1, -1, -1):
+        w, _ = layers[layer]
+        if gradients is not None:
+            linear_bwd_w(inputs[layer], delta, *gradients[layer])  # (in, n) @ (n, out) -> (in, out)
+        if layer > 0:
+            before = slopes[layer]
+            linear_bwd_d(delta, w, before, before)  # (n, out) @ (out, in) -> (n, in)
+            delta = before
+    return delta @ layers[0][0].T if gradients is None else None
+
+
+def _dropout(ints, reals, row):
+    """Make what `_forward` takes as `drop` for the minibatch at `row` of the current epoch."""
+    if not ints[TRAINING] or not reals[N_REALS:].any():
+        return None
+    seed, epoch = int(ints[SEED]), int(ints[EPOCH])
+
+    def drop(layer, a, g):
+        rate = float(reals[N_REALS + layer])
+        if rate > 0:
+            mask = np.empty_like(a)
+            dropout_mask(seed, epoch, row, layer, rate, mask)
+            a *= mask
+            g *= mask
+
+    return drop
+
+
+def _loss(table, ints, reals, z, y, weight):
+    """Return the weighted sum of the rows' losses, the weights' sum, and the delta of the weighted mean (SSE: sum)."""
+    rows, delta = np.empty(len(z), z.dtype), np.empty_like(z)
+    weight_sum = float(weight.sum(dtype=np.float64)) if weight.size else float(len(z))
+    unit = 1.0 if ints[LOSS] == SSE else 1.0 / weight_sum if weight_sum > 0 else 0.0
+    scales = weight * unit if weight.size else np.full(len(z), unit, z.dtype)
+    loss_and_delta(ints[LOSS], table[-1, ACTIVATION], reals[LOSS_PARAM], reals[SMOOTHING], z, y, scales, rows, delta)
+    if weight.size:
+        rows *= weight
+    return float(rows.sum(dtype=np.float64)), weight_sum, delta
+
+
+def _mean(ints, loss_sum, weight_sum):
+    if ints[LOSS] == SSE:
+        return loss_sum
+    return loss_sum / weight_sum if weight_sum > 0 else 0.0
+
+
+def arena_size(table: np.ndarray, rows: int) -> int:
+    """Return the elements of scratch that tasks on up to `rows` rows take: none, as NumPy allocates as it goes."""
+    return 0
+
+
+@np.errstate(all="ignore")
+def predict(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> None:
+    """Compute the outputs of x (n, in), without dropout: out (n, K) = f(z) of the last layer.
+
+    Examples
+    --------
+    Three inputs, no hidden layer, one output:
+
+    >>> table = np.array([[3, 1, 0, 1, 0]])  # FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET
+    >>> out = np.empty((1, 1))
+    >>> predict(table, np.array([1.0, 10.0, 100.0, 0.5]), np.array([[1.0, 2.0, 3.0]]), out, np.empty(0))
+    >>> out
+    array([[321.5]])
+    """
+    out[:] = _forward(table, _layers(table, params), x)[2]
+    _output(table, out)
+
+
+@np.errstate(all="ignore")
+def activations(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> None:
+    """Compute every layer's activations, side by side: out (n, sum of widths), the last K columns being the outputs."""
+    inputs, _, z = _forward(table, _layers(table, params), x)
+    _output(table, z)
+    out[:] = np.concatenate([*inputs[1:], z], axis=1)
+
+
+@np.errstate(all="ignore")
+def loss(
+    table: np.ndarray,
+    ints: np.ndarray,
+    reals: np.ndarray,
+    params: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    arena: np.ndarray,
+) -> float:
+    """Return the loss of x (n, in) and y, without dropout and penalties: Σ weight_i loss_i / Σ weight_i.
+
+    The sum loss (SSE) is not divided; a mean whose weights sum to 0 is 0. `loss_and_delta` has each row's formula.
+
+    Parameters
+    ----------
+    table, params
+        The network.
+    ints, reals : ndarray
+        LOSS, LOSS_PARAM and SMOOTHING are read.
+    x : ndarray of shape (n, in)
+        Inputs.
+    y : ndarray of shape (n, K)
+        Targets; or of shape (n, 1) with K > 1, class indices.
+    weight : ndarray of shape (n,) or (0,)
+        Sample weights; 1 each if there are none.
+    arena
+        Not used.
+
+    Returns
+    -------
+    float
+        The loss.
+    """
+    z = _forward(table, _layers(table, params), x)[2]
+    loss_sum, weight_sum, _ = _loss(table, ints, reals, z, y, weight)
+    return _mean(ints, loss_sum, weight_sum)
+
+
+@np.errstate(all="ignore")
+def value_and_grad(
+    table: np.ndarray,
+    ints: np.ndarray,
+    reals: np.ndarray,
+    params: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    grad: np.ndarray,
+    arena: np.ndarray,
+) -> float:
+    """Return the loss and compute its gradient, grad (P,) = ∂L/∂params, without penalties.
+
+    Other arguments are as in `loss`. With TRAINING set there is dropout, with the masks of epoch EPOCH and of the rows
+    from ROW on, and the loss is that of the masked network.
+    """
+    layers = _layers(table, params)
+    inputs, slopes, z = _forward(table, layers, x, _dropout(ints, reals, int(ints[ROW])))
+    loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y, weight)
+    _backward(layers, inputs, slopes, delta, _layers(table, grad))
+    return _mean(ints, loss_sum, weight_sum)
+
+
+@np.errstate(all="ignore")
+def input_gradient(
+    table: np.ndarray,
+    ints: np.ndarray,
+    reals: np.ndarray,
+    params: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    d_in: np.ndarray,
+    arena: np.ndarray,
+) -> None:
+    """Compute the loss's gradient by the inputs, d_in (n, in) = ∂L/∂x, without dropout; the rest is as in `loss`."""
+    layers = _layers(table, params)
+    inputs, slopes, z = _forward(table, layers, x)
+    d_in[:] = _backward(layers, inputs, slopes, _loss(table, ints, reals, z, y, weight)[2])
+
+
+@np.errstate(all="ignore")
+def vjp(table: np.ndarray, params: np.ndarray, x: np.ndarray, d_out: np.ndarray, d_in: np.ndarray, arena: np.ndarray) -> None:
+    """Compute each row's vector-Jacobian product, d_in[j] = Σ_k d_out[k] ∂p[k]/∂x[j], p being the outputs.
+
+    Parameters
+    ----------
+    table, params
+        The network.
+    x : ndarray of shape (n, in)
+        Inputs.
+    d_out : ndarray of shape (n, K)
+        The vectors.
+    d_in : ndarray of shape (n, in)
+        Overwritten.
+    arena
+        Not used.
+    """
+    layers = _layers(table, params)
+    inputs, slopes, z = _forward(table, layers, x)
+    if table[-1, ACTIVATION] == SOFTMAX:
+        softmax(z, z)
+        delta = z * (d_out - (d_out * z).sum(axis=1, keepdims=True))  # the Jacobian is diag(p) - p pᵀ
+    else:
+        activate(table[-1, ACTIVATION], z.reshape(-1), z.reshape(-1), slope := np.empty(z.size, z.dtype))
+        delta = d_out * slope.reshape(z.shape)
+    d_in[:] = _backward(layers, inputs, slopes, delta)
+
+
+@np.errstate(all="ignore")
+def train_steps(
+    table: np.ndarray,
+    ints: np.ndarray,
+    reals: np.ndarray,
+    params: np.ndarray,
+    slots: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    order: np.ndarray,
+    lr: np.ndarray,
+    losses: np.ndarray,
+    arena: np.ndarray,
+) -> int:
+    """Take len(lr) optimizer steps, one per minibatch, from where the counters stand.
+
+    An epoch goes once through all rows, BATCH at a time, the last minibatch being what is left; with SHUFFLE in the
+    order of `permutation(SEED, EPOCH)`. Each step is: forward, loss, backward, `condition`, `update`.
+
+    Parameters
+    ----------
+    table, params
+        The network; params (P,) changes.
+    ints : ndarray, int64
+        Settings. The counters EPOCH, ROW (rows of the epoch that are done) and STEP go on.
+    reals : ndarray, float64
+        Settings. The betas' powers change, and the running sums LOSS_SUM and WEIGHT_SUM of the epoch.
+    slots : ndarray of shape (S, P)
+        The optimizer's state; changes.
+    x, y, weight
+        All data, as in `loss`.
+    order : ndarray of shape (n,), int64
+        Overwritten with the permutation at the beginning of an epoch, and read until its end; not used without SHUFFLE.
+    lr : ndarray, float64
+        One learning rate per step.
+    losses : ndarray, float64
+        Overwritten with the mean training loss of each epoch that ends (SSE: the sum), as seen during its steps.
+    arena
+        Not used.
+
+    Returns
+    -------
+    int
+        Epochs that ended. The call returns early after an epoch whose loss is not finite.
+    """
+    layers, grad = _layers(table, params), np.empty_like(params)
+    gradients = _layers(table, grad)
+    finished = 0
+    for rate in lr.tolist():
+        row = int(ints[ROW])
+        if row == 0:
+            reals[LOSS_SUM] = reals[WEIGHT_SUM] = 0.0
+            if ints[SHUFFLE]:
+                permutation(int(ints[SEED]), int(ints[EPOCH]), order)
+        batch = slice(row, min(row + int(ints[BATCH]), len(x)))
+        rows = order[batch] if ints[SHUFFLE] else batch
+        inputs, slopes, z = _forward(table, layers, x[rows], _dropout(ints, reals, row))
+        loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y[rows], weight[rows] if weight.size else weight)
+        _backward(layers, inputs, slopes, delta, gradients)
+        condition(table, ints, reals, params, grad, weight_sum)
+        update(table, ints, reals, params, slots, grad, rate)
+        reals[LOSS_SUM] += loss_sum
+        reals[WEIGHT_SUM] += weight_sum
+        ints[STEP] += 1
+        ints[ROW] = batch.stop
+        if batch.stop == len(x):
+            losses[finished] = _mean(ints, reals[LOSS_SUM], reals[WEIGHT_SUM])
+            ints[ROW] = 0
+            ints[EPOCH] += 1
+            finished += 1
+            if not math.isfinite(losses[finished - 1]):
+                break
+    return finished
+
+
+@np.errstate(all="ignore")
+def step(
+    table: np.ndarray,
+    ints: np.ndarray,
+    reals: np.ndarray,
+    params: np.ndarray,
+    slots: np.ndarray,
+    grad: np.ndarray,
+    lr: float,
+) -> None:
+    """Take one optimizer step: condition grad in place, then update params, slots, STEP and the betas' powers."""
+    condition(table, ints, reals, params, grad, 0.0)
+    update(table, ints, reals, params, slots, grad, lr)
+    ints[STEP] += 1

@@ -1,0 +1,407 @@
+"""Schedules: a learning rate for each step of a fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import checks
+
+__all__ = [
+    "SCHEDULES",
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "InverseScaling",
+    "OneCycle",
+    "Plateau",
+    "ReduceOnPlateau",
+    "Schedule",
+    "Span",
+    "Step",
+    "resolve",
+]
+
+
+@dataclass(frozen=True)
+class Span:
+    """The fit that a schedule is used in.
+
+    Attributes
+    ----------
+    start : int
+        Number of steps that the network had done before it.
+    steps : int
+        Number of steps it does.
+    steps_per_epoch : int
+        Number of steps in an epoch.
+    """
+
+    start: int
+    steps: int
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Base of all schedules; as it is, a rate that does not change.
+
+    A schedule of one's own is a frozen dataclass that derives from it and overrides :meth:`rates`.
+    """
+
+    lr: float
+
+    def __post_init__(self) -> None:
+        """Check the rate."""
+        checks.real_field(self, "lr", 0.0, open_low=True)
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the rate of each step.
+
+        Parameters
+        ----------
+        steps : (n,) int64 array
+            Numbers of steps since the network was made or reset, from 0.
+        span : Span
+            The fit that they belong to.
+        """
+        return np.full(len(steps), self.lr)
+
+    def watch(self) -> Plateau | None:
+        """Return what lowers the rates by what the epochs' losses do; None for most schedules."""
+        return None
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """Always `lr`.
+
+    Raises
+    ------
+    ValueError
+        If `lr` is not positive.
+
+    Examples
+    --------
+    >>> Constant(0.1).rates(np.arange(3), Span(0, 3, 1)).tolist()
+    [0.1, 0.1, 0.1]
+    """
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """Times `factor` after every `every` epochs, counted since the network was made or reset.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `every` is not a positive integer, or `factor` not in (0, 1].
+
+    Examples
+    --------
+    >>> Step(1.0, every=2, factor=0.5).rates(np.arange(5), Span(0, 5, 1)).tolist()
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+
+    every: int = 10
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        object.__setattr__(self, "every", checks.integer("every", self.every, 1))
+        checks.real_field(self, "factor", 0.0, 1.0, open_low=True)
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the rate of each step."""
+        return self.lr * self.factor ** (steps // (span.steps_per_epoch * self.every)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """Times `factor` after each epoch, counted since the network was made or reset.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is not in (0, 1].
+
+    Examples
+    --------
+    >>> Exponential(1.0, factor=0.5).rates(np.arange(4), Span(0, 4, 2)).tolist()
+    [1.0, 1.0, 0.5, 0.5]
+    """
+
+    factor: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        checks.real_field(self, "factor", 0.0, 1.0, open_low=True)
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the rate of each step."""
+        return self.lr * self.factor ** (steps // span.steps_per_epoch).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Half a cosine from `lr` down to `floor` over the fit (Loshchilov & Hutter 2017).
+
+    Parameters
+    ----------
+    lr : float
+        The highest rate.
+    warmup : float
+        Epochs at the start of the fit in which the rate grows linearly up to `lr`.
+    restarts : int
+        How often it jumps back to `lr`, at equal distances.
+    floor : float
+        The lowest rate.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range; by :meth:`rates`, if the fit is shorter than `warmup`.
+
+    Examples
+    --------
+    >>> Cosine(1.0).rates(np.arange(3), Span(0, 4, 1)).round(3).tolist()
+    [1.0, 0.854, 0.5]
+    """
+
+    warmup: float = 0.0
+    restarts: int = 0
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        checks.real_field(self, "warmup", 0.0)
+        object.__setattr__(self, "restarts", checks.integer("restarts", self.restarts, 0))
+        checks.real_field(self, "floor", 0.0, self.lr)
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the rate of each step."""
+        warm = round(self.warmup * span.steps_per_epoch)
+        if warm > span.steps:
+            raise ValueError(
+                f"Cosine's warmup takes {self.warmup:g} epochs, but this fit has "
+                f"{span.steps / span.steps_per_epoch:g}. Give it a shorter warmup, or fit for more epochs."
+            )
+        done = np.asarray(steps, np.float64) - span.start
+        part = np.minimum((done - warm) / max(span.steps - warm, 1), 1.0) * (self.restarts + 1)
+        # The end of the last cosine stays down there, the ends of the others are the starts of the next.
+        part = np.where(part < self.restarts + 1, part % 1.0, 1.0)
+        down = self.floor + (self.lr - self.floor) * 0.5 * (1.0 + np.cos(np.pi * part))
+        return np.where(done < warm, self.lr * (done + 1.0) / max(warm, 1), down)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up to `lr` and down to almost nothing over the fit, both as half cosines (Smith & Topin 2018, as in PyTorch).
+
+    Parameters
+    ----------
+    lr : float
+        The highest rate.
+    warmup : float
+        Part of the fit in which the rate grows, in (0, 1).
+    start_factor : float
+        The first rate is lr / start_factor.
+    end_factor : float
+        The last rate is the first one / end_factor.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> OneCycle(1.0, warmup=0.5).rates(np.arange(4), Span(0, 4, 1)).round(2).tolist()
+    [0.04, 1.0, 0.5, 0.0]
+    """
+
+    warmup: float = 0.3
+    start_factor: float = 25.0
+    end_factor: float = 1e4
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        checks.real_field(self, "warmup", 0.0, 1.0, open_low=True, open_high=True)
+        checks.real_field(self, "start_factor", 1.0)
+        checks.real_field(self, "end_factor", 1.0)
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the rate of each step."""
+        done = np.asarray(steps, np.float64) - span.start
+        last = float(max(span.steps - 1, 1))
+        peak = min(max(self.warmup * span.steps - 1.0, 0.0), last)
+        start = self.lr / self.start_factor
+        rising = _cosine(start, self.lr, done / peak if peak > 0.0 else np.ones_like(done))
+        falling = _cosine(self.lr, start / self.end_factor, (done - peak) / max(last - peak, 1.0))
+        return np.where(done <= peak, rising, falling)
+
+
+def _cosine(first: float, last: float, part: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From `first` at part 0 to `last` at part 1 and later."""
+    return last + (first - last) * 0.5 * (1.0 + np.cos(np.pi * np.clip(part, 0.0, 1.0)))
+
+
+@dataclass(frozen=True)
+class InverseScaling(Schedule):
+    """lr / (t + 1)^power at step t, counted from 0 since the network was made or reset (Robbins & Monro 1951).
+
+    Raises
+    ------
+    ValueError
+        If `power` is negative.
+
+    Examples
+    --------
+    >>> InverseScaling(1.0).rates(np.array([0, 3, 8]), Span(0, 9, 1)).round(3).tolist()
+    [1.0, 0.5, 0.333]
+    """
+
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        checks.real_field(self, "power", 0.0)
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the rate of each step."""
+        return self.lr / (np.asarray(steps, np.float64) + 1.0) ** self.power
+
+
+@dataclass(frozen=True)
+class ReduceOnPlateau(Schedule):
+    """Times `factor` whenever `patience` epochs in a row bring no loss lower than the best by more than `min_delta`.
+
+    Parameters
+    ----------
+    lr : float
+        The first rate.
+    factor : float
+        In (0, 1).
+    patience : int
+        Number of epochs without improvement that it waits for.
+    min_delta : float
+        How much lower a loss has to be to count as better.
+    floor : float
+        The lowest rate.
+    monitor : str
+        "val_loss" or "loss".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> watch = ReduceOnPlateau(1.0, factor=0.5, patience=1).watch()
+    >>> [watch.update(loss) for loss in (3.0, 2.0, 2.0, 1.0)]
+    [1.0, 1.0, 0.5, 0.5]
+    """
+
+    factor: float = 0.1
+    patience: int = 10
+    min_delta: float = 1e-4
+    floor: float = 0.0
+    monitor: str = "val_loss"
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        checks.real_field(self, "factor", 0.0, 1.0, open_low=True, open_high=True)
+        object.__setattr__(self, "patience", checks.integer("patience", self.patience, 1))
+        checks.real_field(self, "min_delta", 0.0)
+        checks.real_field(self, "floor", 0.0, self.lr)
+        checks.choice("monitor", self.monitor, ("val_loss", "loss"))
+
+    def watch(self) -> Plateau:
+        """Return a new watch, which has seen no epoch."""
+        return Plateau(self)
+
+
+class Plateau:
+    """What a :class:`ReduceOnPlateau` has seen in one fit.
+
+    Attributes
+    ----------
+    monitor : str
+        Which loss :meth:`update` wants after each epoch.
+    factor : float
+        What the rates are multiplied by now.
+    """
+
+    def __init__(self, schedule: ReduceOnPlateau) -> None:
+        self.schedule = schedule
+        self.monitor = schedule.monitor
+        self.factor = 1.0
+        self._best = math.inf
+        self._waited = 0
+
+    def update(self, loss: float) -> float:
+        """Take an epoch's loss and return the factor from now on."""
+        if loss < self._best - self.schedule.min_delta:
+            self._best, self._waited = loss, 0
+        else:
+            self._waited += 1
+        if self._waited >= self.schedule.patience:
+            self.factor *= self.schedule.factor
+            self._waited = 0
+        return self.factor
+
+    def apply(self, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rates times the factor, not below the floor."""
+        return np.maximum(rates * self.factor, self.schedule.floor)
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": Constant,
+    "step": Step,
+    "exponential": Exponential,
+    "cosine": Cosine,
+    "one_cycle": OneCycle,
+    "inverse_scaling": InverseScaling,
+    "reduce_on_plateau": ReduceOnPlateau,
+}
+
+
+def resolve(spec: Any, lr: float = 1e-3) -> Schedule:
+    """Return the schedule that `spec` means.
+
+    Parameters
+    ----------
+    spec : float, str or Schedule
+        A constant rate, a key of `SCHEDULES`, or an instance.
+    lr : float
+        Rate of one given by name.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name, or a rate is not positive.
+    TypeError
+        If `spec` is something else.
+
+    Examples
+    --------
+    >>> resolve("cosine", lr=0.1)
+    Cosine(lr=0.1, warmup=0.0, restarts=0, floor=0.0)
+    """
+    if isinstance(spec, Schedule):
+        return spec
+    if isinstance(spec, str):
+        return SCHEDULES[checks.choice("schedule", spec, SCHEDULES)](lr)
+    return Constant(spec)

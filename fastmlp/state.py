@@ -1,0 +1,107 @@
+"""What a network keeps between steps of training: counters, the optimizer's state, and copies of it all to go back to."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import engine
+from .losses import LossSpec
+from .optimizers import Optimizer
+from .plan import Plan, aligned_zeros
+from .reference import ids
+
+__all__ = ["Arena", "Saved", "TrainingState"]
+
+_SEED_BITS = 63
+
+
+class Saved(NamedTuple):
+    """A copy of parameters and training state."""
+
+    params: NDArray
+    slots: NDArray
+    ints: NDArray[np.int64]
+    reals: NDArray[np.float64]
+
+
+class TrainingState:
+    """Counters and settings as the engines read them (``reference/ids.py``), and the optimizer's vectors.
+
+    Attributes
+    ----------
+    ints, reals : int64 and float64 arrays
+        Settings, and the counters of epochs, rows and steps since the network was made or reset.
+    slots : (S, P) array
+        The optimizer's state vectors.
+    optimizer : Optimizer or None
+        The one whose state it is.
+    """
+
+    def __init__(self, plan: Plan, loss: LossSpec, seed: int, dtype: np.dtype) -> None:
+        self.ints = np.zeros(ids.N_INTS, np.int64)
+        self.reals = np.zeros(ids.N_REALS + plan.n_layers)
+        self.ints[ids.SEED] = seed & (2**_SEED_BITS - 1)
+        self.ints[ids.LOSS] = loss.loss.id
+        self.reals[ids.LOSS_PARAM], self.reals[ids.SMOOTHING] = loss.parameter, loss.smoothing
+        self.reals[ids.N_REALS :] = plan.dropout
+        self.slots = aligned_zeros((0, plan.n_params), dtype)
+        self.optimizer: Optimizer | None = None
+        self.backward_calls = 0
+
+    def use(self, optimizer: Optimizer) -> None:
+        """Take the optimizer's settings; its state starts anew unless the one before was of the same kind."""
+        if not optimizer.same_state_as(self.optimizer):
+            self.slots = aligned_zeros((optimizer.slots, self.slots.shape[1]), self.slots.dtype)
+            self.reals[[ids.BETA1_POWER, ids.BETA2_POWER]] = 1.0
+        if optimizer.kind >= 0:
+            optimizer.fill(self.ints, self.reals)
+        self.optimizer = optimizer
+
+    def save(self, params: NDArray, into: Saved | None = None) -> Saved:
+        """Copy everything, into the memory of `into` if that fits."""
+        current = Saved(params, self.slots, self.ints, self.reals)
+        if into is None or into.slots.shape != self.slots.shape:
+            return Saved(params.copy(), self.slots.copy(), self.ints.copy(), self.reals.copy())
+        for target, array in zip(into, current, strict=True):
+            target[...] = array
+        return into
+
+    def restore(self, saved: Saved, params: NDArray) -> None:
+        """Go back to a copy."""
+        for target, array in zip((params, self.slots, self.ints, self.reals), saved, strict=True):
+            target[...] = array
+
+
+class Arena:
+    """Scratch memory of one network, kept from call to call and grown when it must be.
+
+    Threads that use one network at the same time each get memory of their own.
+    """
+
+    def __init__(self, plan: Plan, dtype: np.dtype) -> None:
+        self._plan, self._dtype = plan, dtype
+        self._free: list[NDArray] = []
+        # The engine, what `engine.generation` was when its sizes were asked for, the most rows so far, the size for them:
+        # one tuple, which is replaced in one go, since another thread may be reading it.
+        self._sized: tuple[Any, int, int, int] = (None, -1, 0, 0)
+
+    def take(self, rows: int) -> tuple[Any, NDArray]:
+        """Return the engine and scratch for any of its tasks on `rows` rows; give that back with :meth:`give`."""
+        chosen, generation, most, size = self._sized
+        if rows > most or generation != engine.generation:
+            generation = engine.generation  # first: if it changes now, the next call asks again
+            chosen = engine.active()
+            size = chosen.arena_size(self._plan.table, rows)
+            self._sized = chosen, generation, rows, size
+        try:
+            scratch = self._free.pop()
+        except IndexError:
+            scratch = aligned_zeros(0, self._dtype)
+        return chosen, scratch if scratch.size >= size else aligned_zeros(size, self._dtype)
+
+    def give(self, scratch: NDArray) -> None:
+        """Keep scratch for the next call."""
+        self._free.append(scratch)

@@ -1,0 +1,81 @@
+"""The progress line of a sweep, drawn by rich; nothing at all where nobody watches."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+__all__ = ["SweepBar", "sweep_bar"]
+
+
+class SweepBar:
+    """Reports nothing; what a sweep tells while it runs."""
+
+    def __enter__(self) -> SweepBar:
+        """Begin."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End."""
+
+    def update(self, flops: int, words: str) -> None:
+        """Take a finished network, the work it was, and words about the best one so far."""
+
+
+class _Drawn(SweepBar):
+    """One line: networks done of all, networks a second, the best so far, the time left.
+
+    The bar and the time left go by work, not by networks: the largest are trained first.
+    """
+
+    def __init__(self, networks: int, flops: int):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.fields[done]}/{task.fields[networks]} networks"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[rate]}{task.fields[words]}"),
+            TimeRemainingColumn(compact=True),
+            console=Console(file=sys.stderr),
+            expand=True,
+            # The bar is drawn by a thread, since the first news may be minutes away; seldom, since it costs the GIL.
+            refresh_per_second=4,
+            speed_estimate_period=600.0,
+        )
+        self._task = self._progress.add_task("", total=flops, done=0, networks=networks, rate="", words="")
+        self._done = 0
+        self._started = time.monotonic()
+
+    def __enter__(self) -> _Drawn:
+        """Draw the empty bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the last state on the screen."""
+        self._progress.refresh()
+        self._progress.stop()
+
+    def update(self, flops: int, words: str) -> None:
+        """Take a finished network, the work it was, and words about the best one so far."""
+        self._done += 1
+        rate = self._done / max(time.monotonic() - self._started, 1e-9)
+        self._progress.update(
+            self._task, advance=flops, done=self._done, rate=f"{rate:.3g}/s", words=f"  {words}" if words else ""
+        )
+
+
+def sweep_bar(networks: int, flops: int, show: bool | None) -> SweepBar:
+    """Return a progress line.
+
+    A silent one if `show` is False, and if it is None where standard error is no terminal or rich is missing.
+    """
+    if show is False or (show is None and not sys.stderr.isatty()):
+        return SweepBar()
+    try:
+        return _Drawn(networks, flops)
+    except ImportError:
+        if show:
+            raise ImportError("progress=True needs rich: pip install rich. Or pass progress=False.") from None
+        return SweepBar()

@@ -1,0 +1,226 @@
+"""What a sweep found: one row a network, and the views people want of them."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Sequence
+from statistics import fmean, pstdev
+from typing import Any, overload
+
+__all__ = ["SweepResult", "digits"]
+
+# What makes two rows the same network but for the seed.
+SETTINGS = ("width", "depth", "activation", "lr")
+
+
+class SweepResult(Sequence):
+    """The rows of a sweep, in the order of its grid.
+
+    Each row is a dict: width, depth, seed, lr, activation, n_params, flops (of a forward pass of one row), seconds,
+    epochs, train_loss, val_loss, the metric of the rows held back under its name (such as ``val_accuracy``), and error:
+    None, or why there is no result (the numbers are NaN then).
+
+    Attributes
+    ----------
+    rows : tuple of dict
+        All rows; the object itself is a sequence of them too.
+    metric : str
+        The key of the metric by which networks are compared.
+    higher_is_better : bool
+        Whether more of it is better.
+    seconds : float
+        What the whole sweep took.
+    stopped : {"done", "interrupted"}
+        With "interrupted" (Ctrl-C), the networks that were not finished have that as their error.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[dict[str, Any]],
+        metric: str,
+        higher_is_better: bool = True,
+        seconds: float = math.nan,
+        stopped: str = "done",
+    ) -> None:
+        self.rows = tuple(rows)
+        self.metric = metric
+        self.higher_is_better = higher_is_better
+        self.seconds = seconds
+        self.stopped = stopped
+
+    def __len__(self) -> int:
+        """Return the number of networks."""
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[dict[str, Any], ...]: ...
+    def __getitem__(self, index):
+        """Return a row."""
+        return self.rows[index]
+
+    def __repr__(self) -> str:
+        """Return the number of networks and the best of them."""
+        failed = len(self.failed)
+        words = f"{len(self)} networks" + (f", {failed} without a result" if failed else "")
+        if failed < len(self):
+            best = self.best
+            settings = ", ".join(f"{key}={best[key]}" for key in (*SETTINGS, "seed"))
+            words += f"; best {self.metric} {best[self.metric]:.4g} with {settings}"
+        return f"<SweepResult: {words}>"
+
+    def __rich__(self):
+        """Return the table, for ``rich.print``."""
+        return self.table()
+
+    @property
+    def failed(self) -> tuple[dict[str, Any], ...]:
+        """The rows that have an error."""
+        return tuple(row for row in self.rows if row["error"] is not None)
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The row with the best metric; among equals the one with the least loss, then the fewest parameters.
+
+        One lucky seed can win here: :meth:`summary` compares means over seeds.
+
+        Raises
+        ------
+        ValueError
+            No network has a result.
+        """
+        rows = [row for row in self.rows if row["error"] is None]
+        if not rows:
+            raise ValueError(f"None of the {len(self)} networks has a result; the first one says: {self.rows[0]['error']}")
+        return min(rows, key=lambda row: (self.badness(row[self.metric]), row["val_loss"], row["n_params"]))
+
+    def badness(self, value: float) -> float:
+        """Return a metric's value as a number that is lower for better ones, and infinite for NaN."""
+        return math.inf if math.isnan(value) else -value if self.higher_is_better else value
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return one dict for all seeds of a setting, the best mean first.
+
+        Keys: width, depth, activation, lr, n_params, flops, seeds (with a result), failed, and for seconds, train_loss,
+        val_loss and the metric their mean and, as ``..._std``, their standard deviation over the seeds.
+        """
+        groups: dict[tuple, list[dict[str, Any]]] = {}
+        for row in self.rows:
+            groups.setdefault(tuple(row[key] for key in SETTINGS), []).append(row)
+        lines = []
+        for key, rows in groups.items():
+            good = [row for row in rows if row["error"] is None]
+            line = dict(zip(SETTINGS, key, strict=True))
+            line |= {"n_params": rows[0]["n_params"], "flops": rows[0]["flops"]}
+            line |= {"seeds": len(good), "failed": len(rows) - len(good)}
+            for name in ("seconds", "train_loss", "val_loss", self.metric):
+                values = [row[name] for row in good]
+                line[name] = fmean(values) if values else math.nan
+                line[f"{name}_std"] = pstdev(values) if values else math.nan
+            lines.append(line)
+        return sorted(lines, key=lambda line: self.badness(line[self.metric]))
+
+    def to_pandas(self):
+        """Return a pandas DataFrame, one line a network."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_pandas needs pandas: pip install pandas. to_csv does without.") from error
+        return pandas.DataFrame(list(self.rows))
+
+    def to_csv(self, path: str | os.PathLike) -> None:
+        """Write a CSV file with a line of names, then one line a network; an error is empty where there is none."""
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def table(self, limit: int | None = None):
+        """Return a ``rich.table.Table`` of means ± standard deviations over seeds, the best first.
+
+        Parameters
+        ----------
+        limit : int, optional
+            Show only so many settings.
+        """
+        from rich import box
+        from rich.table import Table
+
+        lines = self.summary()
+        shown = lines[:limit]
+        varied = [key for key in SETTINGS if key in ("width", "depth") or len({line[key] for line in lines}) > 1]
+        seeds, failed = max(line["seeds"] for line in lines), len(self.failed)
+        table = Table(title=self._title(seeds), caption=self._caption(len(lines) - len(shown)), box=box.SIMPLE_HEAD)
+        for key in (*varied, "params", *(["failed"] if failed else []), "seconds", "val_loss", self.metric):
+            table.add_column(key.replace("val_", "val "), justify="right", no_wrap=key in (*varied, "params"))
+        for line in shown:
+            table.add_row(
+                *(str(line[key]) for key in varied),
+                f"{line['n_params']:,}",
+                *([str(line["failed"] or "")] if failed else []),
+                f"{line['seconds']:.3g}" if line["seeds"] else "-",
+                _spread(line["val_loss"], line["val_loss_std"], seeds),
+                _spread(line[self.metric], line[f"{self.metric}_std"], seeds),
+                style="bold" if line is lines[0] else None,
+            )
+        return table
+
+    def _title(self, seeds: int) -> str:
+        networks = f"{len(self)} network" + ("s" if len(self) != 1 else "")
+        took = "" if math.isnan(self.seconds) else f" in {self.seconds:.3g} s"
+        return f"{networks}{took}" + (f"; mean ± standard deviation over {seeds} seeds" if seeds > 1 else "")
+
+    def _caption(self, hidden: int) -> str | None:
+        words = []
+        if hidden > 0:
+            words.append(f"{hidden} more settings not shown.")
+        if self.stopped == "interrupted":
+            words.append("Interrupted before the end.")
+        errors = [row["error"] for row in self.failed if row["error"] != "interrupted"]
+        if errors:
+            words.append(f"{len(errors)} failed, the first with: {errors[0]}")
+        return " ".join(words) or None
+
+    def plot(self, to=None):
+        """Draw a heat map of the metric over width and depth; see :func:`fastmlp.plots.heatmap`.
+
+        Parameters
+        ----------
+        to : path or matplotlib Axes, optional
+            A file to write (.png, .pdf, .svg), or axes to draw on; without it, a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from . import plots
+
+        if to is None or hasattr(to, "imshow"):
+            return plots.heatmap(self, to)
+        figure = plots.heatmap(self)
+        plots.save(figure, to)
+        return figure
+
+
+def digits(value: float) -> str:
+    """Return the first four digits of a number, without an exponent where people do without; a dash for NaN."""
+    if math.isnan(value):
+        return "-"
+    if not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.4g}"
+    decimals = max(3 - math.floor(math.log10(abs(value))), 0)
+    text = f"{value:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _spread(mean: float, std: float, seeds: int) -> str:
+    """Return ``mean ± std``, the mean to the digits that the spread leaves, with a mean alone for one seed."""
+    if seeds < 2 or math.isnan(mean) or not math.isfinite(std):
+        return digits(mean)
+    if std == 0.0:
+        return f"{digits(mean)} ± 0"
+    decimals = min(max(-math.floor(math.log10(std)), 0), 5)
+    return f"{mean:.{decimals}f} ± {std:.{decimals}f}"

@@ -1,0 +1,297 @@
+"""fit: epochs, validation, stopping, callbacks, interruption, divergence.
+
+An epoch, or many short ones, is one call of the engine. It comes back about every twentieth of a second, so that a Ctrl-C
+gets through and the progress bar moves, and after each epoch if somebody wants to look at it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import progress
+from .arguments import Options, Rows, TrainingData, prepare
+from .callbacks import Best
+from .errors import DivergenceError, DivergenceWarning
+from .history import History
+from .optimizers import LBFGS
+from .reference import ids
+from .schedules import Span
+from .state import Saved
+
+if TYPE_CHECKING:
+    from .network import MLP
+
+__all__ = ["Fit", "Options", "Run", "fit", "prepare"]
+
+# A call of the engine lasts about this long: short enough for Ctrl-C, long enough that calling costs nothing.
+CALL_SECONDS = 0.05
+# How many epochs one call may run at most, since each one's loss needs room.
+MOST_EPOCHS = 1 << 16
+
+
+def fit(net: MLP, data: TrainingData, options: Options) -> History:
+    """Train a network on checked data; see ``MLP.fit``."""
+    options.check_curves(data.validation is not None)
+    if isinstance(options.optimizer, LBFGS):
+        from .lbfgs import LBFGSRun
+
+        return LBFGSRun(net, data, options).go()
+    return Run(net, data, options).go()
+
+
+class Fit:
+    """What every way of training shares: what happens around it, and after each epoch."""
+
+    def __init__(self, net: MLP, data: TrainingData, options: Options) -> None:
+        self.net, self.data, self.options = net, data, options
+        self.state = net._state
+        self.history = net.history if net.history is not None else History()
+        self.watch = options.watch()
+        stopping = options.early_stopping
+        self.best = Best(options.higher_is_better(stopping.monitor), stopping.min_delta) if stopping else None
+        self.best_params: NDArray | None = None
+        self._saved: tuple[Saved, int] | None = None
+        self._spare: Saved | None = None
+        self._divergence = ""
+
+    def go(self) -> History:
+        """Train; whatever ends it, the network is left as it was after a whole epoch."""
+        net, history = self.net, self.history
+        net.history = history
+        history.best_epoch = None
+        self.keep()
+        began, before = time.perf_counter(), history.seconds
+        try:
+            with progress.bar(self.options.epochs, self.options.progress) as self.reporter:
+                for callback in self._with("on_train_begin"):
+                    callback.on_train_begin(net)
+                history.stopped = self.run()
+                if self._divergence and self.options.on_divergence == "raise":
+                    raise DivergenceError(self._divergence)
+        except BaseException as error:
+            self.go_back()
+            history.stopped = "diverged" if isinstance(error, DivergenceError) else "interrupted"
+            raise
+        finally:
+            history.seconds = before + time.perf_counter() - began
+            self._restore_best()
+        if self._divergence:
+            warnings.warn(self._divergence, DivergenceWarning, stacklevel=4)
+        for callback in self._with("on_train_end"):
+            callback.on_train_end(net, history)
+        return history
+
+    def run(self) -> str:
+        """Train until something ends it; return what did."""
+        raise NotImplementedError
+
+    def remedy(self) -> str:
+        """Return a sentence that says what to try when the training diverges."""
+        raise NotImplementedError
+
+    def keep(self) -> None:
+        """Remember this moment, the end of a whole epoch, as the one to go back to."""
+        # Into memory of its own, then in one assignment: an interruption finds either the old copy or the new one.
+        fresh = self.state.save(self.net.params, self._spare), len(self.history)
+        self._spare = self._saved[0] if self._saved else None
+        self._saved = fresh
+
+    def go_back(self) -> None:
+        """Go back to the moment that was remembered."""
+        assert self._saved is not None
+        saved, epochs = self._saved
+        self.state.restore(saved, self.net.params)
+        self.history.cut(epochs)
+
+    def record(self, losses: Iterable[float], rates: Iterable[float]) -> str | None:
+        """Note whole epochs that are over; judge the network if somebody wants to. Returns what ends the training."""
+        judged = self._judge()
+        if not math.isfinite(judged.get("val_loss", 0.0)):
+            return self.diverged("its validation loss")
+        self.history.add(losses, rates, judged)
+        self.keep()
+        return self._ended()
+
+    @property
+    def looks_at_each_epoch(self) -> bool:
+        """Whether anything has to happen between one epoch and the next."""
+        o = self.options
+        return bool(o.callbacks or o.metrics or self.best or self.watch or self.data.validation is not None)
+
+    def _judge(self) -> dict[str, float]:
+        """Return the validation loss and the metrics of the network as it is."""
+        train, validation = self.data.train, self.data.validation
+        judged = {} if validation is None else {"val_loss": self._loss(validation)}
+        if self.options.metrics:
+            for prefix, rows in (("", train), ("val_", validation)):
+                if rows is not None:
+                    prediction = self.net.predict(rows.x)
+                    for metric in self.options.metrics:
+                        judged[prefix + metric.name] = metric(rows.y, prediction, rows.weight)
+        return judged
+
+    def _loss(self, rows: Rows) -> float:
+        state, net = self.state, self.net
+        kernels, scratch = net._arena.take(len(rows))
+        value = kernels.loss(net.plan.table, state.ints, state.reals, net.params, rows.x, rows.y, rows.weight, scratch)
+        net._arena.give(scratch)
+        return float(value)
+
+    def _ended(self) -> str | None:
+        """Return what ends the training after this epoch, if anything does."""
+        logs = self.history.last()
+        epoch = len(self.history) - 1
+        # Every callback hears of the epoch, whichever of them wants to stop.
+        answers = [callback.on_epoch_end(self.net, epoch, logs) for callback in self._with("on_epoch_end")]
+        if self.watch:
+            self.watch.update(logs[self.watch.monitor])
+        stopping = self.options.early_stopping
+        if stopping and self.best:
+            if self.best.improves(logs[stopping.monitor]):
+                self.history.best_epoch = epoch
+                if stopping.restore_best:
+                    self.best_params = self.net.params.copy()
+            elif self.best.epochs_since > stopping.patience:
+                return "early stopping"
+        return "callback" if any(answers) else None
+
+    def _restore_best(self) -> None:
+        if self.best_params is not None:
+            self.net.params[...] = self.best_params
+
+    def _with(self, event: str) -> Iterator[Any]:
+        return (callback for callback in self.options.callbacks if hasattr(callback, event))
+
+    def diverged(self, what: str = "its loss or a parameter") -> str:
+        """Go back to the last finite epoch, and say so."""
+        self.go_back()
+        epochs = len(self.history)
+        self._divergence = (
+            f"Training diverged in epoch {epochs}: {what} became infinite or NaN. "
+            f"The parameters are those after {epochs} epochs. {self.remedy()}"
+        )
+        return "diverged"
+
+
+class Run(Fit):
+    """Training by an optimizer that steps: everything but L-BFGS."""
+
+    def __init__(self, net: MLP, data: TrainingData, options: Options) -> None:
+        super().__init__(net, data, options)
+        state, rows = self.state, len(data.train)
+        self.batch = min(options.batch_size or rows, rows)
+        self.per_epoch = -(-rows // self.batch)
+        start = int(state.ints[ids.STEP])
+        self.span = Span(start, options.epochs * self.per_epoch, self.per_epoch)
+        # A schedule that does not fit this training says so now.
+        self._rates_of(start, min(1, self.span.steps))
+        state.use(options.optimizer)
+        state.ints[[ids.BATCH, ids.SHUFFLE, ids.TRAINING]] = self.batch, options.shuffle, 1
+        self.order = np.zeros(rows if options.shuffle else 0, np.int64)
+        self.losses = np.zeros(1)
+        self.steps_in_call = 1
+        self.done = 0
+        self.rate = math.nan
+
+    def run(self) -> str:
+        """Train until something ends it; return what did."""
+        began = time.perf_counter()
+        while self.done < self.span.steps:
+            ended = self._advance(self._steps())
+            seconds = time.perf_counter() - began
+            rows = self.done * len(self.data.train) / self.per_epoch
+            last = self.history.last()
+            self.reporter.update(self.done / self.per_epoch, last.get("loss"), last.get("val_loss"), rows / max(seconds, 1e-9))
+            if ended:
+                return ended
+        return "epochs"
+
+    def remedy(self) -> str:
+        """Return what to try when the training diverges."""
+        rate = self.rate
+        return f"The learning rate was {rate:.3g}: try {rate / 10:.1g}, clip_norm=1.0, or inputs scaled to about unit size."
+
+    def _steps(self) -> int:
+        """Return the number of steps of the next call: up to the end of an epoch, or as many as take a moment."""
+        into = self.done % self.per_epoch
+        left_in_epoch = self.per_epoch - into
+        steps = max(1, self.steps_in_call)
+        if self.looks_at_each_epoch or into or steps < left_in_epoch:
+            steps = min(steps, left_in_epoch)
+        else:
+            steps -= steps % self.per_epoch
+        return min(steps, self.span.steps - self.done, MOST_EPOCHS * self.per_epoch)
+
+    def _advance(self, steps: int) -> str | None:
+        """Do `steps` steps; returns what ends the training."""
+        began = time.perf_counter()
+        finished, rates = self._call(steps)
+        seconds = time.perf_counter() - began
+        # Grows slowly: the first calls may have waited for the compiler or for cold caches.
+        self.steps_in_call = max(1, min(int(steps * CALL_SECONDS / max(seconds, 1e-6)), 4 * self.steps_in_call))
+        losses = self.losses[:finished]
+        if _finite(losses) and _finite(self.net.params):
+            return self._accept(steps, losses, rates)
+        if finished <= 1:
+            return self.diverged()
+        return self._replay(finished)
+
+    def _call(self, steps: int) -> tuple[int, NDArray[np.float64]]:
+        """Let the engine do `steps` steps; returns the epochs that it finished, and the rates."""
+        net, state, train = self.net, self.state, self.data.train
+        rates = self._rates(steps)
+        self.rate = float(rates[-1])
+        epochs = -(-steps // self.per_epoch) + 1
+        if self.losses.size < epochs:
+            self.losses = np.zeros(2 * epochs)
+        # Anew for each call, since a callback may have chosen another engine or number of threads.
+        kernels, scratch = net._arena.take(len(train))
+        finished = kernels.train_steps(
+            net.plan.table, state.ints, state.reals, net.params, state.slots, train.x, train.y, train.weight, self.order,
+            rates, self.losses, scratch,
+        )  # fmt: skip
+        net._arena.give(scratch)
+        return finished, rates
+
+    def _rates(self, steps: int) -> NDArray[np.float64]:
+        """Learning rates of the next `steps` steps."""
+        rates = self._rates_of(self.span.start + self.done, steps)
+        return self.watch.apply(rates) if self.watch else rates
+
+    def _rates_of(self, first: int, steps: int) -> NDArray[np.float64]:
+        optimizer: Any = self.options.optimizer
+        rates = np.ascontiguousarray(optimizer.rates(np.arange(first, first + steps), self.span), np.float64)
+        if rates.shape != (steps,):
+            raise ValueError(f"{optimizer.lr!r} must give one rate for each of {steps} steps; got shape {rates.shape}.")
+        return rates
+
+    def _accept(self, steps: int, losses: NDArray[np.float64], rates: NDArray[np.float64]) -> str | None:
+        """Take note of steps that went well."""
+        into = self.done % self.per_epoch
+        self.done += steps
+        if losses.size == 0:
+            return None
+        ends = np.arange(losses.size) * self.per_epoch + (self.per_epoch - 1 - into)
+        return self.record(losses, rates[ends])
+
+    def _replay(self, epochs: int) -> str | None:
+        """Find the epoch that went wrong in a call of many: do them again, one by one."""
+        self.go_back()
+        for _ in range(epochs):
+            ended = self._advance(self.per_epoch)
+            if ended:
+                return ended
+        return None
+
+
+def _finite(values: NDArray) -> bool:
+    """Are all numbers finite? One pass without a temporary array, where their squares are finite too."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())

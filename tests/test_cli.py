@@ -1,0 +1,160 @@
+"""The command line: statuses, one line on wrong use, help, and being run as a program."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fastmlp import commands
+from fastmlp.cli import main
+from fastmlp.errors import DivergenceError
+
+
+def wrong(capsys, *argv, status=2):
+    """Run a command that fails; return its one line."""
+    assert main([str(arg) for arg in argv]) == status
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert "Traceback" not in err
+    return err
+
+
+WRONG_USE = {
+    "nothing": ([], "required: COMMAND"),
+    "command": (["trian"], "invalid choice: 'trian'"),
+    "no data": (["train"], "fastmlp train: the following arguments are required: DATA"),
+    "data": (["train", "digist"], "no data set and no file 'digist' (did you mean 'digits'"),
+    "file": (["train", "none.csv", "--target", "y"], "There is no file none.csv"),
+    "folder": (["train", "/"], "is not a kind of file that can be read"),
+    "option": (["train", "moons", "--hiden", "8"], "there is no '--hiden' here; did you mean --hidden?"),
+    "option with value": (["sweep", "moons", "--widht=8"], "did you mean --width?"),
+    "abbreviation": (["train", "moons", "--epoch", "8"], "there is no '--epoch' here; did you mean --epochs?"),
+    "extra": (["train", "moons", "circles"], "there is no 'circles' here"),
+    "target of a name": (["train", "moons", "--target", "y"], "--target is for files"),
+    "hidden": (["train", "moons", "--hidden", "8,x"], "--hidden: 'x' is not a whole number"),
+    "hidden 0": (["train", "moons", "--hidden", "8,0"], "--hidden: must be at least 1, not 0"),
+    "epochs": (["train", "moons", "--epochs", "0"], "--epochs: must be at least 1, not 0"),
+    "batch": (["train", "moons", "--batch-size", "0"], "--batch-size: must be at least 1"),
+    "lr": (["train", "moons", "--lr", "0"], "--lr: must be above 0"),
+    "lr nan": (["train", "moons", "--lr", "nan"], "--lr: must be above 0"),
+    "lr word": (["sweep", "moons", "--lr", "fast"], "--lr: 'fast' is not a number"),
+    "validation": (["train", "moons", "--validation", "1"], "--validation: must be above 0 and below 1"),
+    "validation too small": (["train", "moons", "--validation", "1e-9"], "holds none back"),
+    "dropout": (["train", "moons", "--dropout", "1.5"], "--dropout: must be at least 0 and below 1"),
+    "activation": (["train", "moons", "--activation", "rleu"], "Did you mean 'relu'"),
+    "optimizer": (["train", "moons", "--optimizer", "adm"], "Did you mean 'adam'"),
+    "lbfgs lr": (["train", "moons", "--optimizer", "lbfgs", "--lr", "1"], "is of no use to LBFGS"),
+    "engine": (["train", "moons", "--engine", "cuda"], "--engine: invalid choice: 'cuda'"),
+    "threads": (["train", "moons", "--threads", "0"], "--threads: must be at least 1"),
+    "save folder": (["train", "moons", "--save", "no/such/model"], "to write model in"),
+    "save on a folder": (["train", "moons", "--save", "/"], "/ is a folder"),
+    "plot": (["train", "moons", "--plot", "curves.txt"], "its name must end in one of"),
+    "widths": (["sweep", "moons", "--width", ","], "--width: is empty"),
+    "depth": (["sweep", "moons", "--depth", "-1"], "--depth: must be at least 0"),
+    "seeds": (["sweep", "moons", "--seeds", "0"], "--seeds: must be at least 1"),
+    "metric": (["sweep", "moons", "--metric", "acuracy"], "Did you mean 'accuracy'"),
+    "hidden softmax": (["sweep", "moons", "--activation", "softmax"], "for outputs only"),
+}
+
+
+@pytest.mark.parametrize(("argv", "why"), WRONG_USE.values(), ids=list(WRONG_USE))
+def test_wrong_use_ends_with_2_and_one_line(capsys, argv, why):
+    assert why in wrong(capsys, *argv)
+
+
+def test_nothing_is_trained_or_written_on_wrong_use(capsys, tmp_path):
+    assert "its name must end in" in wrong(capsys, "train", "moons", "--save", tmp_path / "m", "--plot", tmp_path / "c.txt")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), 130),
+        (commands.Interrupted("interrupted after 3 of 9 networks"), 130),
+        (DivergenceError("Training\ndiverged"), 1),
+        (MemoryError(), 1),
+        (ImportError("Pictures need matplotlib"), 1),
+        (PermissionError("is write-protected"), 1),
+        (ValueError("X has\n two lines"), 2),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_what_a_command_raises_becomes_one_line_and_a_status(capsys, monkeypatch, error, status):
+    def fails(args):
+        raise error
+
+    monkeypatch.setattr(commands, "train", fails)
+    line = wrong(capsys, "train", "moons", status=status)
+    assert line.startswith("fastmlp train: ")
+    assert " ".join(str(error).split()) in line
+
+
+def test_a_mistake_of_ours_is_not_hidden(monkeypatch):
+    def fails(args):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(commands, "info", fails)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        main(["info"])
+
+
+@pytest.mark.parametrize("command", ["", "train", "sweep", "info", "warmup"])
+def test_help_fits_the_terminal_and_has_examples(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 84
+    if command in ("", "train", "sweep"):
+        assert "examples:\n  fastmlp" in shown
+    if command == "train":
+        assert "standardized by their training rows" in " ".join(shown.split())
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("fastmlp 0.")
+
+
+# ---- as a program
+
+
+def program(*argv, **options):
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "fastmlp", *argv],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+def test_it_runs_as_a_module_in_a_pipe_without_escape_codes():
+    process = program("train", "xor", "--epochs", "2", "--engine", "numpy", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "xor: 4 rows" in out
+    assert "\x1b" not in out
+
+
+def test_ctrl_c_ends_with_130_and_one_line():
+    process = program("train", "digits", "--epochs", "100000000", "--hidden", "8", "--engine", "numpy")
+    for line in process.stdout:
+        if line.startswith("loss:"):
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "fastmlp train: interrupted\n")
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    process = program("info", "--engine", "numpy")
+    process.stdout.close()
+    process.wait(timeout=60)
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.returncode == 1

@@ -1,0 +1,230 @@
+"""What the commands train, print and write."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import datasets, engine
+from fastmlp.cli import main
+from fastmlp.datasets import split
+
+
+@pytest.fixture(autouse=True)
+def _engine_as_before(monkeypatch):
+    """Put back what --engine and --threads change."""
+    monkeypatch.setattr(engine, "_name", engine._name)
+    monkeypatch.setattr(engine, "_module", engine._module)
+    yield
+    engine.set_threads(None)
+
+
+def run(capsys, *argv):
+    """Run a command that succeeds; return what it printed."""
+    status = main([str(arg) for arg in argv])
+    shown = capsys.readouterr()
+    assert (status, shown.err) == (0, "")
+    assert max(map(len, shown.out.splitlines())) <= 80 or "wrote" in shown.out or argv[0] in ("info", "warmup")
+    return shown.out
+
+
+def numbers(out, name):
+    """The row of the result's table that begins with a name."""
+    (line,) = re.findall(rf"^{re.escape(name)}\s.*$", out, re.MULTILINE)
+    return [float(cell) for cell in re.findall(r"\s(-?[\d.]+(?:e-?\d+)?)(?=\s|$)", line)]
+
+
+@pytest.fixture
+def houses(tmp_path):
+    """A table with a price."""
+    rng = np.random.default_rng(0)
+    size, age = rng.uniform(40, 200, 60), rng.integers(1900, 2020, 60)
+    price = 3000 * size + 500 * (age - 1900) + rng.normal(0, 5000, 60)
+    path = tmp_path / "houses.csv"
+    lines = [f"{s:.1f},{a},{p:.2f}" for s, a, p in zip(size, age, price, strict=True)]
+    path.write_text("\n".join(["size,built,price", *lines]) + "\n")
+    return path
+
+
+# ---- train
+
+
+def test_train_prints_data_network_and_results(capsys):
+    out = run(capsys, "train", "digits", "--epochs", "1", "--hidden", "8,6")
+    assert out.startswith("digits: 1797 rows, 64 columns, 10 classes; 359 rows held back\n")
+    assert "64 → 8" in out
+    assert "standardized" not in out
+    assert len(numbers(out, "loss (cross_entropy)")) == 2
+    assert all(0.0 <= value <= 1.0 for value in numbers(out, "accuracy"))
+    assert re.search(r"1 epochs? in [\d.e-]+ s", out)
+
+
+def test_train_does_what_the_same_lines_of_python_do(capsys, tmp_path):
+    run(capsys, "train", "moons", "--hidden", "5", "--activation", "tanh", "--epochs", "3", "--batch-size", "32",
+        "--lr", "0.01", "--optimizer", "rmsprop", "--dropout", "0.2", "--seed", "4", "--save", tmp_path / "net")  # fmt: skip
+    data = datasets.load("moons")
+    train, _ = split(data.y, 0.2, classes=True)
+    net = fm.MLP([2, 5, 1], activation="tanh", output="sigmoid", dropout=0.2, seed=4)
+    net.fit(data.X[train], data.y[train], epochs=3, batch_size=32, optimizer=fm.RMSprop(0.01), progress=False)
+    assert fm.load(tmp_path / "net").params.tobytes() == net.params.tobytes()
+
+
+def test_train_writes_a_network_and_a_picture_and_says_where(capsys, tmp_path):
+    net, picture = tmp_path / "net.safetensors", tmp_path / "curves.png"
+    out = run(capsys, "train", "circles", "--epochs", "2", "--hidden", "4", "--save", net, "--plot", picture)
+    assert f"wrote {net}\n" in out
+    assert f"wrote {picture}\n" in out
+    assert fm.load(net).plan.widths == (2, 4, 1)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_saved_network_takes_columns_as_they_are_and_answers_in_the_targets_unit(capsys, tmp_path, houses):
+    path = tmp_path / "net"
+    out = run(capsys, "train", houses, "--target", "price", "--epochs", "60", "--lr", "0.02", "--hidden", "8", "--save", path)
+    assert "columns and target standardized by the 48 training rows" in out
+    assert "the scale is in its weights" in out
+    data = datasets.read_table(houses, "price")
+    train, held = split(data.y, 0.2, classes=False)
+    net = fm.load(path)
+    for rows, column in ((train, 0), (held, 1)):
+        assert net.score(data.X[rows], data.y[rows], "r2") == pytest.approx(numbers(out, "r2")[column], abs=2e-3)
+        for name in ("rmse", "mae"):
+            value = numbers(out, f"{name} (in the target's unit)")[column]
+            assert net.score(data.X[rows], data.y[rows], name) == pytest.approx(value, rel=2e-3)
+    assert numbers(out, "r2")[1] > 0.8
+
+
+def test_train_standardizes_the_columns_of_classes_too(capsys, tmp_path):
+    out = run(capsys, "train", "wine", "--epochs", "15", "--lr", "0.01", "--save", tmp_path / "net")
+    assert "columns standardized by the 142 training rows" in out
+    data = datasets.load("wine")
+    _, held = split(data.y, 0.2, classes=True)
+    accuracy = fm.load(tmp_path / "net").score(data.X[held], data.y[held])
+    assert accuracy == pytest.approx(numbers(out, "accuracy")[1], abs=1e-3)
+    assert accuracy > 0.9
+
+
+def test_train_on_few_rows_holds_none_back_and_says_so(capsys, tmp_path):
+    out = run(capsys, "train", "xor", "--epochs", "300", "--hidden", "8", "--activation", "tanh", "--lr", "0.1",
+              "--batch-size", "all", "--plot", tmp_path / "c.png")  # fmt: skip
+    assert "too few to hold any back" in out
+    assert "validation" not in out
+    assert numbers(out, "accuracy") == [1.0]
+
+
+def test_train_without_hidden_layers_is_a_linear_model(capsys, tmp_path):
+    run(capsys, "train", "moons", "--hidden", "none", "--epochs", "1", "--save", tmp_path / "net")
+    assert fm.load(tmp_path / "net").plan.widths == (2, 1)
+
+
+def test_train_on_several_quantities(capsys, tmp_path):
+    X = np.random.default_rng(0).normal(5.0, 2.0, (40, 3))
+    np.savez(tmp_path / "data.npz", X=X, y=X @ [[1.0, 100.0], [2.0, 0.0], [0.0, -100.0]])
+    out = run(capsys, "train", tmp_path / "data.npz", "--epochs", "2", "--optimizer", "lbfgs", "--save", tmp_path / "net")
+    assert "2 quantities to predict" in out
+    assert fm.load(tmp_path / "net").plan.n_outputs == 2
+
+
+def test_the_task_can_be_given(capsys, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n" + "".join(f"{i},{i % 3}\n" for i in range(30)))
+    assert "3 classes" in run(capsys, "train", path, "--target", "y", "--epochs", "1")
+    assert "a quantity" in run(capsys, "train", path, "--target", "y", "--epochs", "1", "--task", "regression")
+
+
+def test_engine_and_threads_are_taken(capsys):
+    out = run(capsys, "info", "--engine", "numpy")
+    assert re.search(r"^engine +numpy$", out, re.MULTILINE)
+
+
+def test_divergence_is_one_line(capsys):
+    assert main(["train", "moons", "--optimizer", "sgd", "--lr", "1e30", "--hidden", "8,8"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("fastmlp train: Training diverged in epoch 0")
+    assert err.count("\n") == 1
+
+
+# ---- sweep
+
+
+def test_sweep_prints_a_table_and_writes_rows_and_a_picture(capsys, tmp_path):
+    rows, picture = tmp_path / "rows.csv", tmp_path / "sweep.png"
+    out = run(capsys, "sweep", "moons", "--width", "3,5", "--depth", "0,1", "--seeds", "2", "--lr", "1e-3,1e-2",
+              "--epochs", "1", "--csv", rows, "--plot", picture, "--jobs", "2")  # fmt: skip
+    assert "16 networks" in out
+    assert f"wrote {rows}\n" in out
+    assert f"wrote {picture}\n" in out
+    with rows.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 16
+    assert {line["error"] for line in lines} == {""}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_sweep_holds_the_same_rows_back_as_train(capsys, tmp_path):
+    rows = tmp_path / "rows.csv"
+    run(capsys, "sweep", "diabetes", "--width", "4", "--depth", "1", "--epochs", "2", "--csv", rows)
+    out = run(capsys, "train", "diabetes", "--hidden", "4", "--epochs", "2")
+    with rows.open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert float(line["val_loss"]) == pytest.approx(numbers(out, "loss (mse)")[1], rel=1e-3)
+    assert float(line["val_r2"]) == pytest.approx(numbers(out, "r2")[1], rel=1e-3)
+
+
+def test_sweep_shows_only_the_best_if_asked(capsys):
+    out = run(capsys, "sweep", "moons", "--width", "2,3", "--depth", "1,2", "--epochs", "1", "--top", "1", "--metric", "mae")
+    assert "3 more settings not shown" in out
+    assert "val mae" in out
+
+
+def test_a_sweep_without_any_result_fails_in_one_line(capsys):
+    argv = ["sweep", "moons", "--width", "4", "--depth", "2", "--optimizer", "sgd", "--lr", "1e30"]
+    assert main(argv) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("fastmlp sweep: none of the 1 networks has a result; the first one says: DivergenceError")
+    assert err.count("\n") == 1
+
+
+def test_an_interrupted_sweep_keeps_its_rows_and_says_so(capsys, tmp_path, monkeypatch):
+    import importlib
+
+    module = importlib.import_module("fastmlp.sweep")
+    train = module._train
+
+    def interrupted(job, *rest):
+        if job.layers[1] == 2:  # the smaller one comes last
+            raise KeyboardInterrupt
+        return train(job, *rest)
+
+    monkeypatch.setattr(module, "_train", interrupted)
+    path = tmp_path / "rows.csv"
+    assert main(["sweep", "moons", "--width", "2,9", "--depth", "1", "--epochs", "1", "--jobs", "1", "--csv", str(path)]) == 130
+    shown = capsys.readouterr()
+    assert shown.err == f"fastmlp sweep: interrupted after 1 of 2 networks; their rows are in {path}\n"
+    with path.open(newline="") as file:
+        assert [line["error"] for line in csv.DictReader(file)] == ["interrupted", ""]
+
+
+# ---- info and warmup
+
+
+def test_info_names_engine_versions_and_threads(capsys):
+    out = run(capsys, "info")
+    for name in ("fastmlp", "python", "numpy", "engine", "threads"):
+        assert re.search(rf"^{name} +\S", out, re.MULTILINE)
+
+
+def test_info_tells_of_this_cpu_and_the_cache_with_the_compiled_engine(capsys):
+    pytest.importorskip("numba")
+    out = run(capsys, "info", "--engine", "numba")
+    for name in ("cpu", "vector", "cache"):
+        assert re.search(rf"^{name} +\S", out, re.MULTILINE)
+
+
+def test_warmup_says_when_it_is_ready(capsys):
+    out = run(capsys, "warmup", "--engine", "numpy")
+    assert re.fullmatch(r"The numpy engine is ready after [\d.]+ s\n", out)

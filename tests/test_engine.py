@@ -1,0 +1,359 @@
+"""Which engine runs, on how many threads, and what Python has to import for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import engine as engines
+from tests.problems import classes, classifier
+
+
+def run(script: str, **environment: str) -> str:
+    """What a new Python process prints."""
+    inherited = {name: value for name, value in os.environ.items() if name != "FASTMLP_ENGINE"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False,
+                          env={**inherited, **environment})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# ---- which engine
+
+
+def test_use_engine_chooses() -> None:
+    for name in ("numpy", "numba"):
+        fm.use_engine(name)
+        assert engines.active_name() == name
+    fm.use_engine("numpy")
+    fm.use_engine()
+    assert engines.active_name() == "numba"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("nmpy", ValueError, r"the engine must be one of 'numba', 'numpy'; got 'nmpy'\. Did you mean 'numpy'"),
+        ("cuda", ValueError, "the engine must be one of 'numba', 'numpy'; got 'cuda'"),
+        ("", ValueError, "the engine must be one of 'numba', 'numpy'; got ''"),
+        (3, TypeError, "the engine must be one of 'numba', 'numpy'; got 3"),
+    ],
+)
+def test_an_unknown_engine_is_refused_and_the_one_before_stays(name, error, message) -> None:
+    fm.use_engine("numpy")
+    with pytest.raises(error, match=message):
+        fm.use_engine(name)
+    assert engines.active_name() == "numpy"
+    fm.use_engine()
+
+
+def test_the_environment_variable_chooses_where_nobody_else_does(monkeypatch) -> None:
+    monkeypatch.setenv("FASTMLP_ENGINE", "numpy")
+    fm.use_engine()
+    assert engines.active_name() == "numpy"
+    fm.use_engine("numba")
+    assert engines.active_name() == "numba"
+    monkeypatch.setenv("FASTMLP_ENGINE", "nunba")
+    with pytest.raises(ValueError, match="the environment variable FASTMLP_ENGINE must be one of .*; got 'nunba'.*'numba'"):
+        fm.use_engine()
+    monkeypatch.setenv("FASTMLP_ENGINE", "")
+    fm.use_engine()
+    assert engines.active_name() == "numba"
+
+
+@pytest.mark.parametrize("name", ["numba", "numpy"])
+def test_the_environment_variable_is_read_at_first_use(name) -> None:
+    script = "import fastmlp as fm; fm.MLP([1, 1]).predict([[1.0]]); from fastmlp import engine; print(engine.active_name())"
+    assert run(script, FASTMLP_ENGINE=name) == name
+
+
+def test_info_says_what_runs() -> None:
+    for name in ("numpy", "numba"):
+        fm.use_engine(name)
+        facts = engines.info()
+        assert facts["engine"] == name
+        assert facts["fastmlp"] == fm.__version__
+        assert facts["numpy"] == np.__version__
+        assert facts["threads"] >= 1
+    assert "lanes of float32" in facts["vector"]
+    fm.use_engine()
+
+
+# ---- imports
+
+OPTIONAL = ["numba", "llvmlite", "sklearn", "scipy", "matplotlib", "rich", "joblib", "pandas", "safetensors"]
+
+
+def test_importing_fastmlp_imports_nothing_but_numpy() -> None:
+    script = "import json, sys, fastmlp; print(json.dumps([name for name in %r if name in sys.modules]))" % OPTIONAL
+    assert json.loads(run(script)) == []
+
+
+def test_a_training_imports_nothing_that_it_does_not_need() -> None:
+    script = """
+import json, sys, fastmlp as fm
+net = fm.MLP([2, 8, 3], output="softmax")
+net.fit([[0, 1], [1, 0], [1, 1]] * 4, [0, 1, 2] * 4, epochs=3, validation=0.25, metrics=["accuracy"])
+net.predict([[0, 1]]), net.jacobian([[0, 1]]), net.summary(), net.copy()
+print(json.dumps([name for name in %r if name in sys.modules]))
+""" % OPTIONAL
+    assert json.loads(run(script, FASTMLP_ENGINE="numpy")) == []
+    assert set(json.loads(run(script, FASTMLP_ENGINE="numba"))) == {"numba", "llvmlite"}
+
+
+WITHOUT_NUMBA = """
+import importlib.abc, sys
+
+
+class Absent(importlib.abc.MetaPathFinder):
+    # Stands in for a machine without numba.
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("numba", "llvmlite"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+%s
+import copy, os, pickle, tempfile
+import numpy as np
+import fastmlp as fm
+from fastmlp import engine
+
+net = fm.MLP([2, 8, 1], activation="tanh", output="sigmoid", dropout=0.1)
+X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 5, float), np.array([0, 1, 1, 0] * 5)
+net.fit(X, y, epochs=5, validation=0.2, metrics=["accuracy"], early_stopping=fm.EarlyStopping())
+net.fit(X, y, epochs=5, optimizer="lbfgs")
+assert engine.active_name() == "numpy"
+assert len(net.history) >= 6
+net.backward(X, y), net.step("adam"), net.value_and_grad(X, y), net.input_gradient(X, y), net.jacobian(X), net.activations(X)
+again = pickle.loads(pickle.dumps(net)).copy()
+assert (again.predict(X) == net.predict(X)).all()
+path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+net.save(path)
+assert (fm.load(path).predict(X) == net.predict(X)).all()
+fm.set_threads(2), fm.warmup(("float32",))
+assert engine.info()["engine"] == "numpy"
+assert engine.threads() == 1
+for ask in (lambda: fm.use_engine("numba"),):
+    try:
+        ask()
+    except ImportError as error:
+        assert "pip install numba" in str(error), error
+    else:
+        raise AssertionError("numba is not there")
+assert engine.active_name() == "numpy"
+assert not any(name.partition(".")[0] in ("numba", "llvmlite") and sys.modules[name] for name in sys.modules)
+print(*net.history.loss)
+"""
+
+
+@pytest.mark.parametrize("way", ["sys.modules['numba'] = None", "sys.meta_path.insert(0, Absent())"], ids=["None", "finder"])
+def test_everything_works_without_numba(way) -> None:
+    curve = [float(loss) for loss in run(WITHOUT_NUMBA % way).split()]
+    assert np.isfinite(curve).all()
+
+
+# ---- threads
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "message"),
+    [
+        (0, ValueError, "n must be an integer >= 1 and <= 1024; got 0"),
+        (-2, ValueError, "n must be an integer >= 1 and <= 1024; got -2"),
+        (1.5, TypeError, "n must be an integer >= 1 and <= 1024; got 1.5"),
+        (True, TypeError, "n must be an integer >= 1 and <= 1024; got True"),
+        ("2", TypeError, "n must be an integer >= 1 and <= 1024; got '2'"),
+    ],
+)
+def test_a_wrong_number_of_threads_is_refused(n, error, message, any_threads) -> None:
+    fm.set_threads(3)
+    before = engines.threads()
+    with pytest.raises(error, match=message):
+        fm.set_threads(n)
+    assert engines.threads() == before
+
+
+def test_the_number_of_threads_outlives_a_change_of_engine(any_threads) -> None:
+    fm.set_threads(3)
+    assert engines.threads() == 3
+    fm.use_engine("numpy")
+    assert engines.threads() == 1
+    fm.set_threads(5)
+    fm.use_engine("numba")
+    assert engines.threads() == 5
+    fm.set_threads(None)
+    assert engines.threads() == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    fm.use_engine()
+
+
+def large(dtype: str, **options) -> tuple[fm.MLP, np.ndarray, np.ndarray]:
+    """A network that is trained by a team of threads, and asked by one too."""
+    rng = np.random.default_rng(0)
+    net = fm.MLP([50, 130, (70, False), 5], **{"output": "softmax", "dropout": 0.2, "dtype": dtype, "seed": 1, **options})
+    return net, rng.normal(size=(1000, 50)), rng.integers(5, size=1000)
+
+
+def everything(net: fm.MLP, X: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """Whatever threads may have a part in."""
+    weight = np.linspace(0.5, 2, len(X))
+    optimizer = fm.Adam(fm.schedules.Cosine(1e-3), l1=1e-4, l2=1e-3, weight_decay=1e-2, clip_value=0.1, clip_norm=0.5)
+    history = net.fit(X, y, epochs=2, batch_size=96, optimizer=optimizer, sample_weight=weight, validation=(X, y))
+    net.fit(X, y, epochs=2, batch_size=None, optimizer="sgd")
+    value, grad = net.value_and_grad(X, y, weight)
+    return [net.params, np.array(history.loss), np.array(history.val_loss), net.predict(X), np.hstack(net.activations(X)),
+            np.array(value), grad, net.input_gradient(X, y), net.jacobian(X[:10])]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_number_of_threads_changes_no_bit(dtype, any_threads) -> None:
+    fm.use_engine("numba")
+    found = []
+    for n in (1, 2, 3, 4):
+        fm.set_threads(n)
+        found.append(everything(*large(dtype)))
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_these_networks_are_large_enough_for_threads(any_threads, monkeypatch) -> None:
+    """Else the test above would say nothing."""
+    from fastmlp.kernels import threads, train
+
+    teams = []
+    monkeypatch.setattr(train, "together", lambda kernel, n, task, *rest: teams.append((task, n)) or
+                        threads.together(kernel, n, task, *rest))  # fmt: skip
+    fm.use_engine("numba")
+    fm.set_threads(3)
+    everything(*large("float32"))
+    assert {task for task, n in teams if n == 3} >= {train.TRAIN, train.GRADIENT, train.PREDICT, train.LOSS_ONLY,
+                                                     train.INPUT_GRADIENT, train.ACTIVATIONS}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_two_networks_trained_at_once_are_as_if_each_were_alone(size, engine, any_threads) -> None:
+    def make(seed):
+        if size == "large":
+            return large("float32", seed=seed)
+        return classifier(seed=seed, dropout=0.1), *classes(60)
+
+    def train(net, X, y):
+        net.fit(X, y, epochs=4 if size == "large" else 40, batch_size=64 if size == "large" else 8)
+
+    fm.set_threads(2)
+    alone, together = [make(seed) for seed in range(4)], [make(seed) for seed in range(4)]
+    for job in alone:
+        train(*job)
+    threads = [threading.Thread(target=train, args=job) for job in together]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for (one, *_), (other, *_) in zip(alone, together, strict=True):
+        assert (one.params == other.params).all()
+        assert one.history.loss == other.history.loss
+
+
+def test_threads_may_ask_one_network_at_the_same_time(engine, any_threads) -> None:
+    fm.set_threads(2)
+    net, X, y = large("float32")
+    expected = {rows: net.predict(X[:rows]) for rows in (1, 10, 500, 1000)}
+    value = net.value_and_grad(X, y)[0]
+    wrong = []
+
+    def ask(seed):
+        for rows in np.random.default_rng(seed).choice([1, 10, 500, 1000], 20).tolist():
+            if not (net.predict(X[:rows]) == expected[rows]).all() or net.value_and_grad(X, y)[0] != value:
+                wrong.append(rows)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_trains_as_its_parent_does() -> None:
+    script = """
+import os, numpy as np, fastmlp as fm
+fm.set_threads(2)
+X = np.random.default_rng(0).normal(size=(500, 100))
+def train():
+    net = fm.MLP([100, 200, 1], seed=3)
+    net.fit(X, X[:, 0], epochs=2)
+    return net.params
+params = train()
+child = os.fork()
+if child == 0:
+    os._exit(0 if (train() == params).all() else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run(script) == "0"
+
+
+# ---- kernels and the arrays they get
+
+
+@pytest.mark.parametrize("kind", ["read-only", "memory-mapped", "broadcast", "F-order", "unaligned"])
+def test_no_kind_of_array_is_compiled_for_anew(kind, tmp_path) -> None:
+    """To compile takes many seconds; whatever comes in must have the one type that the kernels know."""
+    from fastmlp.kernels import train
+
+    fm.use_engine("numba")
+    X, y = (np.ascontiguousarray(part, np.float64) for part in classes(40))
+    weight = np.ones(40)
+    net, plain = classifier(), classifier()
+    plain.fit(X, y, epochs=1, sample_weight=weight)
+    plain.predict(X)
+    known = len(train._run.signatures)
+
+    def change(array):
+        if kind == "memory-mapped":
+            np.save(tmp_path / "array.npy", array)
+            return np.load(tmp_path / "array.npy", mmap_mode="r")
+        if kind == "broadcast":
+            return np.broadcast_to(array, (1, *array.shape))[0]
+        if kind == "F-order":
+            return np.asfortranarray(array)
+        if kind == "unaligned":
+            raw = np.zeros(array.nbytes + 1, np.uint8)[1:].view(np.float64).reshape(array.shape)
+            raw[...] = array
+            return raw
+        changed = array.copy()
+        changed.flags.writeable = False
+        return changed
+
+    # Without the compiler a new type would be an error at once.
+    train._run.disable_compile()
+    try:
+        net.fit(change(X), change(y), epochs=1, sample_weight=change(weight))
+        assert (net.predict(change(X)) == plain.predict(X)).all()
+    finally:
+        train._run.disable_compile(False)
+    assert len(train._run.signatures) == known
+
+
+def test_warmup_leaves_nothing_to_compile() -> None:
+    script = """
+import fastmlp as fm
+fm.warmup(("float32",))
+from fastmlp.kernels import optim, train
+for kernel in (train._run, train._arena_size, optim.condition, optim.update):
+    kernel.disable_compile()
+net = fm.MLP([3, 5, 2], output="softmax", dropout=0.1)
+X, y = [[1, 2, 3], [4, 5, 6]] * 5, [0, 1] * 5
+for name in fm.optimizers.OPTIMIZERS:
+    net.fit(X, y, epochs=2, optimizer=name, sample_weight=[1] * 10, validation=0.5)
+net.predict(X), net.activations(X), net.jacobian(X), net.input_gradient(X, y), net.backward(X, y), net.step("adam")
+print("done")
+"""
+    assert run(script) == "done"

@@ -1,0 +1,66 @@
+"""A training step allocates nothing: measured in Python and NumPy, in compiled code, and in the whole process."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+
+import fastmlp as fm
+from tests.problems import classes, classifier
+
+
+def test_what_python_allocates_in_a_fit_does_not_grow_with_its_steps(engine) -> None:
+    """The peak of what Python and NumPy allocate is the same for 100 steps and for many times as many."""
+
+    def peak(epochs):
+        net = classifier(dropout=0.1)
+        net.fit(X, y, epochs=1, batch_size=4)
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        net.fit(X, y, epochs=epochs, batch_size=4, callbacks=[fm.Callback()])
+        most = tracemalloc.get_traced_memory()[1] - before
+        tracemalloc.stop()
+        return most
+
+    X, y = classes(80)
+    many = 500 if engine == "numba" else 50
+    few = peak(5)
+    # Each epoch adds two floats to the history, nothing else.
+    assert peak(many) < few + many * 2 * 64
+
+
+def test_compiled_code_allocates_as_often_for_one_step_as_for_thousands() -> None:
+    """Numba counts what compiled code allocates."""
+    from numba.core.runtime import _nrt_python, rtsys
+
+    fm.use_engine("numba")
+    X, y = classes(400)
+    net = classifier(dropout=0.1)
+    net.fit(X, y, epochs=1, batch_size=4)
+    state, order = net._state, np.zeros(400, np.int64)
+    kernels, scratch = net._arena.take(400)
+    counts = []
+    _nrt_python.memsys_enable_stats()
+    try:
+        for steps in (1, 100, 5000):
+            before = rtsys.get_allocation_stats().alloc
+            kernels.train_steps(net.plan.table, state.ints, state.reals, net.params, state.slots, X, y[:, None].astype(float),
+                                np.empty(0), order, np.full(steps, 1e-3), np.zeros(steps), scratch)  # fmt: skip
+            counts.append(rtsys.get_allocation_stats().alloc - before)
+    finally:
+        _nrt_python.memsys_disable_stats()
+    assert counts[0] == counts[1] == counts[2]
+
+
+def test_the_process_does_not_grow_in_a_long_training() -> None:
+    """The most memory that the process ever had is reached in the first steps."""
+    import resource
+
+    fm.use_engine("numba")
+    X, y = classes(300)
+    net = classifier(dropout=0.1, dtype="float32")
+    net.fit(X, y, epochs=20, batch_size=1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    net.fit(X, y, epochs=1000, batch_size=1)  # 300,000 steps
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2048  # KiB: less than 7 bytes a step

@@ -1,0 +1,161 @@
+"""Metrics, beside scikit-learn's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastmlp.metrics import METRICS, Metric, default, resolve
+
+RNG = np.random.default_rng(0)
+N, K = 40, 3
+LABELS = RNG.integers(0, K, N)
+PROBABILITIES = RNG.dirichlet(np.ones(K), N)
+TARGETS, PREDICTION = RNG.normal(size=(N, K)), RNG.normal(size=(N, K))
+WEIGHT = RNG.uniform(0.0, 2.0, N)
+ONE_HOT = np.eye(K)[LABELS]
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_every_metric_is_best_at_the_truth(metric: Metric) -> None:
+    y = ONE_HOT if metric.kind == "classification" else TARGETS
+    wrong = np.roll(y, 1, axis=1) + (metric.kind == "regression")
+    best, worse = metric(y, y), metric(y, wrong)
+    assert best == (1.0 if metric.higher_is_better else 0.0)
+    assert (best > worse) == metric.higher_is_better
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_a_whole_weight_is_a_row_that_many_times(metric: Metric) -> None:
+    y, prediction = (ONE_HOT, PROBABILITIES) if metric.kind == "classification" else (TARGETS, PREDICTION)
+    counts = RNG.integers(0, 4, N)
+    repeated = metric(np.repeat(y, counts, axis=0), np.repeat(prediction, counts, axis=0))
+    assert metric(y, prediction, counts.astype(np.float32)) == pytest.approx(repeated)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_no_weights_are_equal_weights(metric: Metric) -> None:
+    y, prediction = (ONE_HOT, PROBABILITIES) if metric.kind == "classification" else (TARGETS, PREDICTION)
+    plain = metric(y, prediction)
+    assert metric(y, prediction, np.empty(0)) == plain
+    assert metric(y, prediction, np.full(N, 3.0)) == pytest.approx(plain)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_not_a_number_is_never_good(metric: Metric) -> None:
+    y = ONE_HOT if metric.kind == "classification" else TARGETS
+    found = metric(y, np.full((N, K), np.nan))
+    assert found == 0.0 if metric.kind == "classification" else math.isnan(found)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["equal", "weighted"])
+@pytest.mark.parametrize(
+    ("name", "peer"),
+    [
+        ("mse", "mean_squared_error"),
+        ("rmse", "root_mean_squared_error"),
+        ("mae", "mean_absolute_error"),
+        ("r2", "r2_score"),
+    ],
+)
+def test_regression_is_scikit_learn_s(name: str, peer: str, weight: np.ndarray | None) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    for y, prediction in ((TARGETS, PREDICTION), (TARGETS[:, 0], PREDICTION[:, :1])):
+        if name == "rmse" and y.ndim == 2:
+            continue  # scikit-learn's is the mean of the outputs' roots, ours the root of `mse`
+        expected = getattr(sklearn, peer)(y, prediction.reshape(y.shape), sample_weight=weight)
+        assert METRICS[name](y, prediction, weight) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["equal", "weighted"])
+@pytest.mark.parametrize("y", [LABELS, LABELS[:, None].astype(np.float32), ONE_HOT], ids=["labels", "column", "one-hot"])
+def test_accuracy_is_scikit_learn_s(y: np.ndarray, weight: np.ndarray | None) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    expected = sklearn.accuracy_score(LABELS, PROBABILITIES.argmax(axis=1), sample_weight=weight)
+    assert METRICS["accuracy"](y, PROBABILITIES, weight) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_accuracy_of_one_output_is_a_threshold(shape: tuple[int, ...]) -> None:
+    y, p = np.array([0, 1, 1, 0, 1]), np.array([0.2, 0.7, 0.4, 0.5, np.nan])
+    assert METRICS["accuracy"](y.reshape(shape), p.reshape(shape)) == pytest.approx(3 / 5)
+
+
+def test_binary_accuracy_counts_each_output() -> None:
+    y, p = np.array([[1, 1], [0, 0]]), np.array([[0.9, 0.2], [0.1, 0.3]])
+    assert METRICS["binary_accuracy"](y, p) == 0.75
+
+
+def test_accuracy_refuses_several_labels_in_a_row() -> None:
+    with pytest.raises(ValueError, match=r"rows of y do not sum to 1\. For several labels at once use 'binary_accuracy'"):
+        METRICS["accuracy"](np.ones((2, 2)), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(("close", "expected"), [(0.0, 1.0), (0.1, 0.0)])
+def test_r2_of_constant_targets(close: float, expected: float) -> None:
+    assert METRICS["r2"](np.ones(5), np.ones((5, 1)) + close) == expected
+
+
+def test_r2_of_one_row_is_not_a_number() -> None:
+    assert math.isnan(METRICS["r2"](np.ones(1), np.ones((1, 1))))
+
+
+@pytest.mark.parametrize("name", ["mse", "rmse", "mae", "r2", "binary_accuracy"])
+def test_shapes_must_agree(name: str) -> None:
+    with pytest.raises(ValueError, match=r"y has shape \(4, 1\), but the prediction has \(4, 2\)"):
+        METRICS[name](np.ones(4), np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_rows_must_agree(metric: Metric) -> None:
+    with pytest.raises(ValueError, match="y has 3 rows, but the prediction has 4"):
+        metric(np.ones((3, 2)), np.ones((4, 2)))
+
+
+@pytest.mark.parametrize(
+    ("y", "prediction", "message"),
+    [
+        (np.ones((4, 3)), np.ones((4, 2)), r"y has shape \(4, 3\), but the prediction has \(4, 2\)"),
+        (np.ones((4, 3)), np.ones((4, 1)), r"y has shape \(4, 3\), but there is one output"),
+    ],
+)
+def test_accuracy_needs_targets_that_fit(y: np.ndarray, prediction: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        METRICS["accuracy"](y, prediction)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_outputs", "name"),
+    [
+        ("classes", 3, "accuracy"),
+        ("binary", 1, "accuracy"),
+        ("binary", 2, "binary_accuracy"),
+        ("counts", 1, "r2"),
+        ("regression", 2, "r2"),
+    ],
+)
+def test_default_suits_the_targets(kind: str, n_outputs: int, name: str) -> None:
+    assert default(kind, n_outputs).name == name
+
+
+def test_a_function_is_a_metric_by_its_name() -> None:
+    def largest_error(y_true: Any, y_pred: Any) -> float:
+        return np.abs(y_true - y_pred).max()
+
+    metric = resolve(largest_error)
+    assert metric.name == "largest_error"
+    assert metric(np.array([[1.0]]), np.array([[3.0]]), np.ones(1)) == 2.0
+    assert resolve(metric) is metric
+
+
+def test_a_misspelt_metric_gets_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"^metric must be one of .*; got 'acuracy'\. Did you mean 'accuracy'"):
+        resolve("acuracy")
+
+
+def test_a_metric_is_not_a_number() -> None:
+    with pytest.raises(TypeError, match=r"or a function \(y_true, y_pred\) -> float; got 1 \(int\)"):
+        resolve(1)

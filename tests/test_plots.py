@@ -1,0 +1,239 @@
+"""Pictures: what is drawn, where its parts lie, and that nothing overlaps."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import fastmlp as fm
+from fastmlp import plots
+from fastmlp.sweep_result import SweepResult
+
+
+def sweep(widths, depths, seeds=1, lrs=(0.001,), failed=(), higher=True, scale=1.0):
+    """A made-up sweep whose best cell is the largest width at depth 2."""
+    rows = []
+    for width, depth, lr, seed in itertools.product(widths, depths, lrs, range(seeds)):
+        value = 1.0 - 0.5 / math.sqrt(width) - 0.02 * abs(depth - 2) + 0.001 * seed - 10 * abs(lr - 0.001)
+        value = scale * (value if higher else 1.0 - value)
+        bad = (width, depth) in failed
+        rows.append(
+            {"width": width, "depth": depth, "seed": seed, "lr": lr, "activation": "relu", "n_params": width * depth,
+             "flops": 2 * width, "seconds": 1.0, "epochs": 1, "train_loss": math.nan if bad else 0.1,
+             "val_loss": math.nan if bad else 0.2, "val_score": math.nan if bad else value,
+             "error": "failed" if bad else None}
+        )  # fmt: skip
+    return SweepResult(rows, "val_score", higher)
+
+
+def draw(figure):
+    """Lay a figure out and return its renderer."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return canvas.get_renderer()
+
+
+def assert_readable(figure):
+    """No text lies over another one or outside the picture."""
+    renderer = draw(figure)
+    for ax in figure.axes:
+        ticks = [
+            label
+            for axis, (low, high) in ((ax.xaxis, sorted(ax.get_xlim())), (ax.yaxis, sorted(ax.get_ylim())))
+            for place, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+            if low <= place <= high
+        ]
+        texts = [*ax.texts, *ticks, ax.title, ax.xaxis.label, ax.yaxis.label]
+        extents = [t.get_window_extent(renderer) for t in texts if t.get_text()]
+        for one, other in itertools.combinations(extents, 2):
+            assert not (one.x0 < other.x1 - 1 and other.x0 < one.x1 - 1 and one.y0 < other.y1 - 1 and other.y0 < one.y1 - 1)
+        for extent in extents:
+            assert extent.x0 >= 0
+            assert extent.y0 >= 0
+            assert extent.x1 <= figure.bbox.x1
+            assert extent.y1 <= figure.bbox.y1
+
+
+@pytest.mark.parametrize(
+    ("widths", "depths"),
+    [
+        ([8], [1]),
+        ([8, 16], [1, 2]),
+        ([8, 16, 32], range(1, 13)),
+        ([2**k for k in range(12)], [0, 1, 2]),
+        (range(4, 64, 3), [1, 2]),
+    ],
+    ids=["1x1", "2x2", "3x12", "12x3", "20x2"],
+)
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_heatmap_is_readable_whatever_its_size(widths, depths, seeds):
+    assert_readable(plots.heatmap(sweep(widths, depths, seeds)))
+
+
+def test_heatmap_has_width_across_depth_down_and_the_mean_in_each_cell():
+    ax = plots.heatmap(sweep([16, 4, 8], [1, 2], seeds=2)).axes[0]
+    values = ax.images[0].get_array()
+    assert values.shape == (2, 3)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["4", "8", "16"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["1", "2"]
+    assert values[0, 0] == pytest.approx(1.0 - 0.25 - 0.02 + 0.0005)
+    assert ax.texts[0].get_text() == "0.730\n±0.001"
+    assert "width" in ax.get_xlabel()
+    assert "depth" in ax.get_ylabel()
+    assert ax.get_title() == "Validation score (higher is better)\nmean of 2 seeds"
+
+
+def test_heatmap_frames_the_best_cell():
+    for higher in (True, False):
+        ax = plots.heatmap(sweep([4, 8, 16], [1, 2, 3], higher=higher)).axes[0]
+        (frame,) = ax.patches
+        assert (round(frame.get_center()[0]), round(frame.get_center()[1])) == (2, 1)
+
+
+def test_the_best_cell_is_yellow_whichever_way_the_metric_counts():
+    for higher in (True, False):
+        (image,) = plots.heatmap(sweep([4, 8], [1, 2], higher=higher)).axes[0].images
+        red, green, blue, _ = image.cmap(image.norm(image.get_array()[1, 1]))
+        assert red > 0.9
+        assert green > 0.8
+        assert blue < 0.3
+
+
+def test_a_cell_shows_the_best_of_several_learning_rates():
+    ax = plots.heatmap(sweep([4], [2], lrs=(0.01, 0.001))).axes[0]
+    assert ax.images[0].get_array()[0, 0] == pytest.approx(0.75)
+    assert "best of 2 learning rates" in ax.get_title()
+
+
+def test_failed_cells_are_grey_and_say_so():
+    ax = plots.heatmap(sweep([4, 8], [1, 2], failed=[(8, 1)])).axes[0]
+    assert [t.get_text() for t in ax.texts] == ["0.730", "failed", "0.750", "0.823"]
+    everything = plots.heatmap(sweep([4], [1], failed=[(4, 1)])).axes
+    assert [t.get_text() for t in everything[0].texts] == ["failed"]
+    assert len(everything) == 1
+
+
+@pytest.mark.parametrize(("scale", "first"), [(1.0, "0.730"), (1000.0, "730"), (1e-3, "0.0007"), (0.0, "0.000")])
+def test_numbers_have_the_digits_that_matter(scale, first):
+    assert plots.heatmap(sweep([4, 8], [1], scale=scale)).axes[0].texts[0].get_text() == first
+
+
+def test_ink_stands_out_on_every_colour_of_the_map():
+    import matplotlib
+
+    def luminance(colour):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    for level in np.linspace(0.0, 1.0, 101):
+        colour = matplotlib.colormaps["viridis"](level)
+        ink = {"black": 0.0, "white": 1.0}[plots._ink(colour)]
+        low, high = sorted([luminance(colour), ink])
+        assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_heatmap_of_nothing():
+    with pytest.raises(ValueError, match="no rows to draw"):
+        plots.heatmap(SweepResult([], "val_score"))
+
+
+# ---- loss curves
+
+
+def history(n=30, start=2.0, val=True, floor=0.1):
+    x = np.arange(n)
+    loss = (start * np.exp(-x / 5) + floor).tolist()
+    return fm.History(loss=loss, val_loss=[value + 0.1 + 0.01 * i for i, value in enumerate(loss)] if val else [])
+
+
+def test_a_history_gives_a_full_and_a_dashed_line_and_a_dot_on_the_lowest():
+    run = history()
+    ax = plots.loss_curves(run).axes[0]
+    full, dashed, dot = ax.lines
+    assert full.get_xdata().tolist() == list(range(1, 31))
+    assert full.get_ydata().tolist() == run.loss
+    assert (full.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    assert dot.get_xdata()[0] == np.argmin(run.val_loss) + 1
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["training", "validation", "lowest validation loss"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
+
+
+def test_without_validation_there_is_one_line():
+    assert len(plots.loss_curves(history(val=False)).axes[0].lines) == 1
+
+
+def test_several_histories_have_colours_and_names():
+    ax = plots.loss_curves([history(), history(start=1.0)], labels=["slow", "fast"]).axes[0]
+    assert len({line.get_color() for line in ax.lines}) == 2
+    names = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert names == ["slow, training", "slow, validation", "fast, training", "fast, validation"]
+
+
+def test_many_histories_only_say_what_the_styles_mean():
+    ax = plots.loss_curves([history(start=1 + i) for i in range(15)]).axes[0]
+    assert sorted(t.get_text() for t in ax.get_legend().get_texts()) == ["training", "validation"]
+
+
+@pytest.mark.parametrize("n", [1, 2, 12])
+def test_the_legend_of_several_runs_hides_no_curve(n):
+    figure = plots.loss_curves([history(start=1 + i, val=n < 10) for i in range(n)])
+    renderer = draw(figure)
+    (ax,) = figure.axes
+    legend = ax.get_legend().get_window_extent(renderer)
+    if n > 1:
+        assert legend.x0 >= ax.get_window_extent(renderer).x1 - 1
+    assert legend.x1 <= figure.bbox.x1
+    assert legend.y0 >= 0
+    assert_readable(figure)
+
+
+@pytest.mark.parametrize(("floor", "scale"), [(0.1, "linear"), (0.001, "log"), (-0.5, "linear")])
+def test_the_scale_is_logarithmic_where_losses_span_magnitudes(floor, scale):
+    assert plots.loss_curves(history(val=False, floor=floor)).axes[0].get_yscale() == scale
+
+
+def test_odd_histories_are_drawn_too():
+    for run in (history(1), fm.History(), fm.History(loss=[1.0, math.nan], val_loss=[math.nan, math.nan])):
+        draw(plots.loss_curves(run))
+
+
+def test_bad_arguments_of_loss_curves():
+    with pytest.raises(ValueError, match="at least one history"):
+        plots.loss_curves([])
+    with pytest.raises(ValueError, match="one name for each of the 2 histories, not 1"):
+        plots.loss_curves([history(), history()], labels=["a"])
+
+
+# ---- files
+
+
+@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_save_writes_the_kind_that_the_name_says(tmp_path, ending, start):
+    plots.save(plots.loss_curves(history()), tmp_path / f"curves.{ending}")
+    assert (tmp_path / f"curves.{ending}").read_bytes().startswith(start)
+
+
+def test_an_unknown_kind_of_picture(tmp_path):
+    with pytest.raises(ValueError, match=r"must end in one of .*pdf.*png"):
+        plots.save(plots.loss_curves(history()), tmp_path / "curves.txt")
+
+
+def test_drawing_on_given_axes_makes_no_figure_and_leaves_pyplot_alone():
+    ax = Figure().subplots()
+    assert plots.loss_curves(history(), ax) is ax.figure
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_without_matplotlib_the_message_says_how_to_get_it(monkeypatch, tmp_path):
+    result = sweep([4], [1])
+    for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for call in (lambda: plots.heatmap(result), lambda: plots.loss_curves(history()), lambda: plots.check_name("a.png")):
+        with pytest.raises(ImportError, match=r"pip install fastmlp\[plot\]"):
+            call()

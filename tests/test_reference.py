@@ -1,0 +1,717 @@
+"""The NumPy engine judged on its own: by central differences, by hand, by textbooks, by scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from fastmlp.reference import activations, dense, ids, optim, rng, train, vmath
+from fastmlp.reference.loss import loss_and_delta
+from tests.nets import ACTIVATIONS, HIDDEN, LOSSES, PARTNER, make_data, make_net, make_targets, number, settings
+
+NO_ARENA = np.empty(0)
+# Step of a central difference in float64: its error is about H^2, that of rounding about eps / H.
+H, TOLERANCE = 1e-5, 1e-7
+# Every loss with every output activation that it goes with.
+PAIRS = [(loss, out) for loss in LOSSES for out in ACTIVATIONS if PARTNER.get(loss, out) == out]
+
+
+def central_differences(f, x):
+    """Gradient of the number f() by each element of x, which is moved in place."""
+    gradient, flat = np.empty(x.size), x.reshape(-1)
+    for i, value in enumerate(flat.tolist()):
+        flat[i] = value + H
+        above = f()
+        flat[i] = value - H
+        gradient[i] = (above - f()) / (2 * H)
+        flat[i] = value
+    return gradient.reshape(x.shape)
+
+
+def assert_gradient(got, expected):
+    np.testing.assert_allclose(got, expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def loss_of(net, data):
+    return train.loss(net.table, net.ints, net.reals, net.params, *data.arrays, NO_ARENA)
+
+
+def value_and_grad(net, data):
+    grad = np.full_like(net.params, np.nan)
+    value = train.value_and_grad(net.table, net.ints, net.reals, net.params, *data.arrays, grad, NO_ARENA)
+    return value, grad
+
+
+def steps(net, data, slots, rates):
+    """train_steps with arrays of the right sizes; returns the epochs' losses."""
+    losses, order = np.full(len(rates) + 1, np.nan), np.empty(len(data.x), np.int64)
+    n = train.train_steps(net.table, net.ints, net.reals, net.params, slots, *data.arrays, order,
+                          np.asarray(rates, np.float64), losses, NO_ARENA)  # fmt: skip
+    assert np.isnan(losses[n:]).all()
+    return losses[:n]
+
+
+# Activations.
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "SOFTMAX"])
+def test_derivative_of_activation_is_its_central_difference(name):
+    z = np.linspace(-6.05, 6.05, 98)  # no kink within H
+    a, g = np.empty_like(z), np.empty_like(z)
+    above, below = np.empty_like(z), np.empty_like(z)
+    activations.activate(number(name), z, a, g)
+    activations.apply(number(name), z + H, above)
+    activations.apply(number(name), z - H, below)
+    np.testing.assert_allclose(g, (above - below) / (2 * H), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("name", "z", "value", "slope"),
+    [
+        ("IDENTITY", -2, -2, 1),
+        ("RELU", -2, 0, 0),
+        ("RELU", 0, 0, 0),
+        ("RELU", 3, 3, 1),
+        ("LEAKY_RELU", -2, -0.02, 0.01),
+        ("LEAKY_RELU", 0, 0, 0.01),
+        ("ELU", -1, math.exp(-1) - 1, math.exp(-1)),
+        ("ELU", 0, 0, 1),
+        ("SELU", 2, 2.1014019747, 1.05070098736),
+        ("SELU", -1, 1.7580993408 * (math.exp(-1) - 1), 1.7580993408 * math.exp(-1)),
+        ("SELU", 0, 0, 1.7580993408),
+        ("GELU", 1, 0.8413447461, 0.8413447461 + 0.2419707245),  # Φ(1), Φ(1) + φ(1)
+        ("GELU_TANH", 1, 0.8411919906, 1.0829640838),
+        ("SILU", 1, 0.7310585786, 0.7310585786 + 0.1966119332),  # s(1), s(1) + s'(1)
+        ("MISH", 1, 0.8650983883, 1.0490362200),
+        ("SOFTPLUS", 0, math.log(2), 0.5),
+        ("TANH", 1, 0.7615941560, 0.4199743416),
+        ("SIGMOID", 0, 0.5, 0.25),
+        ("HARD_SIGMOID", 1.5, 0.75, 1 / 6),
+        ("HARD_SIGMOID", -3, 0, 0),
+        ("HARD_SIGMOID", 3, 1, 0),
+        ("HARD_SWISH", 1.5, 1.125, 1),
+        ("HARD_SWISH", -3, 0, 0),
+        ("HARD_SWISH", 3, 3, 1),
+        ("EXP", 1, math.e, math.e),
+    ],
+)
+def test_activation_at_a_known_point(name, z, value, slope):
+    z = np.array([z], np.float64)
+    a, g = np.empty(1), np.empty(1)
+    activations.activate(number(name), z, a, g)
+    np.testing.assert_allclose([a[0], g[0]], [value, slope], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", HIDDEN)
+def test_activation_is_finite_far_out_and_keeps_nan(name, dtype):
+    z = np.array([-1e4, -100, -1e-40, 0, 1e-40, 100, 1e4, np.nan], dtype)
+    a, g = np.empty_like(z), np.empty_like(z)
+    activations.activate(number(name), z, a, g)
+    assert np.isfinite(a[:-1]).all()
+    assert np.isfinite(g[:-1]).all()
+    assert np.isnan(a[-1])
+    assert a.dtype == g.dtype == dtype
+
+
+@pytest.mark.parametrize("name", [*HIDDEN, "EXP"])
+def test_activation_may_overwrite_its_input(name):
+    z = np.linspace(-4, 4, 11)
+    a, g = np.empty_like(z), np.empty_like(z)
+    activations.activate(number(name), z, a, g)
+    for where in range(2):
+        results = [np.empty_like(z), np.empty_like(z)]
+        results[where] = z.copy()
+        activations.activate(number(name), results[where], *results)
+        np.testing.assert_array_equal(results, [a, g])
+    activations.apply(number(name), z, z)
+    np.testing.assert_array_equal(z, a)
+
+
+def test_softmax_of_large_logits_is_finite_and_sums_to_one():
+    z = np.array([[1e4, -1e4, 0.0], [-1e4, -1e4, -1e4], [1e4, 1e4, 1e4 - math.log(2)]])
+    softmax = np.empty_like(z)
+    activations.softmax(z, softmax)
+    np.testing.assert_allclose(softmax, [[1, 0, 0], [1 / 3, 1 / 3, 1 / 3], [0.4, 0.4, 0.2]], rtol=1e-11)
+    activations.softmax(z, z)
+    np.testing.assert_array_equal(z, softmax)
+
+
+def test_erf_is_the_same_without_scipy(monkeypatch):
+    x = np.linspace(-7, 7, 57)
+    with_scipy, without = np.empty_like(x), np.empty_like(x)
+    vmath.erf(x, with_scipy)
+    monkeypatch.setitem(__import__("sys").modules, "scipy.special", None)
+    vmath.erf(x, without)
+    np.testing.assert_allclose(with_scipy, without, rtol=1e-15)
+
+
+# Losses.
+
+
+def row_losses(loss, output, z, y, param=0.7, smoothing=0.0, scales=None):
+    rows, delta = np.empty(len(z), z.dtype), np.empty_like(z)
+    scales = np.ones(len(z), z.dtype) if scales is None else scales
+    loss_and_delta(number(loss), number(output), param, smoothing, z, y, scales, rows, delta)
+    return rows, delta
+
+
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize(("loss", "output"), PAIRS)
+def test_delta_is_the_central_difference_of_the_loss(loss, output, k):
+    generator = np.random.default_rng(3)
+    z, y = generator.normal(size=(5, k)), make_targets(loss, 5, k, generator)
+    scales = generator.random(5)
+    _, delta = row_losses(loss, output, z, y, scales=scales)
+
+    assert_gradient(delta, central_differences(lambda: scales @ row_losses(loss, output, z, y)[0], z))
+
+
+@pytest.mark.parametrize(
+    ("loss", "value", "delta"),
+    [
+        # Outputs (1, -2), targets (0.5, 0): errors e = (0.5, -2).
+        ("MSE", (0.25 + 4) / 2, (0.5, -2)),
+        ("SSE", 0.25 + 4, (1, -4)),
+        ("HALF_MSE", (0.25 + 4) / 2, (0.5, -2)),
+        ("MAE", (0.5 + 2) / 2, (0.5, -0.5)),
+        ("HUBER", (0.125 + 0.7 * (2 - 0.35)) / 2, (0.25, -0.35)),  # param = 0.7
+        ("QUANTILE", (0.3 * 0.5 + 0.7 * 2) / 2, (0.15, -0.35)),  # too high by 0.5 costs 0.3, too low by 2 costs 0.7
+    ],
+)
+def test_loss_of_outputs_worked_by_hand(loss, value, delta):
+    rows, d = row_losses(loss, "IDENTITY", np.array([[1.0, -2.0]]), np.array([[0.5, 0.0]]))
+    np.testing.assert_allclose(rows, [value], rtol=1e-14)
+    np.testing.assert_allclose(d, [delta], rtol=1e-14)
+
+
+def test_huber_is_a_line_beyond_its_parameter():
+    rows, d = row_losses("HUBER", "IDENTITY", np.array([[0.69], [0.71]]), np.zeros((2, 1)))  # param = 0.7
+    np.testing.assert_allclose(rows, [0.69**2 / 2, 0.7 * (0.71 - 0.35)], rtol=1e-14)
+    np.testing.assert_allclose(d[:, 0], [0.69, 0.7], rtol=1e-14)
+
+
+@pytest.mark.parametrize("loss", ["MAE", "HUBER", "QUANTILE"])
+def test_derivative_at_the_kink_of_a_loss_is_zero(loss):
+    rows, d = row_losses(loss, "IDENTITY", np.array([[2.0]]), np.array([[2.0]]))
+    assert rows[0] == 0
+    assert d[0, 0] == 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_delta_of_softmax_and_cross_entropy_is_p_minus_y(smoothing):
+    generator = np.random.default_rng(5)
+    z, classes = generator.normal(size=(6, 4)), generator.integers(4, size=(6, 1))
+    rows, delta = row_losses("CROSS_ENTROPY", "SOFTMAX", z, classes.astype(float), smoothing=smoothing)
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    y = (1 - smoothing) * np.eye(4)[classes[:, 0]] + smoothing / 4
+    np.testing.assert_allclose(delta, p - y, atol=1e-15)
+    np.testing.assert_allclose(rows, -(y * np.log(p)).sum(axis=1), rtol=1e-13)
+
+
+def test_class_indices_and_one_hot_targets_are_the_same():
+    generator = np.random.default_rng(6)
+    z, classes = generator.normal(size=(6, 4)), generator.integers(4, size=(6, 1))
+    as_classes = row_losses("CROSS_ENTROPY", "SOFTMAX", z, classes.astype(float), smoothing=0.2)
+    as_rows = row_losses("CROSS_ENTROPY", "SOFTMAX", z, np.eye(4)[classes[:, 0]], smoothing=0.2)
+    np.testing.assert_array_equal(as_classes[0], as_rows[0])
+    np.testing.assert_array_equal(as_classes[1], as_rows[1])
+
+
+def test_cross_entropy_of_targets_that_do_not_sum_to_one_has_the_gradient_p_minus_y():
+    z, y = np.array([[3.0, -1.0, 0.5]]), np.array([[0.2, 0.1, 0.3]])
+    rows, delta = row_losses("CROSS_ENTROPY", "SOFTMAX", z, y)
+    np.testing.assert_allclose(rows, np.log(np.exp(z).sum()) - (y * z).sum(), rtol=1e-14)
+    np.testing.assert_allclose(delta, np.exp(z) / np.exp(z).sum() - y, rtol=1e-14)
+
+
+def test_bce_is_minus_the_log_likelihood():
+    z, y = np.array([[0.3, -2.0]]), np.array([[1.0, 0.25]])
+    p = 1 / (1 + np.exp(-z))
+    rows, delta = row_losses("BCE", "SIGMOID", z, y)
+    np.testing.assert_allclose(rows, -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(axis=1), rtol=1e-14)
+    np.testing.assert_allclose(delta, (p - y) / 2, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_losses_of_logits_are_finite_far_out(dtype):
+    z = np.array([[1e4, -1e4], [-1e4, 1e4], [1e4, 1e4]], dtype)
+    y = np.array([[1, 0], [1, 0], [0.5, 0.5]], dtype)
+    rows, delta = row_losses("CROSS_ENTROPY", "SOFTMAX", z, y)
+    np.testing.assert_allclose(rows, [0, 2e4, math.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(delta, [[0, 0], [-1, 1], [0, 0]], atol=1e-6)
+    rows, delta = row_losses("BCE", "SIGMOID", z, y)
+    np.testing.assert_allclose(rows, [0, 1e4, 5e3], rtol=1e-6)
+    np.testing.assert_allclose(delta, [[0, 0], [-0.5, 0.5], [0.25, 0.25]], atol=1e-6)
+    limit = 80 if dtype == np.float32 else 700
+    z = np.array([[limit + 0.5], [limit + 1], [-1e4]], dtype)
+    rows, delta = row_losses("POISSON", "EXP", z, np.ones((3, 1), dtype))
+    np.testing.assert_allclose(rows / np.exp(dtype(limit)), [1.5, 2, 0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(delta[:2, 0] / np.exp(dtype(limit)), [1, 1], rtol=1e-5)
+    assert delta[2, 0] == -1
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_loss_of_nan_is_nan(loss):
+    rows, delta = row_losses(loss, PARTNER.get(loss, "IDENTITY"), np.array([[np.nan], [0.0]]), np.ones((2, 1)))
+    assert np.isnan(rows).tolist() == [True, False]
+    assert np.isnan(delta[:, 0]).tolist() == [True, False]
+
+
+# Networks.
+
+ARCHITECTURES = {
+    "no hidden layer": {"widths": [3, 2]},
+    "one unit everywhere": {"widths": [1, 1, 1, 1]},
+    "three hidden layers": {"widths": [3, 5, 4, 3, 2]},
+    "no bias": {"widths": [3, 4, 2], "bias": False},
+    "bias in some layers": {"widths": [3, 4, 3, 2], "bias": [True, False, True]},
+    "dropout": {"widths": [3, 6, 5, 2], "dropout": [0.3, 0.5, 0.0], "training": 1, "seed": 9, "epoch": 2, "row": 5},
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_gradient_of_a_network_is_its_central_difference(architecture, weighted):
+    net = make_net(**ARCHITECTURES[architecture])
+    data = make_data(net, 7, weighted=weighted)
+    value, grad = value_and_grad(net, data)
+    # The same masks every time, for they depend on the counters alone.
+    assert_gradient(grad, central_differences(lambda: value_and_grad(net, data)[0], net.params))
+    if "dropout" not in architecture:
+        assert value == loss_of(net, data)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_gradient_is_right_for_every_activation_and_loss(hidden, loss):
+    net = make_net([3, 4, 3], hidden, PARTNER.get(loss, "IDENTITY"), loss, smoothing=0.1 * (loss == "CROSS_ENTROPY"))
+    data = make_data(net, 5)
+    assert_gradient(value_and_grad(net, data)[1], central_differences(lambda: loss_of(net, data), net.params))
+
+
+@pytest.mark.parametrize(("loss", "output"), PAIRS)
+def test_input_gradient_is_its_central_difference(loss, output):
+    net = make_net([3, 4, 2], "SILU", output, loss)
+    data = make_data(net, 4, weighted=True)
+    d_in = np.full_like(data.x, np.nan)
+    train.input_gradient(net.table, net.ints, net.reals, net.params, *data.arrays, d_in, NO_ARENA)
+    assert_gradient(d_in, central_differences(lambda: loss_of(net, data), data.x))
+
+
+@pytest.mark.parametrize("output", ACTIVATIONS)
+def test_vjp_is_the_central_difference_of_the_outputs(output):
+    net = make_net([3, 4, 2], "GELU", output)
+    data = make_data(net, 4)
+    d_out, d_in, out = np.random.default_rng(8).normal(size=(4, 2)), np.full((4, 3), np.nan), np.empty((4, 2))
+
+    def product():
+        train.predict(net.table, net.params, data.x, out, NO_ARENA)
+        return (d_out * out).sum()
+
+    train.vjp(net.table, net.params, data.x, d_out, d_in, NO_ARENA)
+    assert_gradient(d_in, central_differences(product, data.x))
+
+
+def test_input_gradient_and_loss_take_no_dropout():
+    net = make_net([3, 8, 2], dropout=[0.5, 0.0], training=1)
+    data = make_data(net, 6)
+    d_in = np.empty_like(data.x)
+    train.input_gradient(net.table, net.ints, net.reals, net.params, *data.arrays, d_in, NO_ARENA)
+    assert_gradient(d_in, central_differences(lambda: loss_of(net, data), data.x))
+    settings(net.ints, net.reals, training=0)
+    assert loss_of(net, data) == value_and_grad(net, data)[0]
+
+
+def test_activations_are_every_layers_and_end_with_the_predictions():
+    net = make_net([3, 4, 2], "TANH", "SOFTMAX", "CROSS_ENTROPY")
+    data = make_data(net, 5)
+    out, everything = np.empty((5, 2)), np.empty((5, 6))
+    train.predict(net.table, net.params, data.x, out, NO_ARENA)
+    train.activations(net.table, net.params, data.x, everything, NO_ARENA)
+    w, b = net.params[:12].reshape(3, 4), net.params[12:16]
+    np.testing.assert_allclose(everything[:, :4], np.tanh(data.x @ w + b), rtol=1e-14)
+    np.testing.assert_array_equal(everything[:, 4:], out)
+    np.testing.assert_allclose(out.sum(axis=1), 1, rtol=1e-15)
+
+
+def test_a_row_of_weight_two_counts_like_two_rows():
+    for loss in ("MSE", "SSE"):
+        net = make_net([3, 4, 2], loss=loss)
+        data = make_data(net, 4)
+        data.weight = np.array([1.0, 2, 1, 1])
+        twice = make_data(net, 4)
+        twice.x, twice.y = np.concatenate([twice.x, twice.x[1:2]]), np.concatenate([twice.y, twice.y[1:2]])
+        (value, grad), (expected, expected_grad) = value_and_grad(net, data), value_and_grad(net, twice)
+        np.testing.assert_allclose(value, expected, rtol=1e-14)
+        np.testing.assert_allclose(grad, expected_grad, rtol=1e-13, atol=1e-15)
+
+
+def test_weights_that_sum_to_zero_give_loss_zero_and_gradient_zero():
+    net = make_net([3, 4, 2])
+    data = make_data(net, 4)
+    data.weight = np.zeros(4)
+    value, grad = value_and_grad(net, data)
+    assert value == 0
+    assert not grad.any()
+
+
+def test_dense_products_are_what_they_say():
+    x, w = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]])
+    z, a, out, dw, db = np.empty((2, 3)), np.empty((2, 3)), np.array([[2.0, 1], [1, 0]]), np.empty((2, 3)), np.empty(3)
+    dense.linear_fwd(x, w, np.array([0.5, 0, 0]), z)
+    np.testing.assert_array_equal(z, [[1.5, 2, -3], [3.5, 4, -7]])
+    dense.linear_fwd_relu(x, w, np.empty(0), a)
+    np.testing.assert_array_equal(a, [[1, 2, 0], [3, 4, 0]])
+    d = np.array([[1.0, 0, 2], [0, 1, 0]])
+    dense.linear_bwd_d(d, w, out, out)
+    np.testing.assert_array_equal(out, [[-2, -2], [0, 0]])
+    dense.linear_bwd_w(x, d, dw, db)
+    np.testing.assert_array_equal(dw, [[1, 3, 2], [2, 4, 4]])
+    np.testing.assert_array_equal(db, [1, 1, 2])
+
+
+# Training.
+
+
+def test_an_sgd_step_worked_by_hand():
+    # Two inputs, two ReLU units, one output, mse, one sample x = (1, 2) with target 0.25.
+    #   W1 = [[1, -1], [0.5, 1]], b1 = (0, -1.5), W2 = [[0.5], [-1]], b2 = 0.25
+    # Forward:
+    #   z1 = (1 + 2*0.5, -1 + 2 - 1.5) = (2, -0.5), a1 = (2, 0)
+    #   z2 = 2*0.5 + 0 + 0.25 = 1.25, error 1, loss 1
+    # Backward:
+    #   delta2 = 2 * 1 = 2
+    #   dW2 = a1 delta2 = (4, 0), db2 = 2
+    #   delta1 = delta2 W2 * (1, 0) = (1, 0)
+    #   dW1 = x delta1 = [[1, 0], [2, 0]], db1 = (1, 0)
+    # Step with learning rate 0.1:
+    #   W1 = [[0.9, -1], [0.3, 1]], b1 = (-0.1, -1.5), W2 = [[0.1], [-1]], b2 = 0.05
+    net = make_net([2, 2, 1], "RELU", batch=1)
+    net.params[:] = [1, -1, 0.5, 1, 0, -1.5, 0.5, -1, 0.25]
+    data = make_data(net, 1)
+    data.x[:], data.y[:] = [1, 2], 0.25
+    value, grad = value_and_grad(net, data)
+    assert value == 1
+    assert grad.tolist() == [1, 0, 2, 0, 1, 0, 4, 0, 2]
+    losses = steps(net, data, np.empty((0, 9)), [0.1])
+    np.testing.assert_allclose(net.params, [0.9, -1, 0.3, 1, -0.1, -1.5, 0.1, -1, 0.05], rtol=1e-15)
+    assert losses.tolist() == [1]
+    assert [net.ints[i] for i in (ids.EPOCH, ids.ROW, ids.STEP)] == [1, 0, 1]
+
+
+class Textbook:
+    """Optimizers as their papers have them, on one parameter, with numbers for settings."""
+
+    beta1, beta2, eps = 0.9, 0.99, 1e-3
+
+    @classmethod
+    def sgd(cls, p, gradients, lr):
+        for g in gradients:
+            p -= lr * g
+        return p
+
+    @classmethod
+    def momentum(cls, p, gradients, lr):
+        """Sutskever et al., "On the importance of initialization and momentum" (ICML 2013), equations 1 and 2."""
+        v = 0.0
+        for g in gradients:
+            v = cls.beta1 * v - lr * g
+            p += v
+        return p
+
+    @classmethod
+    def nesterov(cls, p, gradients, lr):
+        """Their equations 3 and 4, for the parameter looked ahead, p + beta v, as which all implementations keep it."""
+        v, behind = 0.0, p
+        for g in gradients:
+            v = cls.beta1 * v - lr * g
+            behind += v
+        return behind + cls.beta1 * v
+
+    @classmethod
+    def adam(cls, p, gradients, lr, maximum=False, hat=False):
+        """Kingma and Ba, "Adam" (ICLR 2015), algorithm 1."""
+        m = v = top = 0.0
+        for t, g in enumerate(gradients, 1):
+            m = cls.beta1 * m + (1 - cls.beta1) * g
+            v = cls.beta2 * v + (1 - cls.beta2) * g**2
+            top = max(top, v) if maximum else v
+            if hat:
+                p -= lr * math.sqrt(1 - cls.beta2**t) / (1 - cls.beta1**t) * m / (math.sqrt(top) + cls.eps)
+            else:
+                p -= lr * (m / (1 - cls.beta1**t)) / (math.sqrt(top / (1 - cls.beta2**t)) + cls.eps)
+        return p
+
+    @classmethod
+    def amsgrad(cls, p, gradients, lr):
+        return cls.adam(p, gradients, lr, maximum=True)
+
+    @classmethod
+    def adam_hat(cls, p, gradients, lr):
+        return cls.adam(p, gradients, lr, hat=True)
+
+    @classmethod
+    def rmsprop(cls, p, gradients, lr):
+        v = 0.0
+        for g in gradients:
+            v = cls.beta2 * v + (1 - cls.beta2) * g**2
+            p -= lr * g / (math.sqrt(v) + cls.eps)
+        return p
+
+    @classmethod
+    def adagrad(cls, p, gradients, lr):
+        v = 0.0
+        for g in gradients:
+            v += g**2
+            p -= lr * g / (math.sqrt(v) + cls.eps)
+        return p
+
+
+OPTIMIZERS = {
+    "sgd": {"optimizer": "SGD"},
+    "momentum": {"optimizer": "SGD", "beta1": Textbook.beta1},
+    "nesterov": {"optimizer": "SGD", "beta1": Textbook.beta1, "nesterov": 1},
+    "adam": {"optimizer": "ADAM", "beta1": Textbook.beta1},
+    "amsgrad": {"optimizer": "ADAM", "beta1": Textbook.beta1, "amsgrad": 1},
+    "adam_hat": {"optimizer": "ADAM", "beta1": Textbook.beta1, "eps_hat": 1},
+    "rmsprop": {"optimizer": "RMSPROP"},
+    "adagrad": {"optimizer": "ADAGRAD"},
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizer_is_the_textbooks(name):
+    net = make_net([2, 1], beta2=Textbook.beta2, eps=Textbook.eps, **OPTIMIZERS[name])
+    slots, start = np.zeros((3, 3)), net.params.copy()
+    gradients = np.random.default_rng(2).normal(size=(6, 3)) * [1, 0.01, 100]
+    for g in gradients:
+        train.step(net.table, net.ints, net.reals, net.params, slots, g.copy(), 0.1)
+    expected = [getattr(Textbook, name)(p, gradients[:, i], 0.1) for i, p in enumerate(start.tolist())]
+    if name == "nesterov":  # the network's parameters are the ones looked ahead, from p + beta 0 on
+        assert net.params[0] != Textbook.momentum(start[0], gradients[:, 0], 0.1)
+    np.testing.assert_allclose(net.params, expected, rtol=1e-12)
+    assert net.ints[ids.STEP] == 6
+    np.testing.assert_allclose(net.reals[ids.BETA2_POWER], Textbook.beta2**6)
+
+
+def test_penalties_and_decay_touch_weights_only():
+    net = make_net([2, 1], l1=0.5, l2=0.25, decay=0.125)
+    net.params[:] = [2, -4, 8]
+    grad = np.zeros(3)
+    optim.condition(net.table, net.ints, net.reals, net.params, grad, 4.0)
+    assert grad.tolist() == [0.5 + 0.5, -0.5 - 1, 0]
+    optim.update(net.table, net.ints, net.reals, net.params, np.empty((0, 3)), grad, 0.5)
+    assert net.params.tolist() == [2 * (1 - 0.0625) - 0.5, -4 * (1 - 0.0625) + 0.75, 8]
+
+
+def test_l2_is_divided_by_the_batchs_weight_if_asked():
+    net = make_net([2, 1], l2=0.5, l2_over_batch=1)
+    net.params[:] = [2, -4, 8]
+    grad = np.zeros(3)
+    optim.condition(net.table, net.ints, net.reals, net.params, grad, 4.0)
+    assert grad.tolist() == [0.25, -0.5, 0]
+
+
+def test_clipping_by_value_comes_before_clipping_by_norm():
+    net = make_net([2, 1], clip_value=3.0, clip_norm=2.5)
+    grad = np.array([-100.0, 4.0, 0.0])
+    optim.condition(net.table, net.ints, net.reals, net.params, grad, 0.0)
+    np.testing.assert_allclose(grad, 2.5 / math.sqrt(18) * np.array([-3, 3, 0]), rtol=1e-15)
+
+
+def test_step_conditions_the_gradient_first():
+    net, by_hand = make_net([2, 1], l2=0.5, clip_norm=0.1), make_net([2, 1], l2=0.5, clip_norm=0.1)
+    grad, same = np.array([1.0, 2, 3]), np.array([1.0, 2, 3])
+    train.step(net.table, net.ints, net.reals, net.params, np.empty((0, 3)), grad, 0.1)
+    optim.condition(by_hand.table, by_hand.ints, by_hand.reals, by_hand.params, same, 0.0)
+    optim.update(by_hand.table, by_hand.ints, by_hand.reals, by_hand.params, np.empty((0, 3)), same, 0.1)
+    np.testing.assert_array_equal(grad, same)
+    np.testing.assert_array_equal(net.params, by_hand.params)
+    np.testing.assert_allclose(np.linalg.norm(grad), 0.1)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-30, 1.0, 1e300])
+def test_clipping_by_norm_neither_overflows_nor_vanishes(size):
+    net = make_net([2, 1], clip_norm=size)
+    grad = np.array([3 * size, 4 * size, 0])
+    optim.condition(net.table, net.ints, net.reals, net.params, grad, 0.0)
+    np.testing.assert_allclose(grad, [0.6 * size, 0.8 * size, 0], rtol=1e-14)
+
+
+def test_a_short_gradient_and_one_that_is_not_finite_are_not_clipped():
+    net = make_net([2, 1], clip_norm=10.0)
+    for values in ([3.0, 4.0, 0.0], [np.nan, 4.0, 100.0], [np.inf, 4.0, 100.0], [0.0, 0.0, 0.0]):
+        grad = np.array(values)
+        optim.condition(net.table, net.ints, net.reals, net.params, grad, 0.0)
+        np.testing.assert_array_equal(grad, values)
+
+
+@pytest.mark.parametrize("loss", ["MSE", "SSE"])
+def test_an_epoch_in_parts_is_the_epoch_in_one(loss):
+    """Calls may end anywhere in an epoch: parameters, losses, counters and state come out the same."""
+    results = []
+    for parts in ([8], [1, 2, 1, 4], [1] * 8):
+        net = make_net([3, 4, 2], loss=loss, batch=3, shuffle=1, seed=4, beta1=0.9, dropout=[0.4, 0], training=1)
+        data, slots, losses = make_data(net, 10, weighted=True), np.zeros((1, net.params.size)), []
+        order = np.empty(10, np.int64)
+        for n in parts:
+            of_epochs = np.empty(n)
+            finished = train.train_steps(net.table, net.ints, net.reals, net.params, slots, *data.arrays, order,
+                                         np.full(n, 0.01), of_epochs, NO_ARENA)  # fmt: skip
+            losses += of_epochs[:finished].tolist()
+        assert [net.ints[i] for i in (ids.EPOCH, ids.ROW, ids.STEP)] == [2, 0, 8]
+        results.append([*net.params, *slots[0], *losses, *net.reals])
+    assert results[0] == results[1] == results[2]
+
+
+def test_reported_loss_is_the_weighted_mean_over_the_epochs_rows():
+    net = make_net([3, 4, 2], batch=3)
+    data = make_data(net, 7, weighted=True)
+    before = loss_of(net, data)
+    losses = steps(net, data, np.empty((0, net.params.size)), [0, 0, 0.5, 0, 0, 0])
+    np.testing.assert_allclose(losses, [before, loss_of(net, data)], rtol=1e-14)
+    assert losses[1] != losses[0]
+
+
+def test_a_batch_larger_than_the_data_is_all_data():
+    one, other = make_net([3, 4, 2], batch=1000), make_net([3, 4, 2], batch=7)
+    for net in (one, other):
+        steps(net, make_data(net, 7), np.empty((0, net.params.size)), [0.1, 0.1])
+    np.testing.assert_array_equal(one.params, other.params)
+    assert one.ints[ids.EPOCH] == 2
+
+
+def test_training_ends_after_an_epoch_whose_loss_is_not_finite():
+    net = make_net([3, 4, 2], "RELU", batch=2)
+    data = make_data(net, 6)
+    losses = steps(net, data, np.empty((0, net.params.size)), [1e200] * 30)
+    assert len(losses) < 10
+    assert np.isfinite(losses[:-1]).all()
+    assert not math.isfinite(losses[-1])
+    assert net.ints[ids.ROW] == 0
+    assert net.ints[ids.STEP] == 3 * len(losses)
+
+
+def test_shuffled_training_goes_through_the_permutation():
+    net = make_net([3, 2], batch=2, shuffle=1, seed=11, epoch=5)
+    sorted_net = make_net([3, 2], batch=2, seed=11, epoch=5)
+    data = make_data(net, 7, weighted=True)
+    order = np.empty(7, np.int64)
+    rng.permutation(11, 5, order)
+    assert order.tolist() != list(range(7))
+    steps(net, data, np.empty((0, 8)), [0.1] * 4)
+    data.x, data.y, data.weight = data.x[order], data.y[order], data.weight[order]
+    steps(sorted_net, data, np.empty((0, 8)), [0.1] * 4)
+    np.testing.assert_array_equal(net.params, sorted_net.params)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("kind", ["MLPRegressor", "MLPClassifier"])
+def test_an_epoch_is_scikit_learns_from_the_same_weights(kind, solver):
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    classes = kind == "MLPClassifier"
+    net = make_net(
+        [4, 6, 5, 3] if classes else [4, 6, 5, 1], "TANH", "SOFTMAX" if classes else "IDENTITY",
+        "CROSS_ENTROPY" if classes else "HALF_MSE", batch=8, l2=0.3, l2_over_batch=1, optimizer=solver.upper(),
+        beta1=0.9 if solver == "adam" else 0.0, beta2=0.999, eps_hat=1,
+    )  # fmt: skip
+    data = make_data(net, 21, classes=classes)
+    y = data.y[:, 0].astype(int) if classes else data.y[:, 0]
+    model = getattr(neural_network, kind)(
+        hidden_layer_sizes=(6, 5), activation="tanh", solver=solver, alpha=0.3, batch_size=8, learning_rate_init=0.01,
+        momentum=0.0, shuffle=False,
+    )  # fmt: skip
+    model.partial_fit(data.x, y, **({"classes": range(3)} if classes else {}))
+    del model._optimizer
+    layers = train._layers(net.table, net.params)
+    for (w, b), coef, intercept in zip(layers, model.coefs_, model.intercepts_, strict=True):
+        coef[:], intercept[:] = w, b
+    model.partial_fit(data.x, y)
+    steps(net, data, np.zeros((2, net.params.size)), [0.01] * 3)
+    for (w, b), coef, intercept in zip(layers, model.coefs_, model.intercepts_, strict=True):
+        np.testing.assert_allclose(w, coef, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(b, intercept, rtol=1e-10, atol=1e-12)
+
+
+def test_float32_stays_float32():
+    net = make_net([3, 4, 2], dtype=np.float32, beta1=0.9, clip_norm=0.1, l1=0.1, decay=0.1)
+    data, slots = make_data(net, 5, weighted=True), np.zeros((1, net.params.size), np.float32)
+    wide = net.astype(np.float64)
+    steps(net, data, slots, [0.1] * 4)
+    steps(wide, data.astype(np.float64), np.zeros((1, net.params.size)), [0.1] * 4)
+    np.testing.assert_allclose(net.params, wide.params, rtol=1e-5, atol=1e-6)
+
+
+# Random numbers.
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "words"),
+    [
+        # Random123, kat_vectors, philox4x32 10.
+        ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
+def test_philox_gives_the_published_words(counter, key, words):
+    assert tuple(int(word) for word in rng._philox(*counter, key[0] | key[1] << 32)) == words
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 6, 97])
+def test_permutation_has_every_number_once(n):
+    order = np.full(n, -1, np.int64)
+    rng.permutation(3, 1, order)
+    assert sorted(order.tolist()) == list(range(n))
+
+
+def test_permutations_of_four_are_equally_likely():
+    counts, order = {}, np.empty(4, np.int64)
+    for epoch in range(4800):
+        rng.permutation(7, epoch, order)
+        counts[tuple(order)] = counts.get(tuple(order), 0) + 1
+    assert len(counts) == 24
+    # χ² of 23 degrees of freedom: its 99.9% point is 49.7.
+    assert sum((n - 200) ** 2 / 200 for n in counts.values()) < 49.7
+
+
+def test_permutation_depends_on_seed_and_epoch():
+    orders = {(seed, epoch): np.empty(20, np.int64) for seed in (0, 1, 2**40, -1) for epoch in (0, 1)}
+    for (seed, epoch), order in orders.items():
+        rng.permutation(seed, epoch, order)
+    assert len({tuple(order) for order in orders.values()}) == 8
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate):
+    mask = np.empty((400, 150))
+    rng.dropout_mask(5, 0, 0, 0, rate, mask)
+    deviation = math.sqrt(rate * (1 - rate) / mask.size)
+    assert abs((mask == 0).mean() - rate) < 4 * deviation
+    np.testing.assert_allclose(mask[mask > 0], 1 / (1 - rate), rtol=1e-4)
+    np.testing.assert_allclose((mask == 0).mean(axis=0), rate, atol=5 * math.sqrt(rate * (1 - rate) / 400))
+
+
+def test_dropout_of_a_row_does_not_depend_on_the_batch():
+    whole, part, other_layer = np.empty((9, 70)), np.empty((4, 70)), np.empty((9, 70))
+    rng.dropout_mask(5, 2, 10, 1, 0.5, whole)
+    rng.dropout_mask(5, 2, 13, 1, 0.5, part)
+    rng.dropout_mask(5, 2, 10, 2, 0.5, other_layer)
+    np.testing.assert_array_equal(whole[3:7], part)
+    assert (whole != other_layer).any()
+
+
+def test_columns_of_a_mask_take_their_sixteen_bits_in_the_documented_order():
+    mask = np.empty((1, 70))
+    rng.dropout_mask(5, 2, 10, 1, 0.5, mask)
+    for column in range(70):
+        group, half, lane = column // 64, column % 64 // 8, column % 8
+        word = int(rng._philox(group * 8 + lane, 10, 2, rng.DROPOUT + 1, 5)[half // 2])
+        assert mask[0, column] == (2.0 if (word >> 16 * (half % 2)) & 0xFFFF >= 32768 else 0.0)

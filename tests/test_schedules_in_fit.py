@@ -1,0 +1,78 @@
+"""Learning-rate schedules in a fit: what they say reaches every step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import schedules
+from tests.problems import fit_by_hand, numbers, regressor
+
+SCHEDULES = [
+    schedules.Constant(0.01), schedules.Step(0.01, every=2, factor=0.5), schedules.Exponential(0.01, 0.8),
+    schedules.Cosine(0.01), schedules.Cosine(0.01, warmup=1.5, restarts=1, floor=1e-3), schedules.OneCycle(0.05),
+    schedules.InverseScaling(0.05, 0.3),
+]  # fmt: skip
+
+
+def test_every_schedule_is_among_these() -> None:
+    assert {type(schedule) for schedule in SCHEDULES} | {schedules.ReduceOnPlateau} == set(schedules.SCHEDULES.values())
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+@pytest.mark.parametrize("watched", [False, True])
+def test_every_schedule_reaches_every_step(schedule, watched, engine) -> None:
+    X, y = numbers(23)
+    optimizer = fm.SGD(schedule, momentum=0.9)
+    net, hand = regressor(), regressor()
+    steps = 6 * 4
+    rates = schedule.rates(np.arange(steps), schedules.Span(0, steps, 4))
+    history = net.fit(X, y, epochs=6, batch_size=7, optimizer=optimizer, callbacks=[fm.Callback()] if watched else [])
+    assert history.lr == rates[3::4].tolist()
+    fit_by_hand(hand, X, y, epochs=6, batch=7, optimizer=optimizer, shuffle=True, rates=rates)
+    np.testing.assert_allclose(net.params, hand.params, rtol=1e-9, atol=1e-12)
+
+
+def test_schedules_by_epoch_go_on_in_the_next_fit_and_those_of_a_fit_begin_again(engine) -> None:
+    X, y = numbers(20)
+    net = regressor()
+    for _ in range(2):
+        history = net.fit(X, y, epochs=3, optimizer=fm.SGD(schedules.Exponential(0.01, 0.5)))
+    assert history.lr == [0.01 * 0.5**epoch for epoch in range(6)]
+    net = regressor()
+    for _ in range(2):
+        history = net.fit(X, y, epochs=3, optimizer=fm.SGD(schedules.Cosine(0.01)))
+    assert history.lr[:3] == history.lr[3:]
+
+
+@pytest.mark.parametrize("monitor", ["loss", "val_loss"])
+def test_reduce_on_plateau_lowers_the_rate_when_its_loss_stays(monitor, engine) -> None:
+    X, y = numbers(20)
+    schedule = schedules.ReduceOnPlateau(1e-9, factor=0.5, patience=3, floor=2e-10, monitor=monitor)
+    net = regressor()
+    history = net.fit(X, y, epochs=12, optimizer=fm.SGD(schedule), validation=(X, y) if monitor == "val_loss" else None)
+    # Epoch 0 is the best; after three more without improvement the rate is halved, and so on.
+    expected = [1e-9] * 4 + [5e-10] * 3 + [2.5e-10] * 3 + [2e-10] * 2
+    np.testing.assert_allclose(history.lr, expected, rtol=1e-12)
+
+
+def test_a_schedule_of_ones_own_reaches_the_steps(engine) -> None:
+    class Alternating(schedules.Schedule):
+        def rates(self, steps, span):
+            return np.where(steps % 2 == 0, self.lr, self.lr / 10)
+
+    X, y = numbers(20)
+    history = regressor().fit(X, y, epochs=4, batch_size=None, optimizer=fm.SGD(Alternating(0.01)))
+    np.testing.assert_allclose(history.lr, [0.01, 0.001] * 2)
+
+
+def test_a_schedule_that_gives_the_wrong_number_of_rates_is_refused(engine) -> None:
+    class One(schedules.Schedule):
+        def rates(self, steps, span):
+            return np.full(3, self.lr)
+
+    net = regressor()
+    with pytest.raises(ValueError, match=r"must give one rate for each of 1 steps; got shape \(3,\)"):
+        net.fit(*numbers(20), optimizer=fm.SGD(One(0.1)))
+    assert net.history is None

@@ -1,0 +1,285 @@
+"""Grids of networks: the same results however many are trained at once, and nothing is trained on bad input."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import datasets
+from fastmlp.sweep import sweep
+
+# `import fastmlp.sweep` would give the function of that name.
+module = importlib.import_module("fastmlp.sweep")
+
+
+@pytest.fixture(scope="module")
+def moons():
+    return datasets.moons(60)
+
+
+def run(data, **changes):
+    """Sweep a small grid quietly."""
+    arguments = {"widths": [3, 5], "depths": [1, 2], "epochs": 2, "batch_size": 16, "n_jobs": 1, "progress": False}
+    return sweep(data.X, data.y, **(arguments | changes))
+
+
+def without_time(rows):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def test_it_is_what_the_package_calls_sweep():
+    assert fm.sweep is sweep
+
+
+def test_rows_follow_the_grid_with_seeds_last(moons):
+    result = run(moons, seeds=range(2), lr=[1e-3, 1e-2], activation=["relu", "tanh"])
+    keys = ("width", "depth", "activation", "lr", "seed")
+    cells = [tuple(row[key] for key in keys) for row in result]
+    assert len(cells) == len(set(cells)) == 32
+    assert cells[:3] == [(3, 1, "relu", 1e-3, 0), (3, 1, "relu", 1e-3, 1), (3, 1, "relu", 1e-2, 0)]
+    assert cells == [
+        (w, d, a, r, s) for w in (3, 5) for d in (1, 2) for a in ("relu", "tanh") for r in (1e-3, 1e-2) for s in (0, 1)
+    ]
+
+
+def test_a_row_says_what_a_network_trained_by_hand_says(moons):
+    result = run(moons, widths=[5], depths=[2], seeds=[7], lr=0.01)
+    train, held = datasets.split(moons.y, 0.2, classes=True)
+    net = fm.MLP([2, 5, 5, 1], output="sigmoid", seed=7)
+    X, y = moons.X.astype(np.float32), moons.y
+    history = net.fit(X[train], y[train], epochs=2, batch_size=16, optimizer=fm.Adam(0.01), progress=False)
+    (row,) = result
+    assert row["n_params"] == net.n_params
+    assert row["flops"] == net.flops()
+    assert row["epochs"] == len(history) == 2
+    assert row["train_loss"] == net.loss(X[train], y[train])
+    assert row["val_loss"] == net.loss(X[held], y[held])
+    assert row["val_accuracy"] == net.score(X[held], y[held])
+    assert row["error"] is None
+    assert row["seconds"] > 0.0
+
+
+def test_the_number_of_jobs_changes_nothing_but_the_time(moons):
+    results = [run(moons, seeds=range(3), n_jobs=n) for n in (1, 2, 5, None)]
+    for other in results[1:]:
+        assert without_time(other) == without_time(results[0])
+
+
+def test_validation_rows_keep_the_classes_proportions_and_are_the_same_for_all(moons, monkeypatch):
+    seen = []
+    train = module._train
+
+    def spy(job, problem, *rest):
+        seen.append(problem)
+        return train(job, problem, *rest)
+
+    monkeypatch.setattr(module, "_train", spy)
+    run(moons, validation=0.3)
+    assert len({id(problem) for problem in seen}) == 1
+    assert np.bincount(seen[0].held_y[:, 0].astype(int)).tolist() == [9, 9]
+    assert len(seen[0].X) == 42
+
+
+def test_the_largest_networks_are_trained_first(moons, monkeypatch):
+    order = []
+    train = module._train
+
+    def spy(job, *rest):
+        order.append(job.flops)
+        return train(job, *rest)
+
+    monkeypatch.setattr(module, "_train", spy)
+    run(moons, widths=[2, 9, 4], depths=[1, 3])
+    assert order == sorted(order, reverse=True)
+
+
+def test_without_hidden_layers_one_network_fills_the_cells_of_all_widths(moons, monkeypatch):
+    trained = []
+    train = module._train
+
+    def spy(job, *rest):
+        trained.append(job.layers)
+        return train(job, *rest)
+
+    monkeypatch.setattr(module, "_train", spy)
+    result = run(moons, depths=[0, 1], activation=["relu", "tanh"])
+    assert trained.count((2, 1)) == 1
+    assert len(trained) == 5
+    linear = [row for row in result if row["depth"] == 0]
+    assert len(linear) == 4
+    assert {row["n_params"] for row in linear} == {3}
+    assert len({row["val_loss"] for row in linear}) == 1
+
+
+def test_values_given_twice_count_once(moons):
+    assert len(run(moons, widths=[3, 3, 5], seeds=[0, 0])) == 4
+
+
+@pytest.mark.parametrize(
+    ("y", "output", "metric"),
+    [
+        (np.arange(60) % 3, "softmax", "val_accuracy"),
+        (np.array(["no", "yes"] * 30), "sigmoid", "val_accuracy"),
+        (np.array([True, False] * 30), "sigmoid", "val_accuracy"),
+        (np.array([1, 5] * 30), "softmax", "val_accuracy"),
+        (np.linspace(0.0, 1.0, 60), "identity", "val_r2"),
+        (np.linspace(0.0, 1.0, 120).reshape(60, 2), "identity", "val_r2"),
+    ],
+    ids=["indices", "words", "truth", "other integers", "quantity", "two quantities"],
+)
+def test_the_output_follows_from_the_targets(moons, y, output, metric):
+    result = sweep(moons.X, y, widths=[3], depths=[1], epochs=1, n_jobs=1)
+    assert result.metric == metric
+    assert result[0]["error"] is None
+    net = fm.MLP([2, 3, {"softmax": len(np.unique(y)), "sigmoid": 1, "identity": y.size // 60}[output]])
+    assert result[0]["n_params"] == net.n_params
+
+
+def test_the_output_can_be_given(moons):
+    counts = np.arange(60) % 30
+    assert sweep(moons.X, counts, widths=[3], depths=[1], epochs=1, output="softmax", n_jobs=1)[0]["n_params"] == 129
+    assert sweep(moons.X, counts, widths=[3], depths=[1], epochs=1, output="exp", n_jobs=1).metric == "val_r2"
+    several = np.eye(3)[counts % 3]
+    assert sweep(moons.X, several, widths=[3], depths=[1], epochs=1, output="softmax", n_jobs=1).metric == "val_accuracy"
+    assert sweep(moons.X, several, widths=[3], depths=[1], epochs=1, output="sigmoid", n_jobs=1).metric == "val_binary_accuracy"
+
+
+def test_other_rows_can_be_held_back(moons):
+    held = datasets.moons(20, seed=1)
+    result = run(moons, validation=(held.X, held.y))
+    net = fm.MLP([2, 3, 1], output="sigmoid")
+    net.fit(moons.X, moons.y, epochs=2, batch_size=16, progress=False)
+    assert result[0]["val_loss"] == net.loss(held.X, held.y)
+
+
+def test_a_metric_can_be_named_or_be_a_function(moons):
+    result = run(moons, metric="mae")
+    assert (result.metric, result.higher_is_better) == ("val_mae", False)
+
+    def closeness(y, prediction):
+        return -float(np.abs(y - prediction).mean())
+
+    other = run(moons, metric=closeness)
+    assert other.metric == "val_closeness"
+    np.testing.assert_allclose([row["val_closeness"] for row in other], [-row["val_mae"] for row in result], rtol=1e-6)
+
+
+def test_optimizers_and_schedules(moons):
+    result = run(moons, optimizer=fm.SGD(0.5, momentum=0.9))
+    assert {row["lr"] for row in result} == {0.5}
+    result = run(moons, optimizer="lbfgs", batch_size=None)
+    assert all(math.isnan(row["lr"]) and row["error"] is None for row in result)
+    schedules = [fm.schedules.Cosine(0.1), fm.schedules.ReduceOnPlateau(0.1, patience=1)]
+    result = run(moons, lr=schedules)
+    assert [row["lr"] for row in result[:2]] == schedules
+    assert not result.failed
+
+
+def test_one_networks_failure_is_a_row_and_not_the_end(moons, monkeypatch):
+    fit = fm.MLP.fit
+
+    def fails(net, *args, **kwargs):
+        if net.plan.widths[1] == 5:
+            raise MemoryError("no room for it")
+        return fit(net, *args, **kwargs)
+
+    monkeypatch.setattr(fm.MLP, "fit", fails)
+    result = run(moons, n_jobs=2)
+    assert [row["error"] for row in result] == [None, None, "MemoryError: no room for it", "MemoryError: no room for it"]
+    assert math.isnan(result[2]["val_loss"])
+    assert math.isnan(result[2]["val_accuracy"])
+    assert result.best["width"] == 3
+    assert result.stopped == "done"
+
+
+def test_a_training_that_diverges_is_a_row_with_that_error(moons):
+    result = run(moons, widths=[4], depths=[3], epochs=20, optimizer="sgd", lr=[1e30, 1e-2])
+    assert result[0]["error"].startswith("DivergenceError: Training diverged")
+    assert result[1]["error"] is None
+
+
+# ---- what is refused, before anything is trained
+
+REFUSED = {
+    "no widths": ({"widths": []}, ValueError, "widths is empty"),
+    "no depths": ({"depths": []}, ValueError, "depths is empty"),
+    "no seeds": ({"seeds": range(0)}, ValueError, "seeds is empty"),
+    "no lr": ({"lr": []}, ValueError, "lr is empty"),
+    "no activation": ({"activation": ()}, ValueError, "activation is empty"),
+    "width 0": ({"widths": [8, 0]}, ValueError, "widths must be an integer >= 1; got 0"),
+    "width 2.5": ({"widths": [2.5]}, TypeError, "widths must be an integer"),
+    "one width": ({"widths": 8}, TypeError, "widths must be a sequence such as"),
+    "depth -1": ({"depths": [-1]}, ValueError, "depths must be an integer >= 0; got -1"),
+    "one seed": ({"seeds": 3}, TypeError, r"seeds must be a sequence such as range\(8\)"),
+    "lr 0": ({"lr": [0.0]}, ValueError, "lr must be"),
+    "activation": ({"activation": "rleu"}, ValueError, "Did you mean 'relu'"),
+    "softmax hidden": ({"activation": ["softmax"]}, ValueError, "for outputs only"),
+    "optimizer": ({"optimizer": "adm"}, ValueError, "Did you mean 'adam'"),
+    "lbfgs lr": ({"optimizer": "lbfgs", "lr": [0.1]}, ValueError, "is of no use to LBFGS"),
+    "metric": ({"metric": "acuracy"}, ValueError, "Did you mean 'accuracy'"),
+    "epochs": ({"epochs": 0}, ValueError, "epochs must be an integer >= 1"),
+    "batch size": ({"batch_size": 0}, ValueError, "batch_size must be an integer >= 1"),
+    "jobs": ({"n_jobs": 0}, ValueError, "n_jobs must be an integer >= 1"),
+    "validation 0": ({"validation": 0.0}, ValueError, "validation must be a finite number > 0"),
+    "validation None": ({"validation": None}, TypeError, "validation must be a finite number"),
+    "validation too small": ({"validation": 0.001}, ValueError, "holds none back"),
+    "validation triple": ({"validation": (1, 2, 3)}, ValueError, "a share or a pair"),
+    "validation columns": ({"validation": (np.zeros((3, 5)), np.zeros(3, int))}, ValueError, "do not go with"),
+    "output": ({"output": "sofmax"}, ValueError, "Did you mean 'softmax'"),
+    "misspelt": ({"width": [8]}, TypeError, "unexpected keyword argument 'width'"),
+}
+
+
+@pytest.mark.parametrize(("changes", "error", "why"), REFUSED.values(), ids=list(REFUSED))
+def test_bad_input_is_refused_before_anything_is_trained(moons, monkeypatch, changes, error, why):
+    def never(*args):
+        raise AssertionError("a network was trained")
+
+    monkeypatch.setattr(module, "_train", never)
+    with pytest.raises(error, match=why):
+        run(moons, **changes)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "why"),
+    [
+        (np.zeros(5), np.zeros(5), "X has one dimension"),
+        (np.zeros((5, 2)), np.zeros(4), "one row for each of X's 5 rows"),
+        (np.full((5, 2), np.nan), np.zeros(5), "X has nan in row 0"),
+        (np.zeros((5, 2)), np.full(5, np.nan), "y has nan in row 0"),
+        (np.zeros((5, 2)), np.zeros(5, int), "y is 0 in every row"),
+        (np.zeros((30, 2)), np.arange(30), "y holds integers, 30 different ones"),
+        (np.zeros((5, 2)), np.eye(5, dtype=int), "say output='softmax', 'sigmoid' or 'identity'"),
+    ],
+)
+def test_bad_data_is_refused(X, y, why):
+    with pytest.raises(ValueError, match=why):
+        sweep(X, y, widths=[2], depths=[1], epochs=1)
+
+
+def test_more_than_two_words_are_no_sigmoid(moons):
+    with pytest.raises(ValueError, match="y has 3 classes, but output='sigmoid' is for two"):
+        sweep(moons.X, np.array(["a", "b", "c"] * 20), widths=[2], depths=[1], output="sigmoid")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_after_an_interruption_finished_networks_are_there_and_no_thread_goes_on(moons, n_jobs):
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    sweep(moons.X, moons.y, widths=[2], depths=[1], epochs=1, n_jobs=n_jobs)  # joblib's threads and kernels are there
+    began = time.monotonic()
+    timer.start()
+    result = run(moons, widths=[2, 8], depths=[1], epochs=50_000_000, n_jobs=n_jobs)
+    assert time.monotonic() - began < 10.0
+    assert result.stopped == "interrupted"
+    assert [row["error"] for row in result] == ["interrupted", "interrupted"]
+    while any("worker" in thread.name for thread in threading.enumerate()):
+        assert time.monotonic() - began < 10.0
+        time.sleep(0.02)

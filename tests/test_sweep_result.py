@@ -1,0 +1,162 @@
+"""The views of a sweep's rows."""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from io import StringIO
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fastmlp.sweep_result import SweepResult, digits
+
+
+def row(width, depth, seed=0, value=0.5, *, metric="val_accuracy", error=None, **changes):
+    """One network's row."""
+    numbers = {"seconds": 0.25, "train_loss": 0.1, "val_loss": 1.0 - value, metric: value}
+    if error is not None:
+        numbers = dict.fromkeys(numbers, math.nan)
+    settings = {"width": width, "depth": depth, "seed": seed, "lr": 0.001, "activation": "relu"}
+    sizes = {"n_params": 10 * width * depth, "flops": 20 * width * depth, "epochs": 3}
+    return settings | sizes | numbers | {"error": error} | changes
+
+
+@pytest.fixture
+def result():
+    values = {(8, 1): (0.7, 0.9), (8, 2): (0.6, 0.62), (16, 1): (0.84, 0.86), (16, 2): (0.5, 0.5)}
+    return SweepResult([row(w, d, s, v) for (w, d), vs in values.items() for s, v in enumerate(vs)], "val_accuracy")
+
+
+def text(table, width=80):
+    console = Console(file=StringIO(), width=width)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_it_is_a_sequence_of_rows(result):
+    assert len(result) == 8
+    assert result[0]["width"] == 8
+    assert result[-1] is result.rows[7]
+    assert len(result[2:4]) == 2
+    assert list(result) == list(result.rows)
+
+
+def test_best_is_the_row_with_the_best_metric(result):
+    assert (result.best["width"], result.best["seed"]) == (8, 1)
+    lower = SweepResult(result.rows, "val_loss", higher_is_better=False)
+    assert lower.best is result.best
+
+
+def test_among_equals_the_loss_and_then_the_size_decide():
+    rows = [row(8, 1, val_loss=0.2), row(8, 2, val_loss=0.1), row(4, 2, val_loss=0.1)]
+    assert SweepResult(rows, "val_accuracy").best is rows[2]
+
+
+def test_nan_is_never_best():
+    rows = [row(8, 1, value=math.nan), row(8, 2, value=0.1)]
+    assert SweepResult(rows, "val_accuracy").best is rows[1]
+    assert SweepResult(rows, "val_accuracy", higher_is_better=False).best is rows[1]
+
+
+def test_best_of_failures_says_why():
+    result = SweepResult([row(8, 1, error="MemoryError: no")], "val_accuracy")
+    with pytest.raises(ValueError, match="None of the 1 networks has a result; the first one says: MemoryError: no"):
+        result.best  # noqa: B018
+    assert "1 without a result" in repr(result)
+
+
+def test_summary_compares_means_over_seeds(result):
+    lines = result.summary()
+    assert [(line["width"], line["depth"]) for line in lines] == [(16, 1), (8, 1), (8, 2), (16, 2)]
+    assert lines[0]["val_accuracy"] == pytest.approx(0.85)
+    assert lines[0]["val_accuracy_std"] == pytest.approx(0.01)
+    assert lines[1]["val_loss_std"] == pytest.approx(np.std([0.3, 0.1]))
+    assert lines[0]["seeds"] == 2
+
+
+def test_summary_leaves_failed_seeds_out_and_failed_settings_for_the_end():
+    rows = [row(8, 1, 0, error="x"), row(8, 1, 1, error="x"), row(16, 1, 0, 0.5), row(16, 1, 1, error="x")]
+    lines = SweepResult(rows, "val_accuracy").summary()
+    assert [(line["width"], line["seeds"], line["failed"]) for line in lines] == [(16, 1, 1), (8, 0, 2)]
+    assert math.isnan(lines[1]["val_accuracy"])
+
+
+def test_repr_names_the_best(result):
+    assert "8 networks; best val_accuracy 0.9 with width=8, depth=1" in repr(result)
+
+
+def test_table_fits_in_80_columns_and_puts_the_best_first(result):
+    lines = text(result).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "8 networks; mean ± standard deviation over 2 seeds" in lines[0]
+    assert lines[4].split() == ["16", "1", "160", "0.25", "0.15", "±", "0.01", "0.85", "±", "0.01"]
+
+
+def test_table_shows_what_varies_and_no_more():
+    rows = [row(8, 1, lr=lr, activation=name) for lr in (0.1, 0.2) for name in ("relu", "tanh")]
+    shown = text(SweepResult(rows, "val_accuracy").table())
+    assert "activation" in shown
+    assert "lr" in shown
+    assert "±" not in shown
+    assert "failed" not in shown
+    assert "lr" not in text(SweepResult(rows[:1], "val_accuracy").table())
+
+
+def test_table_can_be_cut_and_says_so(result):
+    shown = text(result.table(1))
+    assert "3 more settings not shown" in shown
+    assert len(shown.splitlines()) < 9
+
+
+def test_table_tells_of_failures_and_interruption():
+    rows = [row(8, 1), row(8, 2, error="DivergenceError: inf"), row(8, 3, error="interrupted")]
+    shown = " ".join(text(SweepResult(rows, "val_accuracy", stopped="interrupted").table()).split())
+    assert "Interrupted before the end. 1 failed, the first with: DivergenceError: inf" in shown
+    assert "nan" not in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.12345, "0.1235"), (12345.6, "12346"), (0.5, "0.5"), (100.0, "100"), (-2.0, "-2"), (0.0, "0"), (1e-7, "1e-07"),
+     (3e12, "3e+12"), (math.nan, "-"), (math.inf, "inf"), (0.00099999, "0.001")],
+)  # fmt: skip
+def test_digits(value, shown):
+    assert digits(value) == shown
+
+
+def test_csv_has_a_line_for_each_network(result, tmp_path):
+    rows = [*result.rows, row(9, 9, error="ValueError: a, b\nc")]
+    SweepResult(rows, "val_accuracy").to_csv(tmp_path / "rows.csv")
+    with open(tmp_path / "rows.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 9
+    assert list(lines[0]) == list(rows[0])
+    assert float(lines[1]["val_accuracy"]) == rows[1]["val_accuracy"]
+    assert lines[0]["error"] == ""
+    assert lines[8]["error"] == "ValueError: a, b\nc"
+
+
+def test_pandas_frame(result):
+    frame = result.to_pandas()
+    assert frame.shape == (8, 13)
+    assert frame["val_accuracy"].tolist() == [row["val_accuracy"] for row in result]
+
+
+def test_without_pandas_the_message_names_to_csv(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        result.to_pandas()
+
+
+def test_plot_writes_a_file_or_draws_on_axes(result, tmp_path):
+    from matplotlib.figure import Figure
+
+    result.plot(tmp_path / "map.png")
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+    ax = Figure().subplots()
+    assert result.plot(ax) is ax.figure
+    assert len(ax.images) == 1
+    assert len(result.plot().axes) == 2

@@ -1,0 +1,230 @@
+"""Tables from files: the same rows whatever the format, and errors that name column, row and remedy."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from fastmlp import tables
+from fastmlp.datasets import read_table
+
+
+def csv(tmp_path, text, name="table.csv", encoding="utf-8"):
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def write_parquet(tmp_path, **columns):
+    parquet.write_table(pyarrow.table(columns), tmp_path / "table.parquet")
+    return tmp_path / "table.parquet"
+
+
+def npz(tmp_path, **arrays):
+    np.savez(tmp_path / "table.npz", **arrays)
+    return tmp_path / "table.npz"
+
+
+# ---- what is read
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"], ids=["comma", "semicolon", "tab", "bar"])
+def test_csv_with_any_separator(tmp_path, separator):
+    text = "a,b,kind\n1,2.5,cat\n-3,1e2,dog\n0,0,cat\n".replace(",", separator)
+    data = read_table(csv(tmp_path, text), "kind")
+    assert data.X.tolist() == [[1.0, 2.5], [-3.0, 100.0], [0.0, 0.0]]
+    assert data.y.tolist() == [0, 1, 0]
+    assert (data.kind, data.n_classes, data.labels) == ("binary", 2, ("cat", "dog"))
+    assert (data.features, data.name) == (("a", "b"), "table.csv")
+
+
+@pytest.mark.parametrize("text", ["\ufeffa,y\r\n1,0\r\n2,1\r\n", 'a , y\n 1 , 0\n\n2, "1"\n\n', '"a","y"\n1,0\n2,1'])
+def test_csv_as_spreadsheets_write_it(tmp_path, text):
+    data = read_table(csv(tmp_path, text), "y")
+    assert data.X.tolist() == [[1.0], [2.0]]
+    assert data.y.tolist() == [0, 1]
+
+
+def test_csv_of_more_rows_than_are_read_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_CHUNK", 3)
+    text = "a,y\n" + "".join(f"{i},{i / 2}\n" for i in range(10))
+    data = read_table(csv(tmp_path, text), "y")
+    assert data.X[:, 0].tolist() == list(range(10))
+    assert data.y.tolist() == [i / 2 for i in range(10)]
+
+
+def test_parquet_columns_of_all_types(tmp_path):
+    path = write_parquet(
+        tmp_path,
+        i=pyarrow.array([1, 2, 3], "int16"),
+        f=pyarrow.array([0.5, 1.5, 2.5], "float32"),
+        b=[True, False, True],
+        y=pyarrow.array(["u", "v", "u"]).dictionary_encode(),
+    )
+    data = read_table(path, "y")
+    assert data.X.tolist() == [[1.0, 0.5, 1.0], [2.0, 1.5, 0.0], [3.0, 2.5, 1.0]]
+    assert data.y.tolist() == [0, 1, 0]
+    assert data.labels == ("u", "v")
+
+
+def test_npz_with_its_own_names(tmp_path):
+    X = np.arange(6.0).reshape(3, 2)
+    path = npz(tmp_path, X=X, y=np.array([0.5, 1, 2]), other=np.array([[1], [0], [1]]))
+    data = read_table(path)
+    assert (data.X == X).all()
+    assert (data.kind, data.y.tolist()) == ("regression", [0.5, 1.0, 2.0])
+    assert read_table(path, "other").y.tolist() == [1, 0, 1]
+
+
+def test_npz_with_several_quantities(tmp_path):
+    data = read_table(npz(tmp_path, X=np.zeros((3, 2)), y=np.ones((3, 4))))
+    assert (data.kind, data.n_outputs) == ("regression", 4)
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "n_classes", "first"),
+    [
+        (["red", "blue", "green"], "classes", 3, 2),
+        (["True", "False", "True"], "binary", 2, 1),
+        (["3", "5", "3"], "binary", 2, 0),
+        (["0.5", "1.5", "2"], "regression", 0, 0.5),
+        (["0.0", "1.0", "0.0"], "regression", 0, 0.0),
+        ([str(i) for i in range(21)], "regression", 0, 0.0),
+        ([str(i) for i in range(20)], "classes", 20, 0),
+        (["none", "some", "some"], "binary", 2, 0),
+    ],
+    ids=["words", "truth", "two integers", "floats", "whole floats", "many integers", "some integers", "none is a word"],
+)
+def test_the_kind_of_a_target_follows_from_its_cells(tmp_path, cells, kind, n_classes, first):
+    path = csv(tmp_path, "a,y\n" + "".join(f"1,{cell}\n" for cell in cells))
+    data = read_table(path, "y")
+    assert (data.kind, data.n_classes, data.y[0]) == (kind, n_classes, first)
+
+
+def test_the_kind_can_be_given(tmp_path):
+    path = csv(tmp_path, "a,y\n1,3\n2,4\n3,3\n")
+    assert read_table(path, "y", kind="regression").y.tolist() == [3.0, 4.0, 3.0]
+    path = csv(tmp_path, "a,y\n1,0.5\n2,1.5\n3,0.5\n")
+    assert read_table(path, "y", kind="classes").labels == (0.5, 1.5)
+
+
+# ---- what is refused
+
+
+REFUSED = {
+    "gap": ("a,b,y\n1,2,0\n3,,1\n", "column 'b' has no value in row 2 .*Fill the gap"),
+    "NaN": ("a,b,y\n1,2,0\n3,NaN,1\n", "column 'b' has no value in row 2"),
+    "NA": ("a,b,y\nNA,2,0\n3,4,1\n", "column 'a' has no value in row 1"),
+    "infinite": ("a,y\n1,0\n-inf,1\n", "column 'a' has the value -inf in row 2"),
+    "words": ("a,b,c,y\n1,x,0,0\n2,,0,1\n3,4,u,1\n", "columns hold words, not numbers: 'b' .'x'., 'c' .'u'.*Encode them"),
+    "gap in target": ("a,y\n1,2.5\n3,\n", "column 'y' has no value in row 2"),
+    "gap in classes": ("a,y\n1,u\n3,\n4,v\n", "column 'y' has no value in row 2"),
+    "NaN in target": ("a,y\n1,2.5\n3,nan\n", "column 'y' has no value in row 2"),
+    "one class": ("a,y\n1,u\n3,u\n", "the target 'y' is u in every row"),
+    "no rows": ("a,y\n", "has no rows below the line of names"),
+    "nothing": ("", "is empty"),
+    "blank": ("\n1,2\n", "is empty"),
+    "target alone": ("y\n1\n2\n", "has no column beside the target 'y'"),
+    "short row": ("a,b,y\n1,2,0\n3,1\n", "line 3: 2 cells, but the line of names has 3"),
+    "long row": ("a,y\n1,2,0\n", "line 2: 3 cells, but the line of names has 2"),
+    "same name": ("a,a,y\n1,2,0\n", "2 columns named 'a'"),
+    "no target": ("a,b,Y2\n1,2,0\n", "no column 'y' .did you mean 'Y2'.*Its columns are a, b, Y2"),
+    "no names": ("1,2,3\n4,5,6\n", "is the line of names missing"),
+    "open quote": ('a,y\n1,"u\n3,v\n', "not a table of text"),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), REFUSED.values(), ids=list(REFUSED))
+def test_csv_that_cannot_be_used(tmp_path, text, why):
+    path = csv(tmp_path, text)
+    with pytest.raises(ValueError, match=why) as caught:
+        read_table(path, "y")
+    assert str(path) in str(caught.value)
+
+
+def test_words_after_the_first_rows_are_found_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_CHUNK", 2)
+    path = csv(tmp_path, "a,y\n1,0\n2,1\n3,0\nx,1\n")
+    with pytest.raises(ValueError, match=r"'a' .'x'."):
+        read_table(path, "y")
+
+
+def test_a_table_without_a_target_lists_its_columns(tmp_path):
+    with pytest.raises(ValueError, match=r"say which column is the target. Its columns are a, b"):
+        read_table(csv(tmp_path, "a,b\n1,2\n"))
+
+
+def test_words_are_no_quantity(tmp_path):
+    with pytest.raises(ValueError, match=r"holds words such as 'u'"):
+        read_table(csv(tmp_path, "a,y\n1,u\n2,v\n"), "y", kind="regression")
+
+
+def test_an_unknown_kind(tmp_path):
+    with pytest.raises(ValueError, match=r"kind must be one of"):
+        read_table(csv(tmp_path, "a,y\n1,u\n2,v\n"), "y", kind="regresion")
+
+
+def test_text_in_another_encoding(tmp_path):
+    with pytest.raises(ValueError, match=r"not text in UTF-8"):
+        read_table(csv(tmp_path, "größe,y\n1,2\n", encoding="latin-1"), "y")
+
+
+def test_a_missing_file_a_folder_and_an_unknown_ending(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*none.csv"):
+        read_table(tmp_path / "none.csv", "y")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ValueError, match=r"is a folder"):
+        read_table(tmp_path / "folder.csv", "y")
+    with pytest.raises(ValueError, match=r"must end in .csv, .tsv"):
+        read_table(tmp_path / "table.xls", "y")
+
+
+def test_parquet_gaps_words_and_damage(tmp_path):
+    with pytest.raises(ValueError, match=r"column 'a' has no value in row 2"):
+        read_table(write_parquet(tmp_path, a=[1, None, 3], y=["u", "v", "u"]), "y")
+    with pytest.raises(ValueError, match=r"column 'y' has no value in row 3"):
+        read_table(write_parquet(tmp_path, a=[1, 2, 3], y=["u", "v", None]), "y")
+    with pytest.raises(ValueError, match=r"holds words, not numbers: 'a' .'p'."):
+        read_table(write_parquet(tmp_path, a=["p", "q", "r"], y=[0.5, 1, 2]), "y")
+    (tmp_path / "table.parquet").write_bytes(b"PAR1 but no more")
+    with pytest.raises(ValueError, match=r"not a readable Parquet file"):
+        read_table(tmp_path / "table.parquet", "y")
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path, monkeypatch):
+    path = write_parquet(tmp_path, a=[1], y=[2])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"pip install pyarrow"):
+        read_table(path, "y")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "why"),
+    [
+        ({"x": np.zeros((2, 1)), "y": np.arange(2)}, "has no array 'X' .did you mean 'x'.+; its arrays are x, y"),
+        ({"X": np.zeros((2, 1))}, "has no array 'y'"),
+        ({"X": np.zeros(2), "y": np.arange(2)}, "X must be numbers of shape"),
+        ({"X": np.array([["u"], ["v"]]), "y": np.arange(2)}, "X must be numbers of shape"),
+        ({"X": np.zeros((3, 1)), "y": np.arange(2)}, "y must have one row for each of X's 3 rows"),
+        ({"X": np.array([[1.0], [np.nan]]), "y": np.arange(2)}, "has no value in row 2"),
+        ({"X": np.zeros((2, 1)), "y": np.array([1.0, np.inf])}, "column 'y' has the value inf in row 2"),
+        ({"X": np.zeros((2, 1)), "y": np.array([[1.0, 2.0], [3.0, np.nan]])}, "column 'y' has no value in row 2"),
+        ({"X": np.zeros((0, 1)), "y": np.zeros(0)}, "has no rows"),
+    ],
+)
+def test_npz_that_cannot_be_used(tmp_path, arrays, why):
+    with pytest.raises(ValueError, match=why):
+        read_table(npz(tmp_path, **arrays))
+
+
+def test_npz_never_runs_what_a_pickle_in_it_says(tmp_path):
+    np.savez(tmp_path / "table.npz", X=np.array([[print]], dtype=object), y=np.arange(1), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"not a readable .npz file of plain arrays"):
+        read_table(tmp_path / "table.npz")
+    (tmp_path / "table.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match=r"not a readable .npz file of plain arrays"):
+        read_table(tmp_path / "table.npz")
