@@ -26,7 +26,7 @@ def _kernel() -> Any:
     def multiply(repeats, mr, nr, depth, a, b, c, tid, n, sync):
         p, q, r = address(a, 0), address(b, 0), address(c, tid * mr * nr)
         for _ in range(repeats):
-            tile(mr, nr, depth, p, depth, 1, q, nr, r, nr, START_ZERO, r, END_STORE, r, nr)
+            tile(mr, nr, depth, p, depth, 1, q, nr, r, nr, START_ZERO, r, nr, END_STORE, r, nr)
 
     return multiply
 

@@ -62,12 +62,12 @@ class Judge:
         return Agreement(error, bound)
 
     def _standard(self, eps_hat: bool) -> tuple[Outcome, float]:
-        """The exact outcome and the bound; with Adam's eps where scikit-learn has it, if eps_hat."""
+        """Return the exact outcome and the bound; with Adam's eps where scikit-learn has it, if eps_hat."""
         if eps_hat not in self._standards:
             wide = WIDER[self.workload.dtype]
             exact = self._run(self.params, wide, eps_hat)
             rng = np.random.default_rng(3)
-            unit = np.finfo(self.workload.dtype).eps
+            unit = float(np.finfo(self.workload.dtype).eps)
             runs = [self._run(self.params, self.workload.dtype, eps_hat)]
             for _ in range(PERTURBED_RUNS):
                 noise = rng.uniform(-unit / 2, unit / 2, self.params.size)

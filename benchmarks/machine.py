@@ -74,8 +74,9 @@ def describe() -> dict[str, Any]:
 
 def sentence(facts: dict[str, Any]) -> str:
     """Return the facts in one line."""
+    cores = f"{facts['cores']} core{'s' if facts['cores'] > 1 else ''}"
     parts = [
-        f"{facts['cpu']} ({facts['code']}), {facts['cores']} core{'s' if facts['cores'] > 1 else ''}, vectors of {facts['vector']}",
+        f"{facts['cpu']} ({facts['code']}), {cores}, vectors of {facts['vector']}",
         f"{facts['system']}, Python {facts['python']}",
         ", ".join(f"{name} {found}" for name, found in facts["versions"].items()),
     ]

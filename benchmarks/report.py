@@ -8,42 +8,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from . import machine, tables
-from .measure import FULL, QUICK, Effort
+from . import machine, scans, tables
+from .measure import FULL, QUICK
 from .peers import PEERS
 from .workloads import WORKLOADS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results.json"
+SECTIONS = ("rows", *scans.SCANS)
 
 
-def _rows(options: argparse.Namespace, effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
-    from . import rows
+def _measure_section(name: str, options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    effort = QUICK if options.quick else FULL
+    if name == "rows":
+        from . import rows
 
-    return rows.measure(options.rows, options.peers, effort, say)
-
-
-def _scan(name: str) -> Callable[..., dict[str, Any]]:
-    def measure(options: argparse.Namespace, effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
-        from . import scans
-
-        return scans.SCANS[name](effort, say)
-
-    return measure
+        return rows.measure(options.rows, options.peers, effort, say)
+    return scans.measure(name, effort, say)
 
 
-# What can be measured, in the order in which it is.
-SECTIONS: dict[str, Callable[..., dict[str, Any]]] = {
-    "rows": _rows,
-    **{name: _scan(name) for name in ("start", "functions", "products", "threads", "choices", "memory", "widths")},
-}
-
-
-def _listed(known: dict[str, Any]) -> Callable[[str], list[str]]:
+def _listed(known: Iterable[str]) -> Callable[[str], list[str]]:
     """Return a parser of a comma-separated choice among `known`."""
 
     def parse(text: str) -> list[str]:
@@ -62,7 +50,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=_listed(WORKLOADS), default=list(WORKLOADS), metavar="T1,S1", help="which workloads")
     parser.add_argument("--peers", type=_listed(PEERS), default=list(PEERS), metavar="torch,jax", help="which libraries")
     parser.add_argument(
-        "--sections", type=_listed(SECTIONS | {"all": None}), default=["rows"], metavar="NAMES",
+        "--sections", type=_listed((*SECTIONS, "all")), default=["rows"], metavar="NAMES",
         help=f"what to measure: {', '.join(SECTIONS)}, or all (default: rows)",
     )  # fmt: skip
     parser.add_argument("--read", type=Path, metavar="FILE", help="measure nothing; show what a file holds")
@@ -83,7 +71,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     for name in options.sections:
         facts = machine.describe()
         print(f"{name}: {machine.sentence(facts)}", flush=True)
-        result = SECTIONS[name](options, QUICK if options.quick else FULL, lambda line: print(line, flush=True))
+        result = _measure_section(name, options, lambda line: print(line, flush=True))
         report = _read(options.out) | {name: {"machine": facts, "quick": options.quick, "result": result}}
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return {name: _read(options.out)[name] for name in options.sections}
@@ -109,8 +97,6 @@ def main(argv: list[str] | None = None) -> int:
         if name == "rows":
             tables.show(section)
         else:
-            from . import scans
-
             scans.show(name, section)
     if options.readme and "rows" in report:
         tables.write_readme(report["rows"], ROOT / "README.md")

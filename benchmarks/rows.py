@@ -10,7 +10,7 @@ import numpy as np
 from . import ceiling
 from .jobs import Job
 from .judge import Disagreement, Judge
-from .measure import Effort, Pairs, fastest, paired
+from .measure import Effort, Pairs, fastest, paired, warm
 from .peers import OURS, PEERS, Peer
 from .workloads import WORKLOADS, Workload, make_data, make_params
 
@@ -41,7 +41,7 @@ def _row(workload: Workload, peers: list[Peer], effort: Effort, say: Say) -> dic
     judge = Judge(workload)
     row: dict[str, Any] = {"steps": workload.steps, "agreement": _agree(judge, OURS, {}), "peers": {}}
     ours = _job(workload, OURS, {})
-    fastest({"": ours}, effort.turn)
+    warm(ours)
     seconds: list[float] = []
     for peer in peers:
         if not peer.does(workload):

@@ -58,8 +58,8 @@ def ceiling_sentence(ceiling: dict[str, dict[str, float]], cores: int) -> str:
     """Return the ceiling in one line."""
     single, double = ceiling["float32"], ceiling["float64"]
     return (
-        f"The ceiling is the register tile on operands in L1, measured in the same run: {single['one']:.0f} GFLOP/s in float32 on "
-        f"one thread and {single['all']:.0f} on all {cores}; {double['one']:.0f} and {double['all']:.0f} in float64."
+        f"The ceiling is the register tile on operands in L1, measured in the same run: {single['one']:.0f} GFLOP/s in "
+        f"float32 on one thread and {single['all']:.0f} on all {cores}; {double['one']:.0f} and {double['all']:.0f} in float64."
     )
 
 
@@ -72,9 +72,9 @@ def markdown(section: dict[str, Any]) -> str:
     lines += ["| " + " | ".join(_cells(name, row, peers, "**")) + " |" for name, row in result["rows"].items()]
     return "\n".join(
         [
-            "Microseconds per training step or call, and in brackets how many times longer than fastmlp's, the median of paired",
-            "runs. Everybody does the same steps from the same parameters, in float32 unless the row says otherwise, on all cores;",
-            "where a library was faster on one thread, that counts.",
+            "Microseconds per training step or call, and in brackets how many times longer than fastmlp's, the median of",
+            "paired runs. Everybody does the same steps from the same parameters, in float32 unless the row says otherwise,",
+            "on all cores; where a library was faster on one thread, that counts.",
             "",
             *lines,
             "",

@@ -181,7 +181,7 @@ def _digits(rng: np.random.Generator, workload: Workload) -> tuple[NDArray, NDAr
 
 
 def _random(rng: np.random.Generator, workload: Workload) -> tuple[NDArray, NDArray]:
-    """Normal inputs, and what a random linear map makes of them: its largest component, or its tanh."""
+    """Return normal inputs, and what a random linear map makes of them: its largest component, or its tanh."""
     x = rng.normal(size=(workload.rows, workload.widths[0]))
     z = x @ rng.normal(size=(workload.widths[0], workload.widths[-1]))
     return x, z.argmax(axis=1) if workload.loss == "cross_entropy" else np.tanh(z)

@@ -15,6 +15,7 @@ from .callbacks import EarlyStopping
 from .data import split
 from .metrics import Metric
 from .optimizers import Optimizer
+from .progress import bar as progress_bar
 from .schedules import Plateau, Schedule
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def prepare(
         return TrainingData(by_class(everything), other)
     fraction = checks.real("validation", validation, 0.0, 1.0, open_low=True, open_high=True)
     classes = kind == "classes" or (kind == "binary" and k == 1 and bool(np.isin(everything.y, (0, 1)).all()))
-    kept, held = split(everything.y, fraction, classes=classes, seed=net.seed)
+    kept, held = split(everything.y, fraction, classes=classes, seed=net.seed & (2**64 - 1))
     if held.size == 0 or kept.size == 0:
         raise ValueError(
             f"validation={fraction} of {len(everything)} rows leaves {kept.size} to train on and {held.size} to validate on. "
@@ -111,17 +112,19 @@ class Options:
         one = isinstance(metrics, str) or not isinstance(metrics, Iterable)
         self.metrics: list[Metric] = [metric_table.resolve(name) for name in ([metrics] if one else metrics)]
         self.callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-        self.progress = None if progress is None else checks.flag("progress", progress)
+        show = None if progress is None else checks.flag("progress", progress)
         self.on_divergence = checks.choice("on_divergence", on_divergence, ("warn", "raise"))
         if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
             raise TypeError(f"early_stopping must be a fm.EarlyStopping or None; got {early_stopping!r}.")
         self.early_stopping: EarlyStopping | None = early_stopping
         self._check_metrics()
+        self.reporter = progress_bar(self.epochs, show)
         for callback in self.callbacks:
             if isinstance(callback, type):
                 raise TypeError(f"a callback must be an instance; got the class {callback.__name__}.")
             if not any(hasattr(callback, name) for name in _EVENTS):
-                raise TypeError(f"a callback must have one of the methods {', '.join(_EVENTS)}; got {callback!r}.")
+                remedy = " Pass it as early_stopping=." if isinstance(callback, EarlyStopping) else ""
+                raise TypeError(f"a callback must have one of the methods {', '.join(_EVENTS)}; got {callback!r}.{remedy}")
 
     def _check_metrics(self) -> None:
         """Raise if two curves of the history would have one name."""
@@ -143,6 +146,17 @@ class Options:
                 if monitor.removeprefix("val_") in metric_table.METRICS and monitor.removeprefix("val_") not in curves:
                     remedy += f" Pass metrics=[{monitor.removeprefix('val_')!r}]."
                 raise ValueError(f"monitor must be one of {', '.join(map(repr, curves))} here; got {monitor!r}.{remedy}")
+
+    def check_metrics_on(self, data: TrainingData, n_outputs: int) -> None:
+        """Raise if a metric of the table cannot judge predictions for these targets."""
+        for metric in self.metrics:
+            if metric not in metric_table.METRICS.values():
+                continue  # a function of the user's own may count its calls
+            for rows in filter(None, (data.train, data.validation)):
+                try:
+                    metric(rows.y, np.zeros((len(rows), n_outputs)), rows.weight)
+                except ValueError as error:
+                    raise ValueError(f"metric {metric.name!r} does not suit this network and data: {error}") from error
 
     def higher_is_better(self, curve: str) -> bool:
         """Whether higher values of a curve are better ones."""

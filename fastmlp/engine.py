@@ -52,7 +52,7 @@ def use_engine(name: str | None = None) -> None:
     if name is None:
         name = os.environ.get("FASTMLP_ENGINE") or None
         argument = "the environment variable FASTMLP_ENGINE"
-    installed = importlib.util.find_spec("numba") is not None
+    installed = _installed("numba")
     if name is None:
         name = "numba" if installed else "numpy"
     checks.choice(argument, name, ENGINES)
@@ -66,6 +66,14 @@ def use_engine(name: str | None = None) -> None:
         importlib.import_module("fastmlp.kernels.threads").set_threads(_n_threads)
     _name, _module = name, module
     generation += 1
+
+
+def _installed(package: str) -> bool:
+    """Whether a package can be found; an import hook that keeps it out counts as well."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def active() -> Any:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import progress
 from .arguments import Options, Rows, TrainingData, prepare
 from .callbacks import Best
 from .errors import DivergenceError, DivergenceWarning
@@ -39,6 +38,7 @@ MOST_EPOCHS = 1 << 16
 def fit(net: MLP, data: TrainingData, options: Options) -> History:
     """Train a network on checked data; see ``MLP.fit``."""
     options.check_curves(data.validation is not None)
+    options.check_metrics_on(data, net.plan.n_outputs)
     if isinstance(options.optimizer, LBFGS):
         from .lbfgs import LBFGSRun
 
@@ -69,7 +69,7 @@ class Fit:
         self.keep()
         began, before = time.perf_counter(), history.seconds
         try:
-            with progress.bar(self.options.epochs, self.options.progress) as self.reporter:
+            with self.options.reporter as self.reporter:
                 for callback in self._with("on_train_begin"):
                     callback.on_train_begin(net)
                 history.stopped = self.run()
@@ -202,13 +202,16 @@ class Run(Fit):
 
     def run(self) -> str:
         """Train until something ends it; return what did."""
-        began = time.perf_counter()
+        began, before = time.perf_counter(), 0
         while self.done < self.span.steps:
+            first_call = self.done == 0
             ended = self._advance(self._steps())
-            seconds = time.perf_counter() - began
-            rows = self.done * len(self.data.train) / self.per_epoch
+            now = time.perf_counter()
+            speed = (self.done - before) * len(self.data.train) / self.per_epoch / max(now - began, 1e-9)
             last = self.history.last()
-            self.reporter.update(self.done / self.per_epoch, last.get("loss"), last.get("val_loss"), rows / max(seconds, 1e-9))
+            self.reporter.update(self.done / self.per_epoch, last.get("loss"), last.get("val_loss"), speed)
+            if first_call:  # which may have waited for the compiler: the speed is that of all calls after it
+                began, before = now, self.done
             if ended:
                 return ended
         return "epochs"

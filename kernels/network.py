@@ -16,15 +16,15 @@ from .ids import ACTIVATION, FAN_IN, HAS_BIAS, IDENTITY, OFFSET, RELU, SOFTMAX, 
 from .jit import glue, inner
 from .rng import _dropout
 from .simd import LANES32, poke, shift
-from .threads import N_SUMS
 from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 
 # What a way through the network needs: the layer table, dropout rates, flat parameters, scratch and where things are in it,
-# the seed, and whether dropout is on.
-Net = namedtuple("Net", "table rates params arena places seed training")
+# this thread's view of it with the transposed weights, the seed, and whether dropout is on.
+Net = namedtuple("Net", "table rates params arena places turned seed training")
 
 # Columns of `places`, one row per buffer; offsets in elements from the arena's start.
 BUFFER, STRIDE, DELTA, TURNED, TURNED_STRIDE, PLACES = 0, 1, 2, 3, 4, 5
+# The last buffer's TURNED is the distance between the threads' copies of the transposed weights.
 # The row after the last buffer's: scratch.
 TARGETS, ROWS, SCALES, EACH, PACK = 0, 1, 2, 3, 4
 
@@ -33,8 +33,6 @@ PAD = max(LANES32, 8)
 # Rows go through the network in blocks. A network of few parameters takes as many rows as a part of a typical L2 cache
 # holds; a larger one takes enough to be worth packing its weights for.
 FEW_PARAMETERS, BLOCK_BYTES, MOST_ROWS, LARGE_ROWS = 16 * 1024, 128 * 1024, 1024, 256
-# Blocks of a network of few parameters are worked on side by side, in so many groups at most, each with a gradient of its own.
-MOST_GROUPS = N_SUMS
 
 
 @inner
@@ -63,7 +61,7 @@ def block_limit(table):
     per_row = _padded(table[0, FAN_IN] + 1)
     for layer in range(table.shape[0]):
         per_row += 2 * _padded(table[layer, WIDTH] + 1)
-    return max(1, min(MOST_ROWS, BLOCK_BYTES // (4 * per_row)))
+    return max(8, min(MOST_ROWS, BLOCK_BYTES // (4 * per_row)) // 8 * 8)
 
 
 @inner
@@ -82,9 +80,13 @@ def arrange(table, block, n_threads, places):
         places[l, DELTA] = at
         if l > 0:
             at += _padded(block * stride)
-        if l < layers:
-            places[l, TURNED], places[l, TURNED_STRIDE] = at, _padded(width)
-            at += _padded(table[l, WIDTH]) * _padded(width)
+    copy_size = 0
+    for l in range(layers):
+        places[l, TURNED], places[l, TURNED_STRIDE] = at + copy_size, _padded(table[l, FAN_IN])
+        copy_size += _padded(table[l, WIDTH]) * _padded(table[l, FAN_IN])
+    # Few parameters are transposed by each thread for itself, since that takes less time than fetching what others wrote.
+    places[layers, TURNED] = copy_size if few_parameters(table) else 0
+    at += copy_size * (n_threads if few_parameters(table) else 1)
     scratch = places[layers + 1]
     outputs = _padded(block * places[layers, STRIDE])
     for column, size in ((TARGETS, outputs), (ROWS, _padded(block)), (SCALES, _padded(block)), (EACH, outputs),
@@ -98,7 +100,8 @@ def arrange(table, block, n_threads, places):
 def share(table, n_threads, bounds):
     """Split the rows of all weight matrices among threads: thread t has rows bounds[l, t] to bounds[l, t+1] of layer l.
 
-    A bias counts as one more row. Splits are at whole vectors, since a thread also transposes what it has updated.
+    A bias counts as one more row. Splits are at whole vectors, since a thread also transposes what it has updated. Each
+    thread's rows are one stretch of the flat vectors.
     """
     layers = table.shape[0]
     total = 0
@@ -109,7 +112,8 @@ def share(table, n_threads, bounds):
         rows, cost = _weight_rows(table, l), _padded(table[l, WIDTH])
         for t in range(n_threads + 1):
             row = ((total * t) // n_threads - before + cost // 2) // cost
-            row = (row + PAD // 2) // PAD * PAD
+            if row < rows:
+                row = (row + PAD // 2) // PAD * PAD
             bounds[l, t] = rows if t == n_threads else max(0, min(rows, row))
         before += rows * cost
 
@@ -207,7 +211,7 @@ def delta_rows(net, l, first, last, out, ldo, ending, aux, packed):
     ldd = places[l + 1, STRIDE]
     d = shift(net.arena, places[l + 1, DELTA] + first * ldd)
     # A single column is its own transpose.
-    t = shift(net.params, table[l, OFFSET]) if table[l, WIDTH] == 1 else shift(net.arena, places[l, TURNED])
+    t = shift(net.params, table[l, OFFSET]) if table[l, WIDTH] == 1 else shift(net.turned, places[l, TURNED])
     delta(last - first, table[l, FAN_IN], table[l, WIDTH], d, ldd, t, places[l, TURNED_STRIDE], out, ldo, ending, aux,
           packed)  # fmt: skip
 
@@ -220,7 +224,7 @@ def turn_weights(net, bounds, tid, from_layer):
         last = min(bounds[l, tid + 1], table[l, FAN_IN])
         if bounds[l, tid] < last and table[l, WIDTH] > 1:
             transpose(bounds[l, tid], last, table[l, WIDTH], shift(net.params, table[l, OFFSET]),
-                      shift(net.arena, places[l, TURNED]), places[l, TURNED_STRIDE])  # fmt: skip
+                      shift(net.turned, places[l, TURNED]), places[l, TURNED_STRIDE])  # fmt: skip
 
 
 @inner

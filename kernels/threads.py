@@ -24,8 +24,9 @@ from .simd import I64
 # What threads share: the barrier's counter and generation, in cache lines of their own, then room for float64 sums.
 _COUNT, _GENERATION, SUMS, N_SUMS = 0, 16, 32, 64
 SYNC_SIZE = SUMS + N_SUMS
-# About 2 µs of spinning before a waiting thread offers its core to others.
-_SPINS = 100
+# A waiting thread spins for a few µs, then offers its core to others, and after many offers sleeps: the thread that it waits
+# for may be the one that has no core.
+_SPINS, _OFFERS, _SLEEP_US = 100, 500, 20
 
 _caller = threading.local()
 _lock = threading.Lock()
@@ -160,6 +161,20 @@ def _yield_core(typingctx):
     return types.void(), codegen
 
 
+@intrinsic
+def _sleep(typingctx, microseconds):
+    """Sleep for about so long."""
+
+    def codegen(context, builder, sig, args):
+        if sys.platform != "win32":
+            function = ir.FunctionType(ir.IntType(32), [ir.IntType(32)])
+            call = cgutils.get_or_insert_function(builder.module, function, "usleep")
+            builder.call(call, [builder.trunc(args[0], ir.IntType(32))])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
 @inner
 def barrier(sync, n):
     """Wait for all n threads; what each wrote before is seen by all after."""
@@ -172,7 +187,9 @@ def barrier(sync, n):
     while not _opened(sync, generation):
         _pause()
         spins += 1
-        if spins > _SPINS:
+        if spins > _SPINS + _OFFERS:
+            _sleep(_SLEEP_US)
+        elif spins > _SPINS:
             _yield_core()
 
 

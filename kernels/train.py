@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 from collections import namedtuple
 
 import numpy as np
@@ -52,6 +53,7 @@ from .network import (
     SCALES,
     STRIDE,
     TARGETS,
+    TURNED,
     Net,
     _padded,
     _set_ones,
@@ -69,6 +71,7 @@ from .network import (
     weight_gradients,
 )
 from .optim import _norm_factor, _penalize, _update, condition, scale, update
+from .pace import pace_of
 from .rng import permutation
 from .simd import address, peek, poke, shift
 from .threads import N_SUMS, SUMS, barrier, flush_denormals, restore_mode, threads, threads_here, together
@@ -265,7 +268,8 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
         power1 *= reals[BETA1]
         power2 *= reals[BETA2]
         _update(net.table, ints, reals, power1, power2, net.params, state, size, out, lr[step], part.begin, part.end)
-        turn_weights(net, part.bounds, part.tid, 1)
+        if not few:
+            turn_weights(net, part.bounds, part.tid, 1)
         steps += 1
         row += count
         if row == rows:
@@ -273,6 +277,8 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
                 losses[finished] = _mean(ints, loss_sum, weight_total)
             row, epoch, finished = 0, epoch + 1, finished + 1
         barrier(part.sync, part.n)
+        if few:
+            turn_weights(net, part.whole, 0, 1)
         if row == 0 and not math.isfinite(losses[finished - 1]):
             break
     if part.tid == 0:
@@ -371,7 +377,8 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     share(table, n, bounds)
     share(table, 1, whole)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
-    net = Net(table, reals[N_REALS:], address(params, 0), base, places, ints[SEED], training)
+    turned = shift(base, tid * places[layers, TURNED])
+    net = Net(table, reals[N_REALS:], address(params, 0), base, places, turned, ints[SEED], training)
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH])
     part = Part(tid, n, sync, bounds, whole, stretch(table, bounds, tid), stretch(table, bounds, tid + 1),
                 shift(base, places[layers + 1, PACK] + tid * PACKED), shift(grad, _padded(n_params(table))),
@@ -383,7 +390,11 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         if tid == 0:
             for l in range(layers):
                 _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
-        turn_weights(net, bounds, tid, 0 if task == INPUT_GRADIENT or task == VJP else 1)
+        from_layer = 0 if task == INPUT_GRADIENT or task == VJP else 1
+        if few:
+            turn_weights(net, whole, 0, from_layer)
+        else:
+            turn_weights(net, bounds, tid, from_layer)
         barrier(sync, n)
         if task == VJP:
             _vjp(net, x, y, target, part.packed, room)
@@ -394,14 +405,13 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     return result
 
 
-# Fewer floating-point operations than this are done before a second thread has joined: at each step of a training, whose
-# threads run together already, and in a call of its own, which has to wake them.
-_FLOPS_STEP, _FLOPS_CALL = 1_000_000, 20_000_000
+# In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations.
+_FLOPS_CALL = 20_000_000
 
 
-def _team(params, rows, passes, least) -> int:
-    """Threads for `passes` times 2 * rows * parameters operations."""
-    return threads_here() if rows > 1 and 2 * passes * rows * params.size >= least else 1
+def _team(params, rows, passes) -> int:
+    """Threads for one pass of 2 * rows * parameters operations, or several."""
+    return threads_here() if rows > 1 and 2 * passes * rows * params.size >= _FLOPS_CALL else 1
 
 
 @functools.cache
@@ -418,7 +428,7 @@ def arena_size(table, rows):
 def predict(table, params, x, out, arena, task=PREDICT):
     """out = the outputs; see the reference."""
     ints, matrix, vector, order, reals = _nothing(params.dtype)
-    n = _team(params, len(x), 1, _FLOPS_CALL)
+    n = _team(params, len(x), 1)
     together(_run, n, task, table, ints, reals, params, matrix, x, matrix, vector, order, reals, reals, out, arena)
 
 
@@ -429,7 +439,7 @@ def activations(table, params, x, out, arena):
 
 def _evaluate(task, table, ints, reals, params, x, y, weight, out, arena):
     _, matrix, _, order, none = _nothing(params.dtype)
-    n = _team(params, len(x), 3, _FLOPS_CALL)
+    n = _team(params, len(x), 3)
     return together(_run, n, task, table, ints, reals, params, matrix, x, y, weight, order, none, none, out, arena)
 
 
@@ -466,9 +476,22 @@ def vjp(table, params, x, d_out, d_in, arena):
 def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, losses, arena):
     """len(lr) optimizer steps; see the reference."""
     matrix = _nothing(params.dtype)[1]
-    n = _team(params, min(ints[BATCH], len(x)), 3, _FLOPS_STEP)
     slots = slots if slots.size else matrix
-    return int(together(_run, n, TRAIN, table, ints, reals, params, slots, x, y, weight, order, lr, losses, matrix, arena))
+    batch = min(ints[BATCH], len(x))
+    done = finished = 0
+    pace = pace_of((table.tobytes(), batch, params.dtype.char), 6e-11 * batch * params.size)
+    while done < lr.size:
+        n, steps = pace.next(lr.size - done, threads_here())
+        before = ints[STEP]
+        began = time.perf_counter()
+        rates, results = lr[done : done + steps], losses[finished:]
+        job = (_run, n, TRAIN, table, ints, reals, params, slots, x, y, weight, order, rates, results, matrix, arena)
+        finished += int(together(*job))
+        pace.took(n, steps, time.perf_counter() - began)
+        if ints[STEP] - before < steps:  # an epoch's loss was not finite
+            break
+        done += steps
+    return finished
 
 
 def step(table, ints, reals, params, slots, grad, lr):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 import fastmlp as fm
@@ -29,6 +31,39 @@ def classifier(**options) -> fm.MLP:
 def regressor(**options) -> fm.MLP:
     """A network for `numbers`."""
     return fm.MLP([4, 12, 1], **{"activation": "tanh", "dtype": "float64", **options})
+
+
+def make(*args, **kwargs) -> fm.MLP:
+    """A network, without the warning that its output and its loss learn slowly together."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fm.PairingWarning)
+        return fm.MLP(*args, **kwargs)
+
+
+def targets_for(loss: str, n: int, k: int, seed: int = 1) -> np.ndarray:
+    """Targets of a loss's kind, (n, k), or (n,) with class indices."""
+    rng = np.random.default_rng(seed)
+    if loss == "cross_entropy":
+        return rng.integers(k, size=n)
+    if loss == "bce":
+        return rng.integers(2, size=(n, k)).astype(float)
+    if loss == "poisson":
+        return rng.poisson(2.0, size=(n, k)).astype(float)
+    return rng.normal(size=(n, k))
+
+
+def data_for(net: fm.MLP, n: int = 7, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    X = np.random.default_rng(seed).normal(size=(n, net.plan.n_inputs))
+    return X, targets_for(net.loss_spec.name, n, net.plan.n_outputs)
+
+
+def perturb_biases(net: fm.MLP) -> fm.MLP:
+    """Biases start at zero, where a network could forget them and nobody would notice."""
+    rng = np.random.default_rng(5)
+    for bias in net.biases:
+        if bias is not None:
+            bias[:] = rng.normal(size=bias.shape) / 4
+    return net
 
 
 def on_weights(net: fm.MLP) -> np.ndarray:

@@ -45,6 +45,11 @@ def test_a_fraction_of_numbers_is_held_back(engine) -> None:
     assert net.fit(X, y, epochs=2, validation=0.1).val_loss[-1] == pytest.approx(net.loss(X[held], y[held]))
 
 
+def test_a_network_of_any_seed_can_hold_rows_back(engine) -> None:
+    for seed in (-1, 2**64 + 1):
+        assert len(regressor(seed=seed).fit(*numbers(30), epochs=1, validation=0.2).val_loss) == 1
+
+
 def test_given_validation_data_may_have_weights(engine) -> None:
     X, y = numbers(50)
     weight = np.random.default_rng(0).uniform(size=20)
@@ -105,6 +110,7 @@ WRONG = [
      r"monitor must be one of 'loss' here; got 'val_loss'. Pass validation=0.1"),
     ({"shuffle": 1}, TypeError, "shuffle must be True or False; got 1"),
     ({"metrics": ["acuracy"]}, ValueError, "metric must be one of .*; got 'acuracy'. Did you mean 'accuracy'"),
+    ({"metrics": ["r2"]}, ValueError, r"metric 'r2' does not suit this network and data: y has shape \(12, 1\)"),
     ({"metrics": 3}, TypeError, "metric must be one of .*; got 3"),
     ({"metrics": ["mse", "mse"]}, ValueError, "metrics has a second curve called 'mse'"),
     ({"metrics": [fm.metrics.Metric("loss", max)]}, ValueError, "metrics has a second curve called 'loss'"),
@@ -113,6 +119,7 @@ WRONG = [
     ({"early_stopping": fm.EarlyStopping("accuracy")}, ValueError, r"got 'accuracy'. Pass metrics=\['accuracy'\]"),
     ({"early_stopping": fm.EarlyStopping("val_mse"), "validation": 0.5}, ValueError, r"got 'val_mse'. Pass metrics=\['mse'\]"),
     ({"callbacks": [3]}, TypeError, "a callback must have one of the methods on_train_begin, .*; got 3"),
+    ({"callbacks": [fm.EarlyStopping()]}, TypeError, r"got EarlyStopping\(.*\)\. Pass it as early_stopping="),
     ({"callbacks": None}, TypeError, "a callback must have one of the methods .*; got None"),
     ({"callbacks": [fm.Callback]}, TypeError, "a callback must be an instance; got the class Callback"),
     ({"progress": "yes"}, TypeError, "progress must be True or False; got 'yes'"),

@@ -139,14 +139,15 @@ def test_a_callback_hears_of_each_event_in_order(engine) -> None:
 
 
 @pytest.mark.parametrize("answer", [True, 1, np.True_, "stop"])
-def test_a_true_answer_ends_the_training_and_others_hear_of_the_epoch_all_the_same(answer, engine) -> None:
+@pytest.mark.parametrize("first", [True, False])
+def test_a_true_answer_ends_the_training_and_others_hear_of_the_epoch_all_the_same(answer, first, engine) -> None:
     class Stop:
         def on_epoch_end(self, net, epoch, logs):
             return answer if epoch == 2 else None
 
     diary, net, fresh = Diary(), classifier(), classifier()
     X, y = classes(30)
-    history = net.fit(X, y, epochs=100, callbacks=[Stop(), diary])
+    history = net.fit(X, y, epochs=100, callbacks=[Stop(), diary] if first else [diary, Stop()])
     assert (len(history), history.stopped) == (3, "callback")
     assert diary.lines[-2][:2] == ("epoch", 2)
     assert diary.lines[-1] == ("end", 3, "callback")
@@ -246,6 +247,33 @@ def test_an_exception_in_a_metric_takes_the_epoch_back(engine) -> None:
     fresh.fit(X, y, epochs=2)
     assert (net.params == fresh.params).all()
     assert {name: len(curve) for name, curve in net.history.curves().items()} == {"loss": 2, "lr": 2, "fragile": 2}
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_an_interruption_while_an_epoch_is_put_down_leaves_everything_at_the_same_epoch(watched, monkeypatch) -> None:
+    """Ctrl-C may come between any two instructions."""
+    from fastmlp.state import TrainingState
+
+    X, y = classes(30)
+    for call in range(1, 7):
+        net, fresh = classifier(), classifier()
+        calls, save = iter(range(1000)), TrainingState.save
+
+        def interrupted(self, *args, calls=calls, call=call, save=save):
+            if next(calls) == call:
+                raise KeyboardInterrupt("now")
+            return save(self, *args)
+
+        monkeypatch.setattr(TrainingState, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt, match="now"):
+            net.fit(X, y, epochs=5000, callbacks=[fm.Callback()] if watched else [], validation=(X, y) if watched else None)
+        monkeypatch.setattr(TrainingState, "save", save)
+        epochs = len(net.history)
+        assert len(net.history.lr) == epochs
+        assert len(net.history.val_loss) == (epochs if watched else 0)
+        fresh.fit(X, y, epochs=epochs)
+        assert (net.params == fresh.params).all()
+        assert net.history.loss == fresh.history.loss
 
 
 def test_an_interrupted_early_stopping_gives_the_best_back(engine) -> None:

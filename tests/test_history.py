@@ -27,6 +27,13 @@ def test_history_has_a_number_for_each_epoch(engine) -> None:
     assert all(type(value) is float for curve in history.curves().values() for value in curve)
 
 
+def test_seconds_are_those_of_all_calls(engine) -> None:
+    net = regressor()
+    first = net.fit(*numbers(), epochs=200).seconds
+    assert first > 0
+    assert net.fit(*numbers(), epochs=1).seconds > first
+
+
 def test_no_epochs_are_no_training(engine) -> None:
     net = classifier()
     X, y = classes()

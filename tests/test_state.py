@@ -104,7 +104,7 @@ def test_scratch_is_used_again_and_grows(engine) -> None:
     assert module.__name__.startswith("fastmlp.kernels" if engine == "numba" else "fastmlp.reference")
     assert first.dtype == np.float32
     assert first.size >= module.arena_size(PLAN.table, 10)
-    assert first.ctypes.data % 64 == 0
+    assert first.size == 0 or first.ctypes.data % 64 == 0
     arena.give(first)
     assert arena.take(5)[1] is first
     arena.give(first)

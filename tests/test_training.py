@@ -208,6 +208,17 @@ def test_the_engine_and_the_threads_may_change_in_the_middle_of_a_fit(engine, an
     np.testing.assert_allclose(net.history.loss, alone.history.loss, rtol=1e-8)
 
 
+def test_inputs_may_be_the_targets(engine) -> None:
+    """An autoencoder: one array for both."""
+    X, _ = numbers(60)
+    net = fm.MLP([4, 12, 4], activation="tanh", dtype="float64")
+    twin = net.copy()
+    net.fit(X, X, epochs=50, validation=(X, X))
+    twin.fit(X.copy(), X.copy(), epochs=50)
+    assert net.history.loss == twin.history.loss
+    assert net.history.loss[-1] < net.history.loss[0]
+
+
 def test_fit_does_not_change_its_arguments(engine) -> None:
     X, y = classes(30)
     weight = np.ones(30)

@@ -11,8 +11,9 @@ from ..workloads import Data, Workload
 
 
 class _Job(Job):
-    def __init__(self, workload: Workload, data: Data, params: Any, threads: int | None) -> None:
-        self.workload, self.data, self.initial, self.threads = workload, data, params, threads
+    def __init__(self, workload: Workload, data: Data, params: Any, threads: int | None, shuffle: bool) -> None:
+        self.workload, self.data, self.initial = workload, data, params
+        self.threads, self.shuffle = threads, shuffle
         self.net = fm.MLP(
             list(workload.widths), activation=workload.activation, output=workload.output, loss=workload.loss,
             dropout=workload.dropout, dtype=workload.dtype,
@@ -20,6 +21,7 @@ class _Job(Job):
         self.net.params = params
 
     def begin(self) -> None:
+        """Set the threads."""
         fm.set_threads(self.threads)
 
 
@@ -38,8 +40,8 @@ class Training(_Job):
         w = self.workload
         optimizer = fm.Adam(w.lr) if w.optimizer == "adam" else fm.SGD(w.lr)
         history = self.net.fit(
-            self.data.x, self.data.y, epochs=w.epochs, batch_size=w.batch, optimizer=optimizer, shuffle=False,
-            progress=False,
+            self.data.x, self.data.y, epochs=w.epochs, batch_size=w.batch, optimizer=optimizer,
+            shuffle=self.shuffle, progress=False,
         )  # fmt: skip
         return history.loss[-1]
 
@@ -72,6 +74,7 @@ class Prediction(_Job):
         return Outcome.of(0.0, returned)
 
 
-def prepare(workload: Workload, data: Data, params: Any, threads: int | None = None) -> Job:
+def prepare(workload: Workload, data: Data, params: Any, threads: int | None = None, shuffle: bool = False) -> Job:
     """Return the job; `threads` as in fastmlp.set_threads."""
-    return {"train": Training, "gradient": Gradient, "predict": Prediction}[workload.task](workload, data, params, threads)
+    jobs = {"train": Training, "gradient": Gradient, "predict": Prediction}
+    return jobs[workload.task](workload, data, params, threads, shuffle)

@@ -31,10 +31,10 @@ class Network:
     def forward(self, x: NDArray) -> NDArray:
         """Return the logits of the last layer, (batch, out)."""
         last = len(self.layers) - 1
-        for l, ((weights, bias), a) in enumerate(zip(self.layers, self.a, strict=True)):
+        for layer, ((weights, bias), a) in enumerate(zip(self.layers, self.a, strict=True)):
             np.matmul(x, weights, out=a)
             a += bias
-            if l < last:
+            if layer < last:
                 if self.w.activation == "relu":
                     np.maximum(a, 0, out=a)
                 else:
@@ -83,18 +83,18 @@ class Network:
     def value_and_grad(self, x: NDArray, y: NDArray) -> float:
         """Return the loss of `batch` rows and leave its gradient in `grad`."""
         loss = self.output_delta(x, y)
-        for l in range(len(self.layers) - 1, -1, -1):
-            below, delta = self.a[l - 1] if l else x, self.delta[l]
-            np.matmul(below.T, delta, out=self.grads[l][0])
-            np.sum(delta, axis=0, out=self.grads[l][1])
-            if l:
-                np.matmul(delta, self.layers[l][0].T, out=self.delta[l - 1])
+        for layer in range(len(self.layers) - 1, -1, -1):
+            below, delta = self.a[layer - 1] if layer else x, self.delta[layer]
+            np.matmul(below.T, delta, out=self.grads[layer][0])
+            np.sum(delta, axis=0, out=self.grads[layer][1])
+            if layer:
+                np.matmul(delta, self.layers[layer][0].T, out=self.delta[layer - 1])
                 if self.w.activation == "relu":
-                    self.delta[l - 1] *= below > 0
+                    self.delta[layer - 1] *= below > 0
                 else:
                     np.multiply(below, below, out=below)
                     np.subtract(1, below, out=below)
-                    self.delta[l - 1] *= below
+                    self.delta[layer - 1] *= below
         return loss
 
 
@@ -142,6 +142,7 @@ class _Job(Job):
         self.net = Network(workload, params)
 
     def begin(self) -> None:
+        """Set the BLAS's threads."""
         if self.threads is not None:
             set_blas_threads(self.threads)
 

@@ -21,14 +21,14 @@ def make_model(workload: Workload, params: NDArray) -> bytes:
     """Return the network as an ONNX file's content."""
     nodes, constants, value = [], [], "x"
     last = len(workload.widths) - 2
-    for l, (weights, bias) in enumerate(layers(workload, params)):
-        constants += [numpy_helper.from_array(weights, f"w{l}"), numpy_helper.from_array(bias, f"b{l}")]
-        nodes.append(helper.make_node("Gemm", [value, f"w{l}", f"b{l}"], [f"z{l}"]))
-        value = f"z{l}"
-        function = NODES.get(workload.activation if l < last else workload.output)
+    for layer, (weights, bias) in enumerate(layers(workload, params)):
+        constants += [numpy_helper.from_array(weights, f"w{layer}"), numpy_helper.from_array(bias, f"b{layer}")]
+        nodes.append(helper.make_node("Gemm", [value, f"w{layer}", f"b{layer}"], [f"z{layer}"]))
+        value = f"z{layer}"
+        function = NODES.get(workload.activation if layer < last else workload.output)
         if function:
-            nodes.append(helper.make_node(function, [value], [f"a{l}"]))
-            value = f"a{l}"
+            nodes.append(helper.make_node(function, [value], [f"a{layer}"]))
+            value = f"a{layer}"
     kind = TensorProto.FLOAT if workload.dtype == "float32" else TensorProto.DOUBLE
     x = helper.make_tensor_value_info("x", kind, [None, workload.widths[0]])
     y = helper.make_tensor_value_info(value, kind, [None, workload.widths[-1]])
@@ -45,9 +45,7 @@ class Prediction(Job):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        self.session = onnxruntime.InferenceSession(
-            make_model(workload, params), options, providers=["CPUExecutionProvider"]
-        )
+        self.session = onnxruntime.InferenceSession(make_model(workload, params), options, providers=["CPUExecutionProvider"])
         self.feed = {"x": data.x}
 
     def run(self) -> list[Any]:

@@ -41,10 +41,11 @@ class _Job(Job):
         self.model.set_params(batch_size=small)
 
     def _set_params(self) -> None:
-        for l, (weights, bias) in enumerate(layers(self.w, self.initial)):
-            self.model.coefs_[l], self.model.intercepts_[l] = weights.copy(), bias.copy()
+        for layer, (weights, bias) in enumerate(layers(self.w, self.initial)):
+            self.model.coefs_[layer], self.model.intercepts_[layer] = weights.copy(), bias.copy()
 
     def begin(self) -> None:
+        """Set the BLAS's threads."""
         set_blas_threads(self.threads)
 
 

@@ -1,0 +1,41 @@
+"""Measurements across the rows: one table of them, each with its way to measure and its way to show.
+
+``python -m benchmarks.report --sections start,functions,products,threads,choices,memory,widths`` runs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from .measure import Effort
+
+# Name -> module, suffix of its functions `measure` and `table`.
+SCANS = {
+    "start": ("startup", ""),
+    "functions": ("functions", ""),
+    "products": ("products", ""),
+    "threads": ("comparisons", "_threads"),
+    "choices": ("comparisons", "_choices"),
+    "memory": ("memory", ""),
+    "widths": ("widths", ""),
+}
+
+
+def _function(name: str, what: str) -> Callable[..., Any]:
+    module, suffix = SCANS[name]
+    return getattr(importlib.import_module(f"{__package__}.{module}"), what + suffix)
+
+
+def measure(name: str, effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure one of them."""
+    return _function(name, "measure")(effort, say)
+
+
+def show(name: str, section: dict[str, Any]) -> None:
+    """Print one of them."""
+    from rich.console import Console
+
+    console = Console(width=max(Console().width, 110))
+    console.print(_function(name, "table")(section["result"]))

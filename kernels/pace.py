@@ -1,0 +1,64 @@
+"""How many threads a training is fastest on, found out by trying while it runs.
+
+Results do not depend on the number of threads, so it may change at any step. Two cores that work on one small network spend
+more time on handing its weights to each other than they save; where that turns is a matter of the machine, and of what else
+runs on it at the moment.
+"""
+
+from __future__ import annotations
+
+import functools
+
+# A try lasts about this long, or a few steps.
+_TRY_SECONDS, _TRY_STEPS = 2e-3, 3
+# A step guessed to be shorter is not worth a second thread, and a longer one is not worth a try.
+_SHORT, _LONG = 3e-6, 0.02
+# The other number of threads is tried again after 1, 2, 4 ... calls, and then after each so many.
+_OFTEN = 32
+# One thread has to be this much faster to be preferred: it may have been lucky.
+_MARGIN = 0.97
+
+
+class Pace:
+    """Seconds that a step of one kind of training takes on one thread and on all.
+
+    `guess` is how long it may take on one.
+    """
+
+    def __init__(self, guess: float) -> None:
+        self._guess = guess
+        self._one = self._all = 0.0
+        self._woken = False
+        self._calls, self._next_try = 0, 1
+
+    def next(self, steps: int, n: int) -> tuple[int, int]:
+        """How many threads, up to n, should do how many of the next steps."""
+        if n == 1 or self._guess < _SHORT:
+            return 1, steps
+        if self._guess > _LONG:
+            return n, steps
+        tries = min(steps, max(_TRY_STEPS, int(_TRY_SECONDS / (self._one or self._guess))))
+        if not self._all:
+            return n, tries
+        if not self._one:
+            return 1, tries
+        best, other = (1, n) if self._one < _MARGIN * self._all else (n, 1)
+        self._calls += 1
+        if self._calls >= self._next_try:
+            self._next_try = self._calls + min(self._calls, _OFTEN)
+            return other, tries
+        return best, steps
+
+    def took(self, n: int, steps: int, seconds: float) -> None:
+        """Note that n threads took so long for so many steps."""
+        if n == 1:
+            self._one = seconds / steps
+        elif self._woken:
+            self._all = seconds / steps
+        self._woken = self._woken or n > 1  # the first time, the threads had to be made
+
+
+@functools.lru_cache(maxsize=256)
+def pace_of(kind, guess: float) -> Pace:
+    """Return what is known of a kind of training: its layer table, batch and number type."""
+    return Pace(guess)

@@ -1,0 +1,117 @@
+"""zero_grad, backward, step: training as people write it when they learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from tests.problems import data_for
+
+
+def test_backward_adds_to_grad_until_it_is_zeroed(engine) -> None:
+    net = fm.MLP([3, 5, 2], dtype="float64")
+    X, y = data_for(net)
+    value, grad = net.value_and_grad(X, y)
+    assert net.backward(X, y) == value
+    assert (net.grad == grad).all()
+    net.backward(X, y)
+    np.testing.assert_allclose(net.grad, 2 * grad, rtol=1e-14)
+    kept = net.grad
+    net.zero_grad()
+    assert kept is net.grad
+    assert not net.grad.any()
+
+
+def test_halves_of_a_batch_add_up_to_its_gradient(engine) -> None:
+    """The sum loss is a sum, so the gradients of parts add up to the whole's."""
+    net = fm.MLP([3, 5, 2], loss="sse", dtype="float64")
+    X, y = data_for(net, 10)
+    value, grad = net.value_and_grad(X, y)
+    assert net.backward(X[:4], y[:4]) + net.backward(X[4:], y[4:]) == pytest.approx(value, rel=1e-13)
+    np.testing.assert_allclose(net.grad, grad, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", [name for name in fm.optimizers.OPTIMIZERS if name != "lbfgs"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_manual_loop_is_what_fit_does(name, dtype, engine) -> None:
+    options = {"l1": 1e-3, "l2": 1e-2, "weight_decay": 1e-2, "clip_value": 0.5, "clip_norm": 0.4}
+    from dataclasses import replace
+
+    optimizer = replace(fm.optimizers.resolve(name), **options)
+    by_hand, by_fit = (fm.MLP([3, 17, 2], output="softmax", dtype=dtype) for _ in range(2))
+    X, y = data_for(by_fit, 25)
+    by_fit.fit(X, y, epochs=3, batch_size=10, shuffle=False, optimizer=optimizer)
+    losses = []
+    for _ in range(3):
+        total = 0.0
+        for rows in (slice(0, 10), slice(10, 20), slice(20, 25)):
+            by_hand.zero_grad()
+            total += by_hand.backward(X[rows], y[rows]) * (rows.stop - rows.start)
+            by_hand.step(optimizer)
+        losses.append(total / 25)
+    assert (by_hand.params == by_fit.params).all()
+    np.testing.assert_allclose(losses, by_fit.history.loss, rtol=1e-5 if dtype == "float32" else 1e-12)
+
+
+def test_a_manual_step_goes_on_from_fit_and_fit_from_a_manual_step(engine) -> None:
+    mixed, fitted = (fm.MLP([3, 17, 2], dtype="float64") for _ in range(2))
+    X, y = data_for(fitted, 10)
+    fitted.fit(X, y, epochs=4, batch_size=None, shuffle=False)
+    mixed.fit(X, y, epochs=1, batch_size=None, shuffle=False)
+    for _ in range(2):
+        mixed.zero_grad()
+        mixed.backward(X, y)
+        mixed.step("adam")
+    mixed.fit(X, y, epochs=1, batch_size=None, shuffle=False)
+    assert (mixed.params == fitted.params).all()
+
+
+def test_a_step_leaves_the_gradient_alone(engine) -> None:
+    net = fm.MLP([3, 5, 2])
+    X, y = data_for(net)
+    net.backward(X, y)
+    grad = net.grad.copy()
+    net.step(fm.SGD(0.1, l2=1.0, clip_norm=1e-3))
+    assert (net.grad == grad).all()
+
+
+def test_a_step_takes_its_rate_from_a_schedule(engine) -> None:
+    net = fm.MLP([1, 1], dtype="float64")
+    net.params[:] = 0
+    for expected in (-1.0, -1.0 - 2**-0.5, -1.0 - 2**-0.5 - 3**-0.5):
+        net.grad[:] = 1.0
+        net.step(fm.SGD(fm.schedules.InverseScaling(1.0)))
+        np.testing.assert_allclose(net.params, expected, rtol=1e-14)
+
+
+def test_backward_draws_new_dropout_masks_each_time_and_value_and_grad_none(engine) -> None:
+    net = fm.MLP([3, 50, 1], dropout=0.5, dtype="float64")
+    X, y = data_for(net)
+    losses = {net.backward(X, y) for _ in range(4)}
+    assert len(losses) == 4
+    assert len({net.value_and_grad(X, y)[0] for _ in range(4)}) == 1
+    assert net.loss(X, y) == pytest.approx(net.value_and_grad(X, y)[0], rel=1e-14)
+    net.reset()
+    assert net.backward(X, y) in losses
+
+
+def test_lbfgs_takes_no_single_steps() -> None:
+    net = fm.MLP([3, 5, 2])
+    with pytest.raises(ValueError, match=r"L-BFGS takes no single steps.*Use fit\(optimizer=fm.LBFGS\(\)\)"):
+        net.step("lbfgs")
+
+
+def test_a_step_that_is_refused_changes_nothing(engine) -> None:
+    net = fm.MLP([3, 5, 2])
+    X, y = data_for(net)
+    net.fit(X, y, epochs=2)
+    net.backward(X, y)
+    before, slots, reals = net.params.copy(), net._state.slots.copy(), net._state.reals.copy()
+    with pytest.raises(ValueError, match="warmup takes 3 epochs"):
+        net.step(fm.SGD(fm.schedules.Cosine(0.1, warmup=3)))
+    with pytest.raises(ValueError, match=r"optimizer must be one of .*; got 'sdg'\. Did you mean 'sgd'"):
+        net.step("sdg")
+    assert (net.params == before).all()
+    assert (net._state.slots == slots).all()
+    assert (net._state.reals == reals).all()

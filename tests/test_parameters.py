@@ -1,0 +1,139 @@
+"""A network's parameters: one vector and its views, copies, specs, and what people are shown."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp.losses import CrossEntropy
+from tests.problems import data_for
+
+
+def test_params_are_one_aligned_vector_and_weights_and_biases_are_views_of_it() -> None:
+    net = fm.MLP([3, 5, (4, False), 2])
+    assert net.params.shape == (3 * 5 + 5 + 5 * 4 + 4 * 2 + 2,) == (net.n_params,)
+    assert net.params.ctypes.data % 64 == 0
+    assert net.params.dtype == np.float32
+    for layer, weights in enumerate(net.weights):
+        weights[:] = layer + 1
+    net.biases[0][:] = 10
+    net.biases[2][:] = 30
+    assert net.params.tolist() == [1.0] * 15 + [10.0] * 5 + [2.0] * 20 + [3.0] * 8 + [30.0] * 2
+
+
+def test_assigning_params_copies_into_them() -> None:
+    net = fm.MLP([3, 5, 2])
+    vector, view = net.params, net.weights[0]
+    net.params = new = np.arange(net.n_params)
+    assert net.params is vector
+    assert (view.ravel() == new[:15]).all()
+    new[:] = 0
+    assert net.params[-1] == net.n_params - 1
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (np.zeros(3), ValueError, r"params must have shape \(32,\); got \(3,\)"),
+        (np.zeros((32, 1)), ValueError, r"params must have shape \(32,\); got \(32, 1\)"),
+        (["a"] * 32, TypeError, "params must be numbers; got an array of dtype"),
+        (np.zeros(32, complex), TypeError, "params must be numbers; got an array of dtype complex128"),
+        (np.r_[np.zeros(7), np.nan, np.zeros(24)], ValueError, r"params\[7\] is nan, but must be finite"),
+        (np.r_[np.zeros(7), 1e300, np.zeros(24)], ValueError, r"params\[7\] is 1e\+300, but must be finite in float32"),
+    ],
+)
+def test_params_refuse_what_is_no_parameter_vector(values, error, message) -> None:
+    net = fm.MLP([3, 5, 2])
+    before = net.params.copy()
+    with pytest.raises(error, match=message):
+        net.params = values
+    assert (net.params == before).all()
+
+
+def test_initial_weights_depend_on_the_seed_alone() -> None:
+    first, again, other = (fm.MLP([3, 5, 2], seed=seed) for seed in (4, 4, 5))
+    assert (first.params == again.params).all()
+    assert not (first.weights[0] == other.weights[0]).any()
+    assert (fm.MLP([3, 5, 2], seed=-1).params != first.params).any()
+    assert all(not bias.any() for bias in first.biases)
+
+
+def test_reset_forgets_all_training(engine) -> None:
+    net, fresh = (fm.MLP([3, 5, 1], dropout=0.2, seed=4) for _ in range(2))
+    X, y = data_for(net, 20)
+    net.fit(X, y, epochs=3)
+    net.backward(X, y)
+    assert net.reset() is net
+    assert net.history is None
+    assert (net.params == fresh.params).all()
+    assert not net.grad.any()
+    net.fit(X, y, epochs=3)
+    fresh.fit(X, y, epochs=3)
+    assert (net.params == fresh.params).all()
+    assert net.history.loss == fresh.history.loss
+
+
+def test_reset_may_change_the_seed() -> None:
+    net = fm.MLP([3, 5, 1], seed=4).reset(seed=9)
+    assert net.seed == 9
+    assert (net.params == fm.MLP([3, 5, 1], seed=9).params).all()
+
+
+@pytest.mark.parametrize("how", [fm.MLP.copy, copy.deepcopy, copy.copy, lambda net: pickle.loads(pickle.dumps(net))],
+                         ids=["copy", "deepcopy", "copy.copy", "pickle"])  # fmt: skip
+def test_a_copy_goes_on_as_the_original_would_and_shares_no_memory(how, engine) -> None:
+    net = fm.MLP([3, 16, 1], dropout=0.1, dtype="float64")
+    X, y = data_for(net, 50)
+    net.fit(X, y, epochs=2, optimizer="adam")
+    net.backward(X, y)
+    twin = how(net)
+    assert twin.spec() == net.spec()
+    assert twin.params.ctypes.data % 64 == 0
+    mine = [net.params, net.grad, net._state.slots, net._state.ints, net._state.reals]
+    its = [twin.params, twin.grad, twin._state.slots, twin._state.ints, twin._state.reals]
+    for a, b in zip(mine, its, strict=True):
+        assert (a == b).all()
+        assert not np.shares_memory(a, b)
+    assert np.shares_memory(twin.weights[0], twin.params)
+    assert twin.history == net.history
+    assert twin.history is not net.history
+    before = net.params.copy()
+    twin.fit(X, y, epochs=2, optimizer="adam")
+    assert (net.params == before).all()
+    assert len(net.history) == 2
+    net.fit(X, y, epochs=2, optimizer="adam")
+    assert (net.params == twin.params).all()
+    assert net.history.loss == twin.history.loss
+
+
+def test_a_spec_is_plain_and_makes_the_same_network() -> None:
+    import json
+
+    net = fm.MLP([3, (5, False, "mish"), fm.Dense(4, dropout=0.25, init=fm.initializers.Normal(0.5)), 2], output="softmax",
+                 loss=CrossEntropy(0.1), dtype="float64", seed=7)  # fmt: skip
+    again = fm.MLP.from_spec(json.loads(json.dumps(net.spec())))
+    assert again.spec() == net.spec()
+    assert again.layers == net.layers
+    assert again.loss_spec == net.loss_spec
+    assert (again.params == net.params).all()
+
+
+def test_flops_count_a_multiplication_and_an_addition_for_each_weight() -> None:
+    net = fm.MLP([3, 5, 2])
+    assert net.flops() == 2 * (15 + 10)
+    assert net.flops(100) == 100 * net.flops()
+
+
+def test_summary_and_repr_are_for_people() -> None:
+    net = fm.MLP([64, (1000, False), 10], output="softmax", dropout=0.25)
+    text = net.summary()
+    for words in ("hidden 1", "64 → 1000", "relu", "0.25", "64,000", "output", "1000 → 10", "softmax", "10,010", "74,010",
+                  "148,000", "loss: cross_entropy, float32"):  # fmt: skip
+        assert words in text
+    assert len({len(line) for line in text.splitlines() if set(line) == {"-"}}) == 1
+    assert max(map(len, text.splitlines())) <= 100
+    assert repr(net) == "<MLP [64, 1000, 10] relu, softmax; cross_entropy; 74,010 parameters, float32>"

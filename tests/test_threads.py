@@ -1,0 +1,130 @@
+"""Threads share the work, never the result: the same bits from any number of them, on networks of every shape."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+import fastmlp as fm
+from fastmlp import engine
+from fastmlp.kernels import pace, threads, train
+from fastmlp.reference import ids
+
+ACTIVATIONS = [name for name, activation in fm.activations.ACTIVATIONS.items() if activation.hidden]
+OPTIMIZERS = [fm.SGD(0.01, momentum=0.9), fm.Adam(1e-3), fm.Adam(1e-3, clip_norm=0.5, l1=0.01, l2=0.01), fm.AdamW(1e-3)]
+
+
+def trained_by(n: int, net: fm.MLP, X, y, weight, optimizer, batch: int, steps: int):
+    """Parameters, state vectors and losses after `steps` steps of exactly n threads, whatever the network's size."""
+    net = net.copy()
+    state = net._state
+    state.use(optimizer)
+    state.ints[[ids.BATCH, ids.SHUFFLE, ids.TRAINING]] = batch, 1, 1
+    threads.set_threads(n)
+    arena = np.full(train.arena_size(net.plan.table, len(X)), np.nan, net.dtype)
+    losses, order = np.zeros(steps + 1), np.zeros(len(X), np.int64)
+    slots = state.slots if state.slots.size else np.zeros((1, 1), net.dtype)
+    threads.together(
+        train._run, n, train.TRAIN, net.plan.table, state.ints, state.reals, net.params, slots, X, y, weight, order,
+        np.full(steps, 1e-3), losses, np.zeros((1, 1), net.dtype), arena,
+    )  # fmt: skip
+    return net.params, state.slots, losses
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_bits_do_not_depend_on_the_number_of_threads(seed, any_threads) -> None:
+    rng = np.random.default_rng(seed)
+    # Narrow layers beside wide ones are where a thread's share of the weights is hard to cut.
+    widths = [int(rng.integers(1, rng.choice([4, 20, 80, 300]))) for _ in range(rng.integers(2, 7))]
+    hidden = [
+        fm.Dense(width, rng.choice(ACTIVATIONS), bias=bool(rng.integers(2)), dropout=rng.choice([0.0, 0.2]))
+        for width in widths[1:-1]
+    ]
+    net = fm.MLP([widths[0], *hidden, fm.Dense(widths[-1], bias=bool(rng.integers(2)))], dtype=rng.choice(["float32", "float64"]))
+    rows, batch = int(rng.integers(1, 3000)), int(rng.integers(1, 3000 if seed % 2 else 30))
+    X = rng.normal(size=(rows, widths[0])).astype(net.dtype)
+    y = rng.normal(size=(rows, widths[-1])).astype(net.dtype)
+    weight = rng.uniform(0.1, 1, rows if rng.integers(2) else 0).astype(net.dtype)
+    optimizer = OPTIMIZERS[rng.integers(len(OPTIMIZERS))]
+    one = trained_by(1, net, X, y, weight, optimizer, batch, 3 if seed % 2 else 20)
+    assert np.isfinite(one[0]).all()
+    for n in (2, 3, 5):
+        for part, expected in zip(trained_by(n, net, X, y, weight, optimizer, batch, 3 if seed % 2 else 20), one, strict=True):
+            np.testing.assert_array_equal(part, expected)
+
+
+def test_python_threads_get_the_pool_one_at_a_time_and_the_same_bits(any_threads) -> None:
+    fm.set_threads(2)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(2048, 64)), rng.integers(0, 10, 2048)
+    make = lambda: fm.MLP([64, 200, 10], output="softmax")  # noqa: E731
+    alone = make()
+    alone.fit(X, y, epochs=3)
+    nets = [make() for _ in range(4)]
+    workers = [threading.Thread(target=net.fit, args=(X, y), kwargs={"epochs": 3}) for net in nets]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for net in nets:
+        np.testing.assert_array_equal(net.params, alone.params)
+
+
+def test_alone_is_for_this_python_thread_only(any_threads) -> None:
+    fm.set_threads(3)
+    seen = []
+    with engine.alone():
+        other = threading.Thread(target=lambda: seen.append(threads.threads_here()))
+        other.start()
+        other.join()
+        seen.append(threads.threads_here())
+    seen.append(threads.threads_here())
+    assert seen == [3, 1, 3]
+
+
+def test_pace_prefers_what_took_less_and_asks_again_when_that_may_have_changed() -> None:
+    kind = pace.Pace(guess=1e-4)
+    speed = {1: 1e-4, 2: 2e-4}  # two threads are slower at first, as on a busy machine
+    chosen = []
+    for call in range(400):
+        if call == 200:
+            speed[2] = 5e-5
+        left = 500
+        while left:
+            n, steps = kind.next(left, 2)
+            assert 1 <= steps <= left
+            kind.took(n, steps, steps * speed[n])
+            left -= steps
+        chosen.append(n)
+    assert chosen[20:200].count(1) > 170
+    assert chosen[300:].count(2) > 95
+
+
+@pytest.mark.parametrize(("guess", "expected"), [(1e-7, (1, 1000)), (1.0, (4, 1000))])
+def test_pace_does_not_try_what_is_clear(guess, expected) -> None:
+    assert pace.Pace(guess).next(1000, 4) == expected
+
+
+def test_a_waiting_thread_leaves_its_core_to_others(any_threads) -> None:
+    """Two threads on cores that others use all the time get done, as they would not if they only spun."""
+    fm.set_threads(2)
+    stop = threading.Event()
+    hogs = [threading.Thread(target=lambda: [None for _ in iter(stop.is_set, True)]) for _ in range(2)]
+    for hog in hogs:
+        hog.start()
+    try:
+        rng = np.random.default_rng(0)
+        net = fm.MLP([64, 200, 10], output="softmax")
+        began = time.monotonic()
+        history = net.fit(rng.normal(size=(512, 64)), rng.integers(0, 10, 512), epochs=2)
+        assert len(history) == 2
+        assert time.monotonic() - began < 60
+    finally:
+        stop.set()
+        for hog in hogs:
+            hog.join()
