@@ -48,7 +48,7 @@ def test_workload(workload, peer, variant, judges, benchmark) -> None:
     benchmark.extra_info["steps"] = workload.steps
     job.begin()
     if job.stateful:
-        benchmark.pedantic(job.run, setup=job.reset, rounds=5, warmup_rounds=1)
+        benchmark.pedantic(job.run, setup=job.reset, rounds=3, warmup_rounds=1)
     else:
         benchmark(job.run)
 

@@ -128,7 +128,7 @@ def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] =
         flags, shape = X.flags, X.shape
         if len(shape) == 2 and shape[1] == n_inputs and shape[0] > 0 and flags.c_contiguous and flags.aligned:
             if math.isfinite(np.vdot(X, X)):
-                return X
+                return X if flags.writeable else _called_writable(X)
     array = _numbers(name, X)
     takes = f"this network takes {_several(n_inputs, 'input')}" + (f" (layers={list(layers)})" if len(layers) else "")
     if array.ndim == 1:
@@ -196,10 +196,28 @@ def _place(index: Sequence[int]) -> str:
     return "[" + ", ".join(str(int(i)) for i in index) + "]"
 
 
+class _Memory:
+    """Memory of an array, to make another array of."""
+
+    def __init__(self, array: NDArray) -> None:
+        self.owner = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+
+
+def _called_writable(array: NDArray) -> NDArray:
+    """Return the same memory under flags that say writable: for read-only arrays Numba would compile all kernels again.
+
+    No kernel writes to inputs, targets or weights.
+    """
+    return np.asarray(_Memory(array))
+
+
 def _converted(name: str, array: NDArray, dtype: np.dtype) -> NDArray:
     """`array` as C-contiguous, aligned `dtype`, with finite elements only."""
     with np.errstate(over="ignore"):
         out = np.require(array, dtype, ["C", "A"])
+    if not out.flags.writeable:
+        out = _called_writable(out)
     if not math.isfinite(np.vdot(out, out)) and not np.isfinite(out).all():
         index = np.unravel_index(int(np.argmin(np.isfinite(out))), out.shape)
         value = array[index]

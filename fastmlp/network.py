@@ -306,7 +306,10 @@ class MLP:
         return value
 
     def step(self, optimizer: str | Optimizer) -> None:
-        """Let the optimizer change the parameters by `grad`, which penalties and clipping do not alter."""
+        """Let the optimizer change the parameters by `grad`, which penalties and clipping do not alter.
+
+        To a schedule, each of these steps is a fit and an epoch of its own.
+        """
         chosen = optimizers.resolve(optimizer)
         if not isinstance(chosen, optimizers.Stepping):
             raise ValueError("L-BFGS takes no single steps: it evaluates the loss itself. Use fit(optimizer=fm.LBFGS()).")
@@ -378,7 +381,7 @@ class MLP:
         sample_weight : (n,) array, optional
             How much each row counts in the mean loss.
         class_weight : "balanced" or dict, optional
-            A factor for each class.
+            A factor for each class, on the rows that are trained on.
         validation : float or (X, y) or (X, y, sample_weight), optional
             A fraction of the rows to hold back, for classes the same fraction of each; or other data.
         shuffle : bool

@@ -19,7 +19,7 @@ def _bce(z, y):
 
 @elementwise("z y +d +r")
 def _poisson(z, y):
-    limit = 80.0 if z.bits == 32 else 700.0
+    limit = 70.0 if z.bits == 32 else 700.0
     rate = vexp(z.minimum(limit))
     value = (z > limit).choose(rate * (z - limit + 1.0), rate)
     return rate - y, value - y * z

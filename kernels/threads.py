@@ -21,8 +21,9 @@ from numba.extending import intrinsic
 from .jit import inner
 from .simd import I64
 
-# What threads share: the barrier's counter and generation, in cache lines of their own, then room for float64 sums.
-_COUNT, _GENERATION, SUMS, N_SUMS = 0, 16, 32, 64
+# What threads share: the barrier's counter and its generation in cache lines of their own, beside the latter whether all is
+# to be left, then room for float64 sums.
+_COUNT, _GENERATION, ABORT, SUMS, N_SUMS = 0, 16, 17, 32, 64
 SYNC_SIZE = SUMS + N_SUMS
 # A waiting thread spins for a few µs, then offers its core to others, and after many offers sleeps: the thread that it waits
 # for may be the one that has no core.
@@ -31,6 +32,7 @@ _SPINS, _OFFERS, _SLEEP_US = 100, 500, 20
 _caller = threading.local()
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
+_pool_size = 0
 _threads: int | None = None
 
 
@@ -79,20 +81,34 @@ def together(kernel, n: int, *args):
 
     When another Python thread has the pool, the caller runs alone: results do not depend on n.
     """
-    global _pool
+    global _pool, _pool_size
     sync = np.zeros(SYNC_SIZE, np.int64)
     if n == 1 or not _lock.acquire(blocking=False):
         return kernel(*args, 0, 1, sync)
     try:
         if _pool is None:
-            _pool = ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="fastmlp")
-        others = [_pool.submit(kernel, *args, tid, n, sync) for tid in range(1, n)]
+            _pool_size = max(1, threads() - 1)
+            _pool = ThreadPoolExecutor(_pool_size, thread_name_prefix="fastmlp")
+        return _run_all(_pool, kernel, min(n, _pool_size + 1), args, sync)
+    finally:
+        _lock.release()
+
+
+def _run_all(pool: ThreadPoolExecutor, kernel, n: int, args, sync):
+    """Run a kernel on this thread and n - 1 of the pool's."""
+    global _pool
+    try:
+        others = [pool.submit(kernel, *args, tid, n, sync) for tid in range(1, n)]
         result = kernel(*args, 0, n, sync)
         for other in others:
             other.result()
         return result
-    finally:
-        _lock.release()
+    except BaseException:
+        # As a Ctrl-C before all threads had begun: those that did would wait at a barrier for ever.
+        sync[ABORT] = 1
+        _pool = None
+        pool.shutdown(wait=True)
+        raise
 
 
 def _slot(context, builder, array_type, array, i):
@@ -120,11 +136,12 @@ def _arrive(typingctx, sync, n):
 
 @intrinsic
 def _opened(typingctx, sync, generation):
-    """Whether the barrier has gone beyond `generation`."""
+    """Whether the barrier has gone beyond `generation`, or all is to be left."""
 
     def codegen(context, builder, sig, args):
         now = builder.load_atomic(_slot(context, builder, sig.args[0], args[0], _GENERATION), "acquire", 8)
-        return builder.icmp_signed("!=", now, args[1])
+        abort = builder.load_atomic(_slot(context, builder, sig.args[0], args[0], ABORT), "monotonic", 8)
+        return builder.or_(builder.icmp_signed("!=", now, args[1]), builder.icmp_signed("!=", abort, I64(0)))
 
     return types.boolean(sync, types.int64), codegen
 

@@ -333,6 +333,39 @@ def test_the_engine_may_change_while_other_threads_ask() -> None:
     assert not wrong
 
 
+def test_the_number_of_threads_may_change_while_other_threads_train_and_ask(any_threads, monkeypatch) -> None:
+    """Scratch memory that was sized for fewer threads than there are now is not overrun."""
+    from fastmlp.kernels import train
+
+    monkeypatch.setattr(train, "pace_of", lambda *kind: AllThreads())
+    fm.use_engine("numba")
+    alone, X, y = large("float32")
+    alone.fit(X, y, epochs=15, batch_size=96)
+    nets, expected, wrong, done = [large("float32")[0] for _ in range(2)], alone.predict(X), [], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            if not (alone.predict(X) == expected).all():
+                wrong.append(1)
+
+    def fit(net):
+        net.fit(X, y, epochs=15, batch_size=96)
+
+    asking = threading.Thread(target=ask)
+    training = [threading.Thread(target=fit, args=(net,)) for net in nets]
+    for thread in (asking, *training):
+        thread.start()
+    while any(thread.is_alive() for thread in training):
+        for n in (1, 4, 2, 5):
+            fm.set_threads(n)
+    done.set()
+    for thread in (asking, *training):
+        thread.join()
+    assert not wrong
+    for net in nets:
+        assert (net.params == alone.params).all()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_process_trains_as_its_parent_does() -> None:
     script = """
@@ -355,18 +388,22 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 # ---- kernels and the arrays they get
 
 
+def dispatchers():
+    """Every function of the kernels that has been compiled here, or loaded from the cache, for Python to call."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("fastmlp.kernels"):
+            yield from (value for value in vars(module).values() if getattr(value, "signatures", None))
+
+
 @pytest.mark.parametrize("kind", ["read-only", "memory-mapped", "broadcast", "F-order", "unaligned"])
 def test_no_kind_of_array_is_compiled_for_anew(kind, tmp_path) -> None:
     """To compile takes many seconds; whatever comes in must have the one type that the kernels know."""
-    from fastmlp.kernels import train
-
     fm.use_engine("numba")
     X, y = (np.ascontiguousarray(part, np.float64) for part in classes(40))
     weight = np.ones(40)
     net, plain = classifier(), classifier()
     plain.fit(X, y, epochs=1, sample_weight=weight)
     plain.predict(X)
-    known = len(train._run.signatures)
 
     def change(array):
         if kind == "memory-mapped":
@@ -385,23 +422,33 @@ def test_no_kind_of_array_is_compiled_for_anew(kind, tmp_path) -> None:
         changed.flags.writeable = False
         return changed
 
-    # Without the compiler a new type would be an error at once.
-    train._run.disable_compile()
+    # Without the compiler a new type is an error at once.
+    kernels = list(dispatchers())
+    assert kernels
+    for kernel in kernels:
+        kernel.disable_compile()
     try:
         net.fit(change(X), change(y), epochs=1, sample_weight=change(weight))
         assert (net.predict(change(X)) == plain.predict(X)).all()
     finally:
-        train._run.disable_compile(False)
-    assert len(train._run.signatures) == known
+        for kernel in kernels:
+            kernel.disable_compile(False)
 
 
 def test_warmup_leaves_nothing_to_compile() -> None:
     script = """
 import fastmlp as fm
 fm.warmup(("float32",))
-from fastmlp.kernels import optim, train
-for kernel in (train._run, train._arena_size, optim.condition, optim.update):
-    kernel.disable_compile()
+import sys
+def forbidden(signature):
+    raise RuntimeError("there was something left to compile")
+for name, module in list(sys.modules.items()):
+    if name.startswith("fastmlp.kernels"):
+        for value in vars(module).values():
+            if getattr(value, "signatures", None):
+                value.disable_compile()
+            elif hasattr(value, "disable_compile"):
+                value.compile = forbidden
 net = fm.MLP([3, 5, 2], output="softmax", dropout=0.1)
 X, y = [[1, 2, 3], [4, 5, 6]] * 5, [0, 1] * 5
 for name in fm.optimizers.OPTIMIZERS:

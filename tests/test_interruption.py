@@ -12,7 +12,10 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
+
+import fastmlp as fm
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
 
@@ -25,16 +28,18 @@ rng = np.random.default_rng(0)
 results = {}
 
 
-def interrupted(name, make, X, y, after=0.4, **options):
+def interrupted(name, make, X, y, after=0.3, **options):
     make().fit(X[:4], y[:4], epochs=1, **options)  # what has to be compiled or loaded is, then
     net, sent = make(), []
 
     def send():
+        while not net.history:  # until the first epoch is over
+            time.sleep(0.01)
+        time.sleep(after)
         sent.append(time.perf_counter())
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(after, send)
-    timer.start()
+    threading.Thread(target=send).start()
     try:
         net.fit(X, y, epochs=10**9, **options)
     except KeyboardInterrupt:
@@ -62,10 +67,10 @@ CASES = {
     # Whoever looks at each epoch gets it.
     "watched": "lambda: fm.MLP([2, 8, 1]), X, y, validation=0.2, metrics=['mse'], callbacks=[fm.Callback()]",
     # One epoch takes many calls.
-    "long": "lambda: fm.MLP([2, 64, 64, 1]), rng.normal(size=(100_000, 2)), rng.normal(size=100_000), batch_size=50, after=1.5",
+    "long": "lambda: fm.MLP([2, 64, 64, 1]), rng.normal(size=(100_000, 2)), rng.normal(size=100_000), batch_size=50",
     # Large enough for a team of threads.
-    "threads": "lambda: fm.MLP([200, 256, 256, 10]), rng.normal(size=(2000, 200)), rng.normal(size=(2000, 10)), after=1.0",
-    "lbfgs": "lambda: fm.MLP([2, 30, 1], activation='tanh', dtype='float64'), X, y, "
+    "threads": "lambda: fm.MLP([200, 256, 256, 10]), rng.normal(size=(2000, 200)), rng.normal(size=(2000, 10))",
+    "lbfgs": "lambda: fm.MLP([2, 30, 1], activation='tanh', dtype='float64'), *np.split(rng.normal(size=(2000, 3)), [2], 1), "
     "optimizer=fm.LBFGS(max_iter=10**6, max_fun=10**9, tol=0.0), after=0.05",
 }
 
@@ -109,3 +114,43 @@ def test_a_script_that_is_interrupted_ends_as_python_scripts_do() -> None:
     assert errors.splitlines()[-1] == "KeyboardInterrupt"
     assert errors.count("Traceback") == 1
     assert process.returncode != 0
+
+
+def test_an_interruption_between_the_starts_of_two_threads_leaves_none_waiting(monkeypatch, any_threads) -> None:
+    """Threads that have begun wait for the others at a barrier; they must not wait for one that will never come."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from fastmlp.kernels import threads, train
+
+    class Interrupted(ThreadPoolExecutor):
+        starts = 0
+
+        def submit(self, *job):
+            Interrupted.starts += 1
+            if Interrupted.starts == 4:
+                raise KeyboardInterrupt("between two threads")
+            return super().submit(*job)
+
+    class AllThreads:
+        def next(self, steps, n):
+            return n, min(steps, 10)
+
+        def took(self, n, steps, seconds):
+            pass
+
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(train, "pace_of", lambda *kind: AllThreads())
+    fm.use_engine("numba")
+    fm.set_threads(3)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(500, 100)), rng.normal(size=500)
+    net, fresh = (fm.MLP([100, 200, 100, 1]) for _ in range(2))
+    with pytest.raises(KeyboardInterrupt, match="between two threads"):
+        net.fit(X, y, epochs=100)
+    assert Interrupted.starts == 4
+    fresh.fit(X, y, epochs=len(net.history))
+    assert (net.params == fresh.params).all()
+    for each in (net, fresh):
+        each.fit(X, y, epochs=3)
+    assert (net.params == fresh.params).all()
+    assert Interrupted.starts > 10

@@ -10,9 +10,10 @@ import pytest
 
 pytest.importorskip("numba")
 
+from fastmlp.kernels import minibatch, pace, run, threads, train
+
 import fastmlp as fm
 from fastmlp import engine
-from fastmlp.kernels import pace, threads, train
 from fastmlp.reference import ids
 
 ACTIVATIONS = [name for name, activation in fm.activations.ACTIVATIONS.items() if activation.hidden]
@@ -30,7 +31,7 @@ def trained_by(n: int, net: fm.MLP, X, y, weight, optimizer, batch: int, steps: 
     losses, order = np.zeros(steps + 1), np.zeros(len(X), np.int64)
     slots = state.slots if state.slots.size else np.zeros((1, 1), net.dtype)
     threads.together(
-        train._run, n, train.TRAIN, net.plan.table, state.ints, state.reals, net.params, slots, X, y, weight, order,
+        run._run, n, minibatch.TRAIN, net.plan.table, state.ints, state.reals, net.params, slots, X, y, weight, order,
         np.full(steps, 1e-3), losses, np.zeros((1, 1), net.dtype), arena,
     )  # fmt: skip
     return net.params, state.slots, losses
@@ -45,7 +46,8 @@ def test_bits_do_not_depend_on_the_number_of_threads(seed, any_threads) -> None:
         fm.Dense(width, rng.choice(ACTIVATIONS), bias=bool(rng.integers(2)), dropout=rng.choice([0.0, 0.2]))
         for width in widths[1:-1]
     ]
-    net = fm.MLP([widths[0], *hidden, fm.Dense(widths[-1], bias=bool(rng.integers(2)))], dtype=rng.choice(["float32", "float64"]))
+    outputs = fm.Dense(widths[-1], bias=bool(rng.integers(2)))
+    net = fm.MLP([widths[0], *hidden, outputs], dtype=rng.choice(["float32", "float64"]))
     rows, batch = int(rng.integers(1, 3000)), int(rng.integers(1, 3000 if seed % 2 else 30))
     X = rng.normal(size=(rows, widths[0])).astype(net.dtype)
     y = rng.normal(size=(rows, widths[-1])).astype(net.dtype)

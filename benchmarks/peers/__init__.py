@@ -38,6 +38,8 @@ class Peer:
         Settings to try; the best of them counts.
     losses : frozenset of str
         The losses it has.
+    least_flops : int
+        Smaller steps it leaves to another peer.
     eps_hat : bool
         Whether its Adam adds eps before the bias correction instead of after it.
     """
@@ -49,6 +51,7 @@ class Peer:
     tasks: frozenset[str] = _ALL
     variants: tuple[Mapping[str, Any], ...] = ({},)
     losses: frozenset[str] = frozenset({"cross_entropy", "bce", "mse"})
+    least_flops: int = 0
     eps_hat: bool = False
 
     def missing(self) -> str | None:
@@ -62,7 +65,8 @@ class Peer:
 
     def does(self, workload: Workload) -> bool:
         """Return whether it can do exactly this job."""
-        return workload.task in self.tasks and workload.loss in self.losses
+        fits = workload.task in self.tasks and workload.loss in self.losses
+        return fits and workload.flops >= self.least_flops
 
     def settings(self, workload: Workload) -> tuple[Mapping[str, Any], ...]:
         """Return the variants that make a difference to a workload."""
@@ -92,7 +96,8 @@ PEERS = {
             _THREADS, frozenset({"cross_entropy", "bce"}), eps_hat=True,
         ),
         Peer("torch", "PyTorch", ("torch",), ("torch",), variants=_THREADS),
-        Peer("torch_compile", "torch.compile", ("torch",), ("torch",), variants=_THREADS),
+        # On smaller steps it was up to twice slower than eager PyTorch, for what compiled code has to check at each call.
+        Peer("torch_compile", "torch.compile", ("torch",), ("torch",), variants=_THREADS, least_flops=10_000_000),
         Peer("jax", "JAX", ("jax",), ("jax", "jaxlib"), variants=({"unroll": 1}, {"unroll": 8})),
         Peer(
             "onnxruntime", "ONNX Runtime", ("onnx", "onnxruntime"), ("onnxruntime",), frozenset({"predict"}), _THREADS

@@ -15,7 +15,7 @@ from .activations import activate, softmax
 from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, MAE, MSE, POISSON, QUANTILE, SOFTMAX, SSE
 
 # Beyond these logits the Poisson loss goes on as a straight line, before e^z overflows.
-_POISSON_LIMIT = {4: 80.0, 8: 700.0}
+_POISSON_LIMIT = {4: 70.0, 8: 700.0}
 
 
 def _square(p, y, parameter):

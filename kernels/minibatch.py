@@ -1,0 +1,178 @@
+"""A minibatch: its rows gathered, taken through the network and back, and shared among threads one way or the other."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from .dense import accumulate, copy
+from .ids import ACTIVATION, FAN_IN, LOSS, LOSS_PARAM, SMOOTHING, SSE, WIDTH
+from .jit import glue, inner
+from .loss import loss_rows
+from .network import (
+    BUFFER,
+    DELTA,
+    EACH,
+    ROWS,
+    SCALES,
+    STRIDE,
+    TARGETS,
+    backward_rows,
+    delta_rows,
+    forward_rows,
+    n_params,
+    weight_gradients,
+)
+from .simd import address, peek, poke, shift
+from .threads import N_SUMS, barrier
+from .tile import END_STORE, START_SUMS, START_ZERO
+
+# What a call is for.
+TRAIN, LOSS_ONLY, GRADIENT, PREDICT, ACTIVATIONS, INPUT_GRADIENT, VJP = range(7)
+
+# The rows that a task takes: inputs, targets, weights; the order that they are taken in, if `ordered`; whether targets are
+# class indices.
+Data = namedtuple("Data", "x y weight order ordered classes")
+# A thread's part: its number among n and their barrier; its rows of the weights (`whole`: all of them) and its stretch of the
+# flat vectors; room for packing, and for the groups' gradients and losses.
+Part = namedtuple("Part", "tid n sync bounds whole begin end packed partial sums")
+
+
+@glue
+def _row(data, i):
+    return data.order[i] if data.ordered else i
+
+
+@glue
+def _gather(net, data, at, first, last, unit):
+    """Copy the data's rows `at` + first..last to a block's rows first..last; a row's scale is its weight times `unit`."""
+    arena, places = net.arena, net.places
+    layers = places.shape[0] - 2
+    k, targets = data.x.shape[1], data.y.shape[1]
+    ldx, ldy = places[0, STRIDE], places[layers, STRIDE] if targets > 1 else 1
+    scratch = places[layers + 1]
+    for i in range(first, last):
+        row = _row(data, at + i)
+        a = shift(arena, places[0, BUFFER] + i * ldx)
+        copy(k, (address(data.x, row * k), a), ())
+        poke(a, k, 1.0)
+        t = shift(arena, scratch[TARGETS] + i * ldy)
+        if targets == 1:
+            poke(t, 0, data.y[row, 0])
+        else:
+            copy(targets, (address(data.y, row * targets), t), ())
+        if data.weight.size > 0:
+            poke(arena, scratch[SCALES] + i, data.weight[row] * unit)
+
+
+@glue
+def _weight_sum(data, at, count):
+    """Sum of `count` rows' weights; 1 each where there are none."""
+    if data.weight.size == 0:
+        return float(count)
+    total = 0.0
+    for i in range(at, at + count):
+        total += data.weight[_row(data, i)]
+    return total
+
+
+@glue
+def _loss_of_rows(net, ints, reals, classes, first, last, uniform):
+    """Losses and output deltas of a block's rows first..last, from the logits in the last buffer."""
+    table, arena, places = net.table, net.arena, net.places
+    layers = table.shape[0]
+    scratch = places[layers + 1]
+    ld, k = places[layers, STRIDE], table[layers - 1, WIDTH]
+    ldy = 1 if classes else ld
+    loss_rows(ints[LOSS], table[layers - 1, ACTIVATION], reals[LOSS_PARAM], reals[SMOOTHING], last - first, k,
+              shift(arena, places[layers, BUFFER] + first * ld), ld, shift(arena, places[layers, DELTA] + first * ld),
+              shift(arena, scratch[TARGETS] + first * ldy), classes, ldy, shift(arena, scratch[ROWS] + first),
+              shift(arena, scratch[EACH] + first * ld), uniform, shift(arena, scratch[SCALES] + first))  # fmt: skip
+
+
+@glue
+def _sum_losses(net, data, at, first, m):
+    """Weighted sum of the losses of a block's m rows from `first` on, in order."""
+    losses = shift(net.arena, net.places[net.table.shape[0] + 1, ROWS] + first)
+    total = 0.0
+    for i in range(m):
+        value = peek(losses, i)
+        if data.weight.size > 0:
+            value *= data.weight[_row(data, at + i)]
+        total += value
+    return total
+
+
+@inner
+def _rows(task, net, data, ints, reals, epoch, row, at, first, last, unit, d_in, packed):
+    """Take the data's rows from `at` on to a block's rows first..last: their losses and, by `task`, deltas or d_in."""
+    _gather(net, data, at - first, first, last, unit)
+    forward_rows(net, epoch, row - first, task != LOSS_ONLY, first, last, packed)
+    _loss_of_rows(net, ints, reals, data.classes, first, last, unit if data.weight.size == 0 else 0.0)
+    if task != LOSS_ONLY:
+        backward_rows(net, first, last, packed)
+    if task == INPUT_GRADIENT:
+        k = net.table[0, FAN_IN]
+        out = shift(d_in, at * k)
+        delta_rows(net, 0, first, last, out, k, END_STORE, out, packed)
+
+
+@glue
+def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block):
+    """One block after the other, each shared among the threads: by rows, then by parts of the weights' gradient."""
+    total = 0.0
+    for done in range(0, count, block):
+        m = min(block, count - done)
+        first, last = (m * part.tid) // part.n, (m * (part.tid + 1)) // part.n
+        if done > 0:
+            barrier(part.sync, part.n)
+        _rows(task, net, data, ints, reals, epoch, row + done + first, at + done + first, first, last, unit, out, part.packed)
+        barrier(part.sync, part.n)
+        if task == TRAIN or task == GRADIENT:
+            start = START_ZERO if done == 0 else START_SUMS
+            weight_gradients(net, 0, m, part.bounds, part.tid, out, start, part.packed)
+        if part.tid == 0:
+            total += _sum_losses(net, data, at + done, 0, m)
+    return total
+
+
+@glue
+def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block):
+    """Groups of blocks, each done by one thread with a gradient of its own, all added up in order at the end."""
+    size = n_params(net.table)
+    first = part.tid * block
+    blocks = (count + block - 1) // block
+    groups = min(N_SUMS, blocks)
+    gradient = task == TRAIN or task == GRADIENT
+    for group in range((groups * part.tid) // part.n, (groups * (part.tid + 1)) // part.n):
+        low, high = (blocks * group) // groups, (blocks * (group + 1)) // groups
+        total = 0.0
+        for done in range(low * block, min(high * block, count), block):
+            m = min(block, count - done)
+            _rows(task, net, data, ints, reals, epoch, row + done, at + done, first, first + m, unit, out, part.packed)
+            if gradient:
+                start = START_ZERO if done == low * block else START_SUMS
+                weight_gradients(net, first, m, part.whole, 0, shift(part.partial, group * size), start, part.packed)
+            total += _sum_losses(net, data, at + done, first, m)
+        part.sums[group] = total
+    barrier(part.sync, part.n)
+    if gradient:
+        n, to = part.end - part.begin, shift(out, part.begin)
+        copy(n, (shift(part.partial, part.begin), to), ())
+        for group in range(1, groups):
+            accumulate(n, (to, shift(part.partial, group * size + part.begin)), ())
+    total = 0.0
+    for group in range(groups):
+        total += part.sums[group]
+    return total
+
+
+@glue
+def _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, out, part, few, limit):
+    """Loss of `count` rows from `at` on, and by `task` their gradient or d_in in `out`; thread 0 returns the sum.
+
+    Ends with every thread's share of the gradient done, but without a barrier.
+    """
+    unit = 1.0 if ints[LOSS] == SSE else (1.0 / weight_sum if weight_sum > 0.0 else 0.0)
+    if few and count > limit:
+        return _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, limit)
+    return _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, min(limit, count))

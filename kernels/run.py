@@ -1,0 +1,189 @@
+"""The one compiled function behind all entry points, so that the kernels under it are compiled once; and its training loop."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .answers import _predict, _vjp
+from .gemm import PACKED
+from .ids import (
+    BATCH,
+    BETA1,
+    BETA1_POWER,
+    BETA2,
+    BETA2_POWER,
+    CLIP_NORM,
+    EPOCH,
+    FAN_IN,
+    LOSS,
+    LOSS_SUM,
+    N_REALS,
+    ROW,
+    SEED,
+    SHUFFLE,
+    SSE,
+    STEP,
+    TRAINING,
+    WEIGHT_SUM,
+    WIDTH,
+)
+from .jit import entry, glue, inner
+from .minibatch import ACTIVATIONS, GRADIENT, INPUT_GRADIENT, PREDICT, TRAIN, VJP, Data, Part, _minibatch, _weight_sum
+from .network import (
+    BUFFER,
+    PACK,
+    PLACES,
+    STRIDE,
+    TURNED,
+    Net,
+    _padded,
+    _set_ones,
+    arrange,
+    block_limit,
+    few_parameters,
+    n_params,
+    share,
+    stretch,
+    turn_weights,
+)
+from .optim import _norm_factor, _penalize, _update, scale
+from .rng import permutation
+from .simd import address, shift
+from .threads import ABORT, N_SUMS, SUMS, barrier, flush_denormals, restore_mode
+
+
+@inner
+def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limit):
+    """For TRAIN lr.size steps, returning the epochs finished; else one minibatch of all rows, returning its loss.
+
+    Every thread follows the same counters, number 0 writes them down.
+    """
+    rows = data.x.shape[0]
+    size = n_params(net.table)
+    row, epoch = ints[ROW], ints[EPOCH]
+    power1, power2 = reals[BETA1_POWER], reals[BETA2_POWER]
+    loss_sum, weight_total = reals[LOSS_SUM], reals[WEIGHT_SUM]
+    state = address(slots, 0)
+    finished, steps = 0, 0
+    for step in range(lr.size if task == TRAIN else 1):
+        at, count = row, min(ints[BATCH], rows - row)
+        if task != TRAIN:
+            at, count = 0, rows
+        elif row == 0:
+            loss_sum, weight_total = 0.0, 0.0
+            if data.ordered:
+                if part.tid == 0:
+                    permutation(ints[SEED], epoch, data.order)
+                barrier(part.sync, part.n)
+        weight_sum = _weight_sum(data, at, count)
+        loss = _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, out, part, few, limit)
+        if task != TRAIN:
+            return _mean(ints, loss, weight_sum)
+        loss_sum += loss
+        weight_total += weight_sum
+        _penalize(net.table, ints, reals, net.params, out, weight_sum, part.begin, part.end)
+        if reals[CLIP_NORM] > 0.0:
+            barrier(part.sync, part.n)
+            factor = _norm_factor(reals, out, size)
+            barrier(part.sync, part.n)
+            if factor != 1.0:
+                scale(part.end - part.begin, (shift(out, part.begin),), (factor,))
+        power1 *= reals[BETA1]
+        power2 *= reals[BETA2]
+        _update(net.table, ints, reals, power1, power2, net.params, state, size, out, lr[step], part.begin, part.end)
+        if not few:
+            turn_weights(net, part.bounds, part.tid, 1)
+        steps += 1
+        row += count
+        if row == rows:
+            if part.tid == 0:
+                losses[finished] = _mean(ints, loss_sum, weight_total)
+            row, epoch, finished = 0, epoch + 1, finished + 1
+        barrier(part.sync, part.n)
+        if few:
+            turn_weights(net, part.whole, 0, 1)
+        if (row == 0 and not math.isfinite(losses[finished - 1])) or part.sync[ABORT] != 0:
+            break
+    if part.tid == 0:
+        ints[ROW], ints[EPOCH] = row, epoch
+        ints[STEP] += steps
+        reals[BETA1_POWER], reals[BETA2_POWER] = power1, power2
+        reals[LOSS_SUM], reals[WEIGHT_SUM] = loss_sum, weight_total
+    return float(finished)
+
+
+@glue
+def _mean(ints, loss_sum, weight_sum):
+    """The loss of rows with this sum of weighted losses."""
+    if ints[LOSS] == SSE:
+        return loss_sum
+    return loss_sum / weight_sum if weight_sum > 0.0 else 0.0
+
+
+@inner
+def _room(table, rows, n):
+    """Rows that the buffers must hold for any task on `rows` rows at once by n threads."""
+    limit = block_limit(table)
+    return limit * n if rows > limit and few_parameters(table) else max(1, min(rows, limit))
+
+
+@inner
+def _size(table, rows, n, places):
+    """Elements of scratch for any task on up to `rows` rows at once by n threads; fills `places`."""
+    gradients = 1 + (N_SUMS if few_parameters(table) and rows > block_limit(table) else 0)
+    return arrange(table, _room(table, rows, n), n, places) + gradients * _padded(n_params(table))
+
+
+@entry
+def _scratch_size(table, rows, n):
+    """Elements of scratch for any task on up to `rows` rows at once by n threads."""
+    return _size(table, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))
+
+
+@entry
+def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losses, out, arena, tid, n, sync):
+    """Do `task` as thread tid of n; its numbers go to losses (TRAIN) or out (others, 2-D)."""
+    layers = table.shape[0]
+    places = np.empty((layers + 2, PLACES), np.int64)
+    rows = min(ints[BATCH], x.shape[0]) if task == TRAIN else x.shape[0]
+    if n > 1 and _size(table, rows, n, places) > arena.size:
+        # The scratch was taken when there were fewer threads.
+        if tid > 0:
+            return 0.0
+        n = 1
+    mode = flush_denormals()
+    bounds, whole = np.empty((layers, n + 1), np.int64), np.empty((layers, 2), np.int64)
+    room, few, limit = _room(table, rows, n), few_parameters(table), block_limit(table)
+    base, target = address(arena, 0), address(out, 0)
+    grad = shift(base, arrange(table, room, n, places))
+    share(table, n, bounds)
+    share(table, 1, whole)
+    training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
+    turned = shift(base, tid * places[layers, TURNED])
+    net = Net(table, reals[N_REALS:], address(params, 0), base, places, turned, ints[SEED], training)
+    data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH])
+    part = Part(tid, n, sync, bounds, whole, stretch(table, bounds, tid), stretch(table, bounds, tid + 1),
+                shift(base, places[layers + 1, PACK] + tid * PACKED), shift(grad, _padded(n_params(table))),
+                sync[SUMS:].view(np.float64))  # fmt: skip
+    result = 0.0
+    if task == PREDICT or task == ACTIVATIONS:
+        _predict(task, net, x, out, part, room)
+    else:
+        if tid == 0:
+            for l in range(layers):
+                _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
+        from_layer = 0 if task == INPUT_GRADIENT or task == VJP else 1
+        if few:
+            turn_weights(net, whole, 0, from_layer)
+        else:
+            turn_weights(net, bounds, tid, from_layer)
+        barrier(sync, n)
+        if task == VJP:
+            _vjp(net, x, y, target, part.packed, room)
+        else:
+            gradient = grad if task == TRAIN else target
+            result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, part, few, limit)
+    restore_mode(mode)
+    return result
