@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["History"]
@@ -63,11 +63,11 @@ class History:
         """Return the last epoch's numbers, by name."""
         return {name: curve[-1] for name, curve in self.curves().items() if len(curve) == len(self)}
 
-    def add(self, losses: Iterable[float], rates: Iterable[float], judged: Mapping[str, float]) -> None:
+    def add(self, losses: list[float], rates: list[float], judged: Mapping[str, float]) -> None:
         """Add whole epochs: their losses and learning rates, and the last one's other numbers by name."""
         before = len(self)
-        self.loss.extend(map(float, losses))
-        _put(self.lr, before, map(float, rates))
+        self.loss += losses
+        _put(self.lr, before, rates)
         for name, value in judged.items():
             curve = self.val_loss if name == "val_loss" else self.metrics.setdefault(name, [])
             _put(curve, len(self) - 1, [value])
@@ -78,9 +78,8 @@ class History:
             del curve[epochs:]
 
 
-def _put(curve: list[float], epoch: int, values: Iterable[float]) -> None:
+def _put(curve: list[float], epoch: int, values: list[float]) -> None:
     """Add values to a curve, the first of them at an epoch."""
-    new = list(values)
-    if new:
-        curve.extend([math.nan] * (epoch - len(curve)))
-        curve.extend(new)
+    if values:
+        curve += [math.nan] * (epoch - len(curve))
+        curve += values
