@@ -44,7 +44,7 @@ def gflops(n_threads: int, dtype: str = "float32", seconds: float = 0.5) -> floa
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             began = time.perf_counter()
-            together(_kernel(), n_threads, repeats, MR, nr, DEPTH, a, b, c)
+            together(_kernel(), n_threads, False, repeats, MR, nr, DEPTH, a, b, c)
             took = time.perf_counter() - began
             best = max(best, 2e-9 * MR * nr * DEPTH * repeats * n_threads / took)
             if took < 0.005:

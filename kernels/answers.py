@@ -9,6 +9,7 @@ from .loss import _softmax_back, output_derivative
 from .minibatch import ACTIVATIONS
 from .network import BUFFER, DELTA, STRIDE, backward_rows, delta_rows, forward_rows, output_rows
 from .simd import address, peek, poke, shift
+from .threads import ABORT
 from .tile import END_STORE
 
 
@@ -25,6 +26,8 @@ def _predict(task, net, x, out, part, room):
     low, high = (rows * part.tid) // part.n, (rows * (part.tid + 1)) // part.n
     first = part.tid * per_thread
     for at in range(low, high, per_thread):
+        if part.sync[ABORT] != 0:
+            break
         m = min(per_thread, high - at)
         for i in range(m):
             copy(x.shape[1], (address(x, (at + i) * x.shape[1]), shift(arena, places[0, BUFFER] + (first + i) * ldx)), ())

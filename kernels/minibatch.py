@@ -23,7 +23,7 @@ from .network import (
     weight_gradients,
 )
 from .simd import address, peek, poke, shift
-from .threads import N_SUMS, barrier
+from .threads import ABORT, N_SUMS, barrier
 from .tile import END_STORE, START_SUMS, START_ZERO
 
 # What a call is for.
@@ -123,6 +123,8 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
     for done in range(0, count, block):
         m = min(block, count - done)
         first, last = (m * part.tid) // part.n, (m * (part.tid + 1)) // part.n
+        if part.sync[ABORT] != 0:
+            break
         if done > 0:
             barrier(part.sync, part.n)
         _rows(task, net, data, ints, reals, epoch, row + done + first, at + done + first, first, last, unit, out, part.packed)
@@ -147,6 +149,8 @@ def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out
         low, high = (blocks * group) // groups, (blocks * (group + 1)) // groups
         total = 0.0
         for done in range(low * block, min(high * block, count), block):
+            if part.sync[ABORT] != 0:
+                break
             m = min(block, count - done)
             _rows(task, net, data, ints, reals, epoch, row + done, at + done, first, first + m, unit, out, part.packed)
             if gradient:

@@ -76,35 +76,37 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def together(kernel, n: int, *args):
-    """kernel(*args, tid, n, sync) on n threads at once; returns what the caller's own, number 0, returns.
+def together(kernel, n: int, long: bool, *args):
+    """kernel(*args, tid, n, sync) on n threads at once; returns what number 0 returns.
 
-    When another Python thread has the pool, the caller runs alone: results do not depend on n.
+    A Ctrl-C reaches Python only where compiled code is not running, so the main thread does not take part in a `long` call,
+    but waits for it and has it left if it must. When another Python thread has the pool, the caller runs alone: results do
+    not depend on n.
     """
     global _pool, _pool_size
     sync = np.zeros(SYNC_SIZE, np.int64)
-    if n == 1 or not _lock.acquire(blocking=False):
+    apart = long and threading.current_thread() is threading.main_thread()
+    if (n == 1 and not apart) or not _lock.acquire(blocking=False):
         return kernel(*args, 0, 1, sync)
     try:
         if _pool is None:
-            _pool_size = max(1, threads() - 1)
+            _pool_size = threads()
             _pool = ThreadPoolExecutor(_pool_size, thread_name_prefix="fastmlp")
-        return _run_all(_pool, kernel, min(n, _pool_size + 1), args, sync)
+        return _run_all(_pool, kernel, min(n, _pool_size), apart, args, sync)
     finally:
         _lock.release()
 
 
-def _run_all(pool: ThreadPoolExecutor, kernel, n: int, args, sync):
-    """Run a kernel on this thread and n - 1 of the pool's."""
+def _run_all(pool: ThreadPoolExecutor, kernel, n: int, apart: bool, args, sync):
+    """Run a kernel on n of the pool's threads, or if not `apart` on this one and n - 1."""
     global _pool
     try:
-        others = [pool.submit(kernel, *args, tid, n, sync) for tid in range(1, n)]
-        result = kernel(*args, 0, n, sync)
-        for other in others:
-            other.result()
-        return result
+        others = [pool.submit(kernel, *args, tid, n, sync) for tid in range(0 if apart else 1, n)]
+        result = None if apart else kernel(*args, 0, n, sync)
+        results = [other.result() for other in others]
+        return results[0] if apart else result
     except BaseException:
-        # As a Ctrl-C before all threads had begun: those that did would wait at a barrier for ever.
+        # Threads that have begun would otherwise wait at a barrier for those that have not, or go on for long.
         sync[ABORT] = 1
         _pool = None
         pool.shutdown(wait=True)

@@ -18,13 +18,15 @@ from .pace import pace_of
 from .run import _run, _scratch_size
 from .threads import threads, threads_here, together
 
-# In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations.
-_FLOPS_CALL = 20_000_000
+# In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations. From
+# so many on, a call takes long enough that a Ctrl-C must not wait for its end.
+_FLOPS_CALL, _FLOPS_LONG = 20_000_000, 1_000_000_000
 
 
-def _team(params, rows, passes) -> int:
-    """Threads for one pass of 2 * rows * parameters operations, or several."""
-    return threads_here() if rows > 1 and 2 * passes * rows * params.size >= _FLOPS_CALL else 1
+def _team(params, rows, passes) -> tuple[int, bool]:
+    """Threads for one pass of 2 * rows * parameters operations, or several; whether that takes long."""
+    flops = 2 * passes * rows * params.size
+    return threads_here() if rows > 1 and flops >= _FLOPS_CALL else 1, flops >= _FLOPS_LONG
 
 
 @functools.cache
@@ -41,8 +43,8 @@ def arena_size(table, rows):
 def predict(table, params, x, out, arena, task=PREDICT):
     """out = the outputs; see the reference."""
     ints, matrix, vector, order, reals = _nothing(params.dtype)
-    n = _team(params, len(x), 1)
-    together(_run, n, task, table, ints, reals, params, matrix, x, matrix, vector, order, reals, reals, out, arena)
+    n, long = _team(params, len(x), 1)
+    together(_run, n, long, task, table, ints, reals, params, matrix, x, matrix, vector, order, reals, reals, out, arena)
 
 
 def activations(table, params, x, out, arena):
@@ -52,8 +54,8 @@ def activations(table, params, x, out, arena):
 
 def _evaluate(task, table, ints, reals, params, x, y, weight, out, arena):
     _, matrix, _, order, none = _nothing(params.dtype)
-    n = _team(params, len(x), 3)
-    return together(_run, n, task, table, ints, reals, params, matrix, x, y, weight, order, none, none, out, arena)
+    n, long = _team(params, len(x), 3)
+    return together(_run, n, long, task, table, ints, reals, params, matrix, x, y, weight, order, none, none, out, arena)
 
 
 def loss(table, ints, reals, params, x, y, weight, arena):
@@ -83,7 +85,7 @@ def vjp(table, params, x, d_out, d_in, arena):
     """d_in = each row's d_out times its Jacobian; see the reference."""
     ints, matrix, vector, order, none = _nothing(params.dtype)
     reals = np.zeros(N_REALS + len(table))
-    together(_run, 1, VJP, table, ints, reals, params, matrix, x, d_out, vector, order, none, none, d_in, arena)
+    together(_run, 1, False, VJP, table, ints, reals, params, matrix, x, d_out, vector, order, none, none, d_in, arena)
 
 
 def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, losses, arena):
@@ -92,13 +94,14 @@ def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, loss
     slots = slots if slots.size else matrix
     batch = min(ints[BATCH], len(x))
     done = finished = 0
+    _, long = _team(params, batch, 3)
     pace = pace_of((table.tobytes(), batch, params.dtype.char), 6e-11 * batch * params.size)
     while done < lr.size:
         n, steps = pace.next(lr.size - done, threads_here())
         before = ints[STEP]
         began = time.perf_counter()
         rates, results = lr[done : done + steps], losses[finished:]
-        job = (_run, n, TRAIN, table, ints, reals, params, slots, x, y, weight, order, rates, results, matrix, arena)
+        job = (_run, n, long, TRAIN, table, ints, reals, params, slots, x, y, weight, order, rates, results, matrix, arena)
         finished += int(together(*job))
         pace.took(n, steps, time.perf_counter() - began)
         if ints[STEP] - before < steps or (finished and not math.isfinite(losses[finished - 1])):

@@ -254,8 +254,8 @@ def test_these_networks_are_large_enough_for_threads(any_threads, monkeypatch) -
 
     teams = []
     monkeypatch.setattr(train, "pace_of", lambda *kind: AllThreads())
-    monkeypatch.setattr(train, "together", lambda kernel, n, task, *rest: teams.append((task, n)) or
-                        threads.together(kernel, n, task, *rest))  # fmt: skip
+    monkeypatch.setattr(train, "together", lambda kernel, n, long, task, *rest: teams.append((task, n)) or
+                        threads.together(kernel, n, long, task, *rest))  # fmt: skip
     fm.use_engine("numba")
     fm.set_threads(3)
     everything(*large("float32"))

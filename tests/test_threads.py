@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -31,7 +33,7 @@ def trained_by(n: int, net: fm.MLP, X, y, weight, optimizer, batch: int, steps: 
     losses, order = np.zeros(steps + 1), np.zeros(len(X), np.int64)
     slots = state.slots if state.slots.size else np.zeros((1, 1), net.dtype)
     threads.together(
-        run._run, n, minibatch.TRAIN, net.plan.table, state.ints, state.reals, net.params, slots, X, y, weight, order,
+        run._run, n, False, minibatch.TRAIN, net.plan.table, state.ints, state.reals, net.params, slots, X, y, weight, order,
         np.full(steps, 1e-3), losses, np.zeros((1, 1), net.dtype), arena,
     )  # fmt: skip
     return net.params, state.slots, losses
@@ -130,3 +132,29 @@ def test_a_waiting_thread_leaves_its_core_to_others(any_threads) -> None:
         stop.set()
         for hog in hogs:
             hog.join()
+
+
+def test_ctrl_c_ends_a_call_that_takes_seconds(any_threads) -> None:
+    """A full batch whose single step takes longer than anybody wants to wait is left at once."""
+    script = """
+import numpy as np, os, signal, threading, time
+import fastmlp as fm
+net = fm.MLP([100, 2000, 2000, 1])
+X, y = np.ones((20_000, 100), "f4"), np.ones(20_000, "f4")
+net.fit(X[:2], y[:2], epochs=1)
+kicked = []
+def kick():
+    kicked.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Timer(1.0, kick).start()
+try:
+    net.fit(X, y, batch_size=None, epochs=1000)
+except KeyboardInterrupt:
+    late = time.monotonic() - kicked[0]
+again = net.predict(X[:1])
+print(net.history.stopped, np.isfinite(again).all(), late)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    stopped, finite, late = done.stdout.split()
+    assert (stopped, finite) == ("interrupted", "True")
+    assert float(late) < 30
