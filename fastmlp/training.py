@@ -1,6 +1,6 @@
 """fit: epochs, validation, stopping, callbacks, interruption, divergence.
 
-An epoch, or many short ones, is one call of the engine. It comes back about every twentieth of a second, so that a Ctrl-C
+An epoch, or many short ones, is one call of the engine. It comes back several times a second, so that a Ctrl-C
 gets through and the progress bar moves, and after each epoch if somebody wants to look at it.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Fit", "Options", "Run", "fit", "prepare"]
 
 # A call of the engine lasts about this long: short enough for Ctrl-C, long enough that calling costs nothing.
-CALL_SECONDS = 0.05
+CALL_SECONDS = 0.08
 # The first call is shorter, since how long a step takes is not known yet.
 FIRST_CALL_SECONDS = 0.001
 # How many epochs one call may run at most, since each one's loss needs room.

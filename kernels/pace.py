@@ -13,8 +13,8 @@ import functools
 _TRY_SECONDS, _TRY_STEPS = 2e-3, 3
 # A step guessed to be shorter is not worth a second thread, and a longer one is not worth a try.
 _SHORT, _LONG = 3e-6, 0.02
-# The other number of threads is tried again after 1, 2, 4 ... calls, and then after each so many.
-_OFTEN = 32
+# The other number of threads is tried again after so many times the length of a try, then twice that, up to so many seconds.
+_PATIENCE, _LONGEST = 25, 1.0
 # One thread has to be this much faster to be preferred: it may have been lucky.
 _MARGIN = 0.97
 
@@ -29,7 +29,7 @@ class Pace:
         self._guess = guess
         self._one = self._all = 0.0
         self._woken = False
-        self._calls, self._next_try = 0, 1
+        self._since = self._wait = 0.0
 
     def next(self, steps: int, n: int) -> tuple[int, int]:
         """How many threads, up to n, should do how many of the next steps."""
@@ -43,14 +43,15 @@ class Pace:
         if not self._one:
             return 1, tries
         best, other = (1, n) if self._one < _MARGIN * self._all else (n, 1)
-        self._calls += 1
-        if self._calls >= self._next_try:
-            self._next_try = self._calls + min(self._calls, _OFTEN)
-            return other, tries
-        return best, steps
+        if self._since < self._wait:
+            return best, steps
+        self._wait = min(max(2 * self._wait, _PATIENCE * tries * max(self._one, self._all)), _LONGEST)
+        self._since = 0.0
+        return other, tries
 
     def took(self, n: int, steps: int, seconds: float) -> None:
         """Note that n threads took so long for so many steps."""
+        self._since += seconds
         if n == 1:
             self._one = seconds / steps
         elif self._woken:
