@@ -71,6 +71,8 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     for name in options.sections:
         facts = machine.describe()
         print(f"{name}: {machine.sentence(facts)}", flush=True)
+        if (facts["load"] or 0.0) > 0.5:
+            print(f"Other work keeps this machine busy (load {facts['load']}): the figures will be unsteady.", flush=True)
         result = _measure_section(name, options, lambda line: print(line, flush=True))
         report = _read(options.out) | {name: {"machine": facts, "quick": options.quick, "result": result}}
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -117,7 +117,7 @@ def _rows(task, net, data, ints, reals, epoch, row, at, first, last, unit, d_in,
 
 
 @glue
-def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block):
+def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block, gradient):
     """One block after the other, each shared among the threads: by rows, then by parts of the weights' gradient."""
     total = 0.0
     for done in range(0, count, block):
@@ -129,7 +129,7 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
             barrier(part.sync, part.n)
         _rows(task, net, data, ints, reals, epoch, row + done + first, at + done + first, first, last, unit, out, part.packed)
         barrier(part.sync, part.n)
-        if task == TRAIN or task == GRADIENT:
+        if gradient:
             start = START_ZERO if done == 0 else START_SUMS
             weight_gradients(net, 0, m, part.bounds, part.tid, out, start, part.packed)
         if part.tid == 0:
@@ -171,12 +171,14 @@ def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out
 
 
 @glue
-def _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, out, part, few, limit):
+def _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, out, part, few, limit, later):
     """Loss of `count` rows from `at` on, and by `task` their gradient or d_in in `out`; thread 0 returns the sum.
 
-    Ends with every thread's share of the gradient done, but without a barrier.
+    Ends with every thread's share of the gradient done, or if it is to be done `later` ready to be, but without a barrier.
     """
     unit = 1.0 if ints[LOSS] == SSE else (1.0 / weight_sum if weight_sum > 0.0 else 0.0)
     if few and count > limit:
         return _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, limit)
-    return _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, min(limit, count))
+    gradient = (task == TRAIN or task == GRADIENT) and not later
+    block = min(limit, count)
+    return _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block, gradient)

@@ -228,12 +228,17 @@ def turn_weights(net, bounds, tid, from_layer):
 
 
 @inner
+def layer_gradient(net, l, first, last, at, m, grad, start, packed):
+    """Rows first..last of layer l's weight gradient from the m rows of a block from `at` on, at its place in `grad`."""
+    table, arena, places = net.table, net.arena, net.places
+    lda, ldd = places[l, STRIDE], places[l + 1, STRIDE]
+    a, d = shift(arena, places[l, BUFFER] + at * lda), shift(arena, places[l + 1, DELTA] + at * ldd)
+    weight_gradient(first, last, table[l, WIDTH], m, a, lda, d, ldd, shift(grad, table[l, OFFSET]), start, packed)
+
+
+@inner
 def weight_gradients(net, at, m, bounds, tid, grad, start, packed):
     """This thread's rows of every weight gradient from the m rows of a block from `at` on; added up with START_SUMS."""
-    table, arena, places = net.table, net.arena, net.places
-    for l in range(table.shape[0]):
-        first, last = bounds[l, tid], bounds[l, tid + 1]
-        if first < last:
-            lda, ldd = places[l, STRIDE], places[l + 1, STRIDE]
-            a, d = shift(arena, places[l, BUFFER] + at * lda), shift(arena, places[l + 1, DELTA] + at * ldd)
-            weight_gradient(first, last, table[l, WIDTH], m, a, lda, d, ldd, shift(grad, table[l, OFFSET]), start, packed)
+    for l in range(net.table.shape[0]):
+        if bounds[l, tid] < bounds[l, tid + 1]:
+            layer_gradient(net, l, bounds[l, tid], bounds[l, tid + 1], at, m, grad, start, packed)

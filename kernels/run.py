@@ -20,6 +20,7 @@ from .ids import (
     LOSS,
     LOSS_SUM,
     N_REALS,
+    OFFSET,
     ROW,
     SEED,
     SHUFFLE,
@@ -43,6 +44,7 @@ from .network import (
     arrange,
     block_limit,
     few_parameters,
+    layer_gradient,
     n_params,
     share,
     stretch,
@@ -52,6 +54,27 @@ from .optim import _norm_factor, _penalize, _update, scale
 from .rng import permutation
 from .simd import address, shift
 from .threads import ABORT, N_SUMS, SUMS, barrier, flush_denormals, restore_mode
+from .tile import START_ZERO
+
+# Elements of a gradient that are made and used up before the next ones, so that they stay in a part of the L2 cache.
+CHUNK = 64 * 1024
+
+
+@inner
+def _descend(net, ints, reals, power1, power2, state, out, lr, weight_sum, m, part):
+    """This thread's part of the weight gradients of a block of m rows and the step on it, a chunk of rows at a time."""
+    size = n_params(net.table)
+    for l in range(net.table.shape[0]):
+        n, offset = net.table[l, WIDTH], net.table[l, OFFSET]
+        rows = max(1, CHUNK // n // 8) * 8
+        for first in range(part.bounds[l, part.tid], part.bounds[l, part.tid + 1], rows):
+            last = min(first + rows, part.bounds[l, part.tid + 1])
+            begin, end = offset + first * n, offset + last * n
+            # Every chunk lies where the first one does, at the beginning of this thread's stretch.
+            grad = shift(out, part.begin - begin)
+            layer_gradient(net, l, first, last, 0, m, grad, START_ZERO, part.packed)
+            _penalize(net.table, ints, reals, net.params, grad, weight_sum, begin, end)
+            _update(net.table, ints, reals, power1, power2, net.params, state, size, grad, lr, begin, end)
 
 
 @inner
@@ -78,21 +101,26 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
                     permutation(ints[SEED], epoch, data.order)
                 barrier(part.sync, part.n)
         weight_sum = _weight_sum(data, at, count)
-        loss = _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, out, part, few, limit)
+        # A large gradient need not visit memory, if nothing but the update looks at it.
+        fused = task == TRAIN and not few and count <= limit and reals[CLIP_NORM] <= 0.0
+        loss = _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, out, part, few, limit, fused)
         if task != TRAIN:
             return _mean(ints, loss, weight_sum)
         loss_sum += loss
         weight_total += weight_sum
-        _penalize(net.table, ints, reals, net.params, out, weight_sum, part.begin, part.end)
-        if reals[CLIP_NORM] > 0.0:
-            barrier(part.sync, part.n)
-            factor = _norm_factor(reals, out, size)
-            barrier(part.sync, part.n)
-            if factor != 1.0:
-                scale(part.end - part.begin, (shift(out, part.begin),), (factor,))
         power1 *= reals[BETA1]
         power2 *= reals[BETA2]
-        _update(net.table, ints, reals, power1, power2, net.params, state, size, out, lr[step], part.begin, part.end)
+        if fused:
+            _descend(net, ints, reals, power1, power2, state, out, lr[step], weight_sum, count, part)
+        else:
+            _penalize(net.table, ints, reals, net.params, out, weight_sum, part.begin, part.end)
+            if reals[CLIP_NORM] > 0.0:
+                barrier(part.sync, part.n)
+                factor = _norm_factor(reals, out, size)
+                barrier(part.sync, part.n)
+                if factor != 1.0:
+                    scale(part.end - part.begin, (shift(out, part.begin),), (factor,))
+            _update(net.table, ints, reals, power1, power2, net.params, state, size, out, lr[step], part.begin, part.end)
         if not few:
             turn_weights(net, part.bounds, part.tid, 1)
         steps += 1

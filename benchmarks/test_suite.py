@@ -1,0 +1,181 @@
+"""The suite's own tests: what it compares, how it counts, what it writes. No time is asserted, and no peer needed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from . import report, tables
+from .jobs import Job, Outcome
+from .judge import Disagreement, Judge
+from .measure import Effort, Pairs, calls, paired
+from .peers import OURS, PEERS, Peer
+from .workloads import WORKLOADS, layers, make_data, make_params
+
+FACTS = {
+    "cpu": "A CPU", "code": "a-code", "cores": 2, "vector": "512 bits", "system": "Linux", "python": "3.12", "versions": {"numpy": "2"},
+    "settings": {}, "load": 0.0, "date": "2026-01-01",
+}  # fmt: skip
+CEILING = {dtype: {"one": 100.0, "all": 200.0} for dtype in ("float32", "float64")}
+
+
+def row(**peers) -> dict:
+    """A row of figures."""
+    return {"steps": 1, "us": 2.0, "of_ceiling": 0.25, "best": min(peers, key=lambda p: peers[p]["ratio"]), "peers": peers}
+
+
+def section() -> dict:
+    """A report's section of one row, in which JAX is the best peer."""
+    cells = {"torch": {"us": 20.0, "ratio": 10.0}, "jax": {"us": 6.0, "ratio": 3.0}}
+    return {"machine": FACTS, "quick": True, "result": {"ceiling": CEILING, "rows": {"S1": row(**cells)}}}
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_data_and_parameters_are_the_same_at_each_call(name):
+    w = WORKLOADS[name]
+    first, second = make_data(w), make_data(w)
+    assert np.array_equal(first.x, second.x)
+    assert np.array_equal(first.y, second.y)
+    assert np.array_equal(make_params(w), make_params(w))
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_data_fit_the_workload(name):
+    w = WORKLOADS[name]
+    data, params = make_data(w), make_params(w)
+    assert data.x.shape == (w.rows, w.widths[0])
+    assert data.x.dtype == params.dtype == w.dtype
+    assert w.rows % w.batch == 0
+    assert sum(weights.size + bias.size for weights, bias in layers(w, params)) == params.size
+
+
+@pytest.mark.parametrize("name", ["T1", "T2", "T4", "S1", "I1", "I3"])
+def test_we_come_to_what_wider_arithmetic_comes_to(name):
+    Judge(WORKLOADS[name]).check(OURS)
+
+
+class Wrong(Peer):
+    """A peer whose results are a little off."""
+
+    def prepare(self, workload, data, params, **variant):
+        """Return a job of NumPy's with a learning rate, or outputs, one thousandth too large."""
+        job = PEERS["numpy"].prepare(workload, data, params)
+        original = job.outcome
+        start = params if workload.task == "train" else 0.0
+
+        def outcome(returned) -> Outcome:
+            right = original(returned)
+            return Outcome(right.loss, start + 1.001 * (right.values - start))
+
+        job.outcome = outcome
+        return job
+
+
+@pytest.mark.parametrize("name", ["T1", "T2", "T4", "S1", "I1"])
+def test_a_result_that_is_a_thousandth_off_is_noticed(name):
+    with pytest.raises(Disagreement, match="away from the exact one"):
+        Judge(WORKLOADS[name]).check(Wrong("wrong", "Wrong", (), ()))
+
+
+class Counting(Job):
+    """A job that knows how often it ran and was reset."""
+
+    stateful = True
+
+    def __init__(self):
+        self.log = []
+
+    def reset(self):
+        self.log.append("reset")
+
+    def run(self):
+        self.log.append("run")
+
+
+def test_a_stateful_job_is_reset_before_each_run():
+    first, second = Counting(), Counting()
+    pairs = paired(first, second, Effort(turn=1e-6, fewest=3, most=3, seconds=0.0))
+    assert len(pairs.ours) == len(pairs.theirs) == 3
+    for job in (first, second):
+        assert job.log == ["reset", "run"] * (len(job.log) // 2)
+
+
+def test_calls_last_about_as_long_as_asked():
+    count = 0
+
+    def function():
+        nonlocal count
+        count += 1
+
+    seconds = calls(function, 1e-3)
+    assert count * seconds >= 1e-3
+
+
+def test_the_ratio_is_the_median_of_ratios_not_the_ratio_of_medians():
+    pairs = Pairs(ours=[1.0, 2.0, 4.0], theirs=[3.0, 2.0, 8.0])
+    assert pairs.ratio == 2.0
+
+
+def test_operations_of_a_training_step_leave_out_the_gradient_of_the_inputs():
+    w = WORKLOADS["B1"]
+    hidden = 1024 * 1024 + 1024 * 10
+    assert w.flops == 2 * 256 * (3 * (1024 * 1024 + hidden) - 1024 * 1024)
+
+
+def test_the_table_names_ratios_the_best_peer_and_the_machine():
+    text = tables.markdown(section())
+    assert (
+        "| S1 | 64-64-64-10 ReLU, cross-entropy Adam, batch 64 | 2.00 | 20.0 (10.0×) | **6.00 (3.00×)** | 3.00× | 25% |" in text
+    )
+    assert "100 GFLOP/s" in text
+    assert "A CPU (a-code), 2 cores" in text
+
+
+def test_the_table_goes_between_its_markers(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n", encoding="utf-8")
+    tables.write_readme(section(), readme)
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert tables.markdown(section()) in text
+
+
+def test_a_readme_without_markers_is_left_alone(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("nothing\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no place for the table"):
+        tables.write_readme(section(), readme)
+    assert readme.read_text(encoding="utf-8") == "nothing\n"
+
+
+def test_a_report_is_read_from_a_file(tmp_path, capsys):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"rows": section()}), encoding="utf-8")
+    assert report.main(["--read", str(path)]) == 0
+    assert "cross-entropy" in capsys.readouterr().out
+
+
+def test_a_peer_that_failed_makes_the_report_fail(tmp_path, capsys):
+    report_ = {"rows": section()}
+    report_["rows"]["result"]["rows"]["S1"]["peers"]["numpy"] = {"error": "differs"}
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(report_), encoding="utf-8")
+    assert report.main(["--read", str(path)]) == 1
+    assert "fails" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("option", "known"), [("--rows", "T1"), ("--peers", "numpy"), ("--sections", "rows")])
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones(option, known, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        report.main([option, "nonsense"])
+    assert known in capsys.readouterr().err
+
+
+def test_a_missing_peer_is_skipped_with_one_line():
+    reason = Peer("absent", "Absent", ("no_such_package",), ()).missing()
+    assert "no_such_package is not installed" in reason
+    assert "\n" not in reason
