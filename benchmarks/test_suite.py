@@ -15,19 +15,19 @@ from .peers import OURS, PEERS, Peer
 from .workloads import WORKLOADS, layers, make_data, make_params
 
 FACTS = {
-    "cpu": "A CPU", "code": "a-code", "cores": 2, "vector": "512 bits", "system": "Linux", "python": "3.12", "versions": {"numpy": "2"},
-    "settings": {}, "load": 0.0, "date": "2026-01-01",
+    "cpu": "A CPU", "code": "a-code", "cores": 2, "vector": "512 bits", "system": "Linux", "python": "3.12",
+    "versions": {"numpy": "2"}, "settings": {}, "load": 0.0, "date": "2026-01-01",
 }  # fmt: skip
 CEILING = {dtype: {"one": 100.0, "all": 200.0} for dtype in ("float32", "float64")}
 
 
 def row(**peers) -> dict:
-    """A row of figures."""
+    """Return a row of figures."""
     return {"steps": 1, "us": 2.0, "of_ceiling": 0.25, "best": min(peers, key=lambda p: peers[p]["ratio"]), "peers": peers}
 
 
 def section() -> dict:
-    """A report's section of one row, in which JAX is the best peer."""
+    """Return a report's section of one row, in which JAX is the best peer."""
     cells = {"torch": {"us": 20.0, "ratio": 10.0}, "jax": {"us": 6.0, "ratio": 3.0}}
     return {"machine": FACTS, "quick": True, "result": {"ceiling": CEILING, "rows": {"S1": row(**cells)}}}
 
@@ -88,9 +88,11 @@ class Counting(Job):
         self.log = []
 
     def reset(self):
+        """Note it."""
         self.log.append("reset")
 
     def run(self):
+        """Note it."""
         self.log.append("run")
 
 
