@@ -83,7 +83,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         if curve:
             widths = sorted(curve)
             axes.plot(widths, [curve[width] for width in widths], label=name, markersize=4, linewidth=1.2, **style)
-            start = widths[0], curve[widths[0]]
+            start = widths[0], max(curve[width] for width in widths if width <= 2)
             axes.annotate(name, start, xytext=(0, 9), textcoords="offset points", color=style["color"], weight="bold")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")

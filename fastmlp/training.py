@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import engine
 from .arguments import Options, Rows, TrainingData, prepare
 from .callbacks import Best
 from .errors import DivergenceError, DivergenceWarning
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Fit", "Options", "Run", "fit", "prepare"]
 
-# A call of the engine lasts about this long: short enough for Ctrl-C, long enough that calling costs nothing.
-CALL_SECONDS = 0.08
+# A call of the engine lasts about this long: short enough for the progress bar, long enough that calling costs nothing.
+CALL_SECONDS = 0.15
 # The first call is shorter, since how long a step takes is not known yet.
 FIRST_CALL_SECONDS = 0.001
 # How many epochs one call may run at most, since each one's loss needs room.
 MOST_EPOCHS = 1 << 16
+# How long a step of a kind of training took last time in this process.
+_step_seconds: dict[tuple, float] = {}
+MOST_KINDS = 1000
 
 
 def fit(net: MLP, data: TrainingData, options: Options) -> History:
@@ -198,9 +202,13 @@ class Run(Fit):
         state.ints[[ids.BATCH, ids.SHUFFLE, ids.TRAINING]] = self.batch, options.shuffle, 1
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
         self.losses = np.zeros(1)
-        # A guess on the safe side: a microsecond, and what a tenth of an old core's speed gives.
-        guess = 1e-6 + 6 * self.batch * net.n_params / 1e9
-        self.steps_in_call = max(1, int(FIRST_CALL_SECONDS / guess))
+        self._kind = (self.batch, net.dtype.char, engine.active_name(), net.plan.table.tobytes())
+        if self._kind in _step_seconds:
+            self.steps_in_call = max(1, int(CALL_SECONDS / _step_seconds[self._kind]))
+        else:
+            # A guess on the safe side: a microsecond, and what a tenth of an old core's speed gives.
+            guess = 1e-6 + 6 * self.batch * net.n_params / 1e9
+            self.steps_in_call = max(1, int(FIRST_CALL_SECONDS / guess))
         self.done = 0
         self.rate = math.nan
 
@@ -243,6 +251,10 @@ class Run(Fit):
         seconds = time.perf_counter() - began
         # Grows slowly: the first calls may have waited for the compiler or for cold caches.
         self.steps_in_call = max(1, min(int(steps * CALL_SECONDS / max(seconds, 1e-6)), 4 * self.steps_in_call))
+        if seconds > 0.1 * CALL_SECONDS:
+            if len(_step_seconds) >= MOST_KINDS:
+                _step_seconds.clear()
+            _step_seconds[self._kind] = seconds / steps
         losses = self.losses[:finished]
         if _finite(losses) and _finite(self.net.params):
             return self._accept(steps, losses, rates)

@@ -21,6 +21,8 @@ from .threads import threads, threads_here, together
 # In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations. From
 # so many on, a call takes long enough that a Ctrl-C must not wait for its end.
 _FLOPS_CALL, _FLOPS_LONG = 20_000_000, 1_000_000_000
+# What a training step takes beside its arithmetic, in the same measure.
+_FLOPS_STEP = 20_000
 
 
 def _team(params, rows, passes) -> tuple[int, bool]:
@@ -94,7 +96,7 @@ def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, loss
     slots = slots if slots.size else matrix
     batch = min(ints[BATCH], len(x))
     done = finished = 0
-    _, long = _team(params, batch, 3)
+    long = lr.size * (6 * batch * params.size + _FLOPS_STEP) >= _FLOPS_LONG
     pace = pace_of((table.tobytes(), batch, params.dtype.char), 6e-11 * batch * params.size)
     while done < lr.size:
         n, steps = pace.next(lr.size - done, threads_here())

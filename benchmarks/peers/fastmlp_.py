@@ -8,6 +8,7 @@ import fastmlp as fm
 
 from ..jobs import Job, Outcome
 from ..workloads import Data, Workload
+from . import CORES
 
 
 class _Job(Job):
@@ -21,8 +22,12 @@ class _Job(Job):
         self.net.params = params
 
     def begin(self) -> None:
-        """Set the threads."""
-        fm.set_threads(self.threads)
+        """Set the threads; new ones are made at their first use, which is not timed."""
+        wanted = self.threads or CORES
+        if fm.engine.threads() != wanted:
+            fm.set_threads(wanted)
+            self.reset()
+            self.run()
 
 
 class Training(_Job):
