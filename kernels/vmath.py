@@ -132,16 +132,23 @@ def vtanh(x: Vec) -> Vec:
 
 
 def vsigmoid(x: Vec) -> Vec:
-    """1 / (1 + e^-x)."""
+    """1 / (1 + e^-x), as e / (1 + e) for x < 0."""
     e = vexp_negative(-x.abs())
-    return (x >= 0.0).choose(x.const(1.0), e) / (e + 1.0)
+    d = e + 1.0
+    reciprocal = 1.0 / d
+    q = e * reciprocal
+    if x.bits == 32:  # what the sum lost in rounding would take the error to 2.4 units in the last place
+        q = (q * reciprocal).fma((d - 1.0) - e, q)
+    return (x >= 0.0).choose(reciprocal, q)
 
 
 def vlog1p_unit(u: Vec) -> Vec:
-    """ln(1 + u) for 0 <= u <= 1: 2 atanh(s) with s = u / (2 + u)."""
+    """ln(1 + u) for 0 <= u <= 1: 2 atanh(s) with s = u / (2 + u), in the form u - ... that is exact to first order."""
     s = u / (u + 2.0)
     z = s * s
-    return (s * z).fma(polynomial(z, _LOG1P32 if u.bits == 32 else _LOG1P64), s + s)
+    half_square = 0.5 * (u * u)
+    tail = z.fma(polynomial(z, _LOG1P32 if u.bits == 32 else _LOG1P64), half_square)
+    return u - (half_square - s * tail)
 
 
 def vsoftplus(x: Vec) -> Vec:
