@@ -11,6 +11,7 @@ are that number or a neighbour, and log takes denormal arguments as any others.
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-mpmath = pytest.importorskip("mpmath")
+pytest.importorskip("mpmath")
 
+import mpmath
 import numba
 from fastmlp.kernels import simd, vmath
 
@@ -98,7 +100,7 @@ def arguments(name: str, dtype) -> np.ndarray:
     magnitudes = 2 ** np.concatenate(sizes)
     ends = sorted({*(s * x for x in function.switches[dtype] for s in (1, -1)), 0.0})
     ends = [1.5 * ends[0], *ends, 1.5 * ends[-1]]
-    between = [rng.uniform(low, high, 150) for low, high in zip(ends, ends[1:], strict=False)]
+    between = [rng.uniform(low, high, 150) for low, high in itertools.pairwise(ends)]
     close = [neighbours(x, dtype, 12) for x in ends if x]
     near = [x * (1 + 0.02 * rng.normal(size=60)) for x in ends]
     x = np.concatenate([magnitudes, -magnitudes, *between, *near]).astype(dtype)
