@@ -56,3 +56,8 @@ def __getattr__(name: str):
     if name in ("datasets", "plots"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name the public names, those included that are imported when asked for."""
+    return sorted(__all__)

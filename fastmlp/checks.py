@@ -233,7 +233,7 @@ def _converted(name: str, array: NDArray, dtype: np.dtype) -> NDArray:
     return out
 
 
-_LABELS = "Number the classes 0, 1, ... (scikit-learn's LabelEncoder does), or use fm.MLPClassifier, which takes any labels."
+_LABELS = "Number the classes 0, 1, ..., as scikit-learn's LabelEncoder does."
 
 
 def targets(y: ArrayLike, n: int, n_outputs: int, kind: str, dtype: np.dtype, name: str = "y") -> NDArray:

@@ -133,12 +133,12 @@ def alone() -> contextlib.AbstractContextManager[None]:
     return importlib.import_module("fastmlp.kernels.threads").alone()
 
 
-def warmup(dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
+def warmup(dtypes: str | tuple[str, ...] = ("float32", "float64")) -> None:
     """Compile everything, or load it from the cache, before time matters.
 
     Parameters
     ----------
-    dtypes : tuple of str
+    dtypes : str or tuple of str
         The number types to prepare.
 
     Examples
@@ -148,7 +148,7 @@ def warmup(dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
     """
     from .network import MLP
 
-    for dtype in dtypes:
+    for dtype in [checks.floating(name) for name in ([dtypes] if isinstance(dtypes, str) else dtypes)]:
         net = MLP([1, 1], dtype=dtype)
         X = np.zeros((2, 1), dtype)
         net.fit(X, X, epochs=1, batch_size=1, progress=False)

@@ -168,6 +168,11 @@ class Fit:
                 return "early stopping"
         return "callback" if any(answers) else None
 
+    def _kept_epochs(self) -> int:
+        """Return after how many epochs the parameters were what they will be when this ends."""
+        best = self.history.best_epoch
+        return len(self.history) if self.best_params is None or best is None else best + 1
+
     def _restore_best(self) -> None:
         if self.best_params is not None:
             self.net.params[...] = self.best_params
@@ -181,7 +186,7 @@ class Fit:
         epochs = len(self.history)
         self._divergence = (
             f"Training diverged in epoch {epochs}: {what} became infinite or NaN. "
-            f"The parameters are those after {epochs} epochs. {self.remedy()}"
+            f"The parameters are those after {self._kept_epochs()} epochs. {self.remedy()}"
         )
         return "diverged"
 

@@ -113,8 +113,9 @@ class _InnerCompiler(Compiler):
         target = self.state.targetctx
         self.state.flags.no_compile = True
         self.state.library = _LinkedCode(target.codegen(), func.__qualname__)
-        # Numba knows code by the built-in function that calls it from Python. Nobody will: any unique one does.
-        result = super().compile_extra(func)._replace(entry_point=[].append)
+        # Numba knows code by the built-in function that calls it from Python: a unique one, here one that raises.
+        refusal = f"{{the kernel {func.__name__} can be called by other kernels only}}".format
+        result = super().compile_extra(func)._replace(entry_point=refusal)
         target.insert_user_function(result.entry_point, result.fndesc, [result.library])
         return result
 

@@ -288,7 +288,7 @@ def test_class_indices_for_another_loss_are_told_what_to_become() -> None:
 
 @pytest.mark.parametrize("kind", ["classes", "binary"])
 def test_labels_that_are_text_are_told_where_to_go(kind: str) -> None:
-    with pytest.raises(TypeError, match=r"^y has dtype <U3, which is not numeric .*LabelEncoder.* fm\.MLPClassifier"):
+    with pytest.raises(TypeError, match=r"^y has dtype <U3, which is not numeric .*LabelEncoder"):
         targets(["cat", "dog"], kind, 2)
 
 

@@ -71,7 +71,8 @@ def test_metadata_is_one_key_of_canonical_json(path):
     net = fm.MLP([3, 2])
     save(net, path)
     (text,) = metadata(path.read_bytes()).values()
-    assert text == json.dumps({"version": 1, **net.spec()}, sort_keys=True, separators=(",", ":"))
+    digest = json.loads(text)["digest"]
+    assert text == json.dumps({"digest": digest, "version": 1, **net.spec()}, sort_keys=True, separators=(",", ":"))
 
 
 def test_a_function_as_initializer_is_kept_as_auto(path):
@@ -311,3 +312,21 @@ def test_a_file_with_changed_bytes_loads_or_is_refused_and_never_fails_otherwise
     except fm.ModelFileError:
         return
     assert np.isfinite(net.params).all()
+
+
+def test_no_flipped_bit_goes_unnoticed(tmp_path) -> None:
+    net = fm.MLP([3, 4, 2], activation="relu", output="softmax", dropout=0.25)
+    path = tmp_path / "net.safetensors"
+    net.save(path)
+    content = path.read_bytes()
+    for at in range(len(content)):
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        try:
+            again = fm.load(path)
+        except fm.ModelFileError:
+            continue
+        # Only what means the same, such as a space for another blank, may pass.
+        assert again.spec() == net.spec()
+        np.testing.assert_array_equal(again.params, net.params)

@@ -7,6 +7,7 @@ files. Nothing in a file is ever executed, and nothing is allocated before heade
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -67,7 +68,8 @@ def save(net: MLP, path: str | os.PathLike) -> None:
         tensors[f"layers.{number}.weight"] = np.ascontiguousarray(weight)
         if bias is not None:
             tensors[f"layers.{number}.bias"] = np.ascontiguousarray(bias)
-    architecture = _canonical({"version": VERSION, **net.spec()})
+    spec = {"version": VERSION, **net.spec()}
+    architecture = _canonical({"digest": _digest(spec, net), **spec})
     files.write(path, safetensors.numpy.save(tensors, {KEY: architecture}))
 
 
@@ -99,7 +101,16 @@ def load(path: str | os.PathLike) -> MLP:
             content = start + file.read(expected)
     except OSError as error:
         _fail(path, f"it cannot be read ({error.strerror or error})", error)
-    return _build(path, spec, content)
+    digest = spec.pop("digest", None)
+    net = _build(path, spec, content)
+    if digest is not None and digest != _digest(spec, net):
+        _fail(path, "it is damaged: its architecture and numbers are not those that were saved")
+    return net
+
+
+def _digest(spec: dict[str, Any], net: MLP) -> str:
+    """Return the SHA-256 of architecture and parameters, in hexadecimal."""
+    return hashlib.sha256(_canonical(spec).encode() + net.params.tobytes()).hexdigest()
 
 
 def _fail(path: str | os.PathLike, why: str, cause: BaseException | None = None) -> NoReturn:
@@ -177,7 +188,7 @@ def _architecture(path: str | os.PathLike, header: dict[str, Any]) -> dict[str, 
     version = spec.get("version")
     if version != VERSION or isinstance(version, bool):
         _fail(path, f"it is in version {_short(version)} of the format, and this fastmlp reads version {VERSION}")
-    _check_keys(path, "the architecture", spec, _KEYS)
+    _check_keys(path, "the architecture", spec, _KEYS | ({"digest"} & set(spec)))
     if spec["dtype"] not in tuple(_DTYPES):
         _fail(path, f"its dtype is {_short(spec['dtype'])}, not 'float32' or 'float64'")
     if not _is_int(spec["seed"]):

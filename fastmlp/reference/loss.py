@@ -127,7 +127,7 @@ def loss_and_delta(
         HUBER          mean_k of e²/2 where |e| <= param, param (|e| - param/2) beyond
         QUANTILE       mean_k of max(param (y - p), (param - 1) (y - p))
 
-    Where |e| has its kink the derivative is 0. Poisson's e^z continues as a straight line beyond z = 80 in float32 and
+    Where |e| has its kink the derivative is 0. Poisson's e^z continues as a straight line beyond z = 70 in float32 and
     700 in float64.
 
     Parameters
