@@ -34,8 +34,8 @@ __all__ = ["Fit", "Options", "Run", "fit", "prepare"]
 CALL_SECONDS = 0.15
 # The first call is shorter, since how long a step takes is not known yet.
 FIRST_CALL_SECONDS = 0.001
-# How many epochs one call may run at most, since each one's loss needs room.
-MOST_EPOCHS = 1 << 16
+# How many steps one call may run at most, since each one's rate and each epoch's loss need room.
+MOST_STEPS = 1 << 16
 # How long a step of a kind of training took last time in this process.
 _step_seconds: dict[tuple, float] = {}
 MOST_KINDS = 1000
@@ -242,12 +242,12 @@ class Run(Fit):
         """Return the number of steps of the next call: up to the end of an epoch, or as many as take a moment."""
         into = self.done % self.per_epoch
         left_in_epoch = self.per_epoch - into
-        steps = max(1, self.steps_in_call)
+        steps = max(1, min(self.steps_in_call, MOST_STEPS))
         if self.looks_at_each_epoch or into or steps < left_in_epoch:
             steps = min(steps, left_in_epoch)
         else:
             steps -= steps % self.per_epoch
-        return min(steps, self.span.steps - self.done, MOST_EPOCHS * self.per_epoch)
+        return min(steps, self.span.steps - self.done)
 
     def _advance(self, steps: int) -> str | None:
         """Do `steps` steps; returns what ends the training."""
@@ -256,7 +256,7 @@ class Run(Fit):
         seconds = time.perf_counter() - began
         # Grows slowly: the first calls may have waited for the compiler or for cold caches.
         self.steps_in_call = max(1, min(int(steps * CALL_SECONDS / max(seconds, 1e-6)), 4 * self.steps_in_call))
-        if seconds > 0.1 * CALL_SECONDS:
+        if seconds > 0.05 * CALL_SECONDS:
             if len(_step_seconds) >= MOST_KINDS:
                 _step_seconds.clear()
             _step_seconds[self._kind] = seconds / steps
