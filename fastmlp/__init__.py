@@ -10,6 +10,7 @@ from .history import History
 from .layers import Dense
 from .network import MLP
 from .optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, RMSprop
+from .population import Population, PopulationHistory
 from .sweep import sweep
 
 __version__ = "0.1.0"
@@ -29,6 +30,8 @@ __all__ = [
     "History",
     "ModelFileError",
     "PairingWarning",
+    "Population",
+    "PopulationHistory",
     "RMSprop",
     "__version__",
     "activations",

@@ -104,10 +104,11 @@ class Options:
         callbacks: Iterable[Any],
         progress: Any,
         on_divergence: Any,
+        networks: int | None = None,
     ) -> None:
         self.epochs = checks.integer("epochs", epochs, 0)
         self.batch_size = None if batch_size is None else checks.integer("batch_size", batch_size, 1)
-        self.optimizer: Optimizer = optimizers.resolve(optimizer)
+        self.optimizer: Optimizer = optimizers.resolve(optimizer, networks=networks)
         self.shuffle = checks.flag("shuffle", shuffle)
         one = isinstance(metrics, str) or not isinstance(metrics, Iterable)
         self.metrics: list[Metric] = [metric_table.resolve(name) for name in ([metrics] if one else metrics)]

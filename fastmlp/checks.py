@@ -81,6 +81,26 @@ def real_field(instance: Any, name: str, low: float | None = None, high: float |
     object.__setattr__(instance, name, real(name, getattr(instance, name), low, high, **ends))
 
 
+def each(name: str, value: Any, size: int) -> list[Any]:
+    """Return a scalar `size` times, or the values of a (size,) array, as Python numbers."""
+    if np.ndim(value) == 0:
+        return [value] * size
+    array = np.asarray(value)
+    if array.shape != (size,):
+        raise ValueError(f"{name} has shape {array.shape}, but there are {size} networks. Pass one number, or {size} of them.")
+    return array.tolist()
+
+
+def reals_field(instance: Any, name: str, low: float | None = None, high: float | None = None, **ends: bool) -> None:
+    """As :func:`real_field`, for one number or a sequence of them, one for each network of a population."""
+    value = getattr(instance, name)
+    if np.ndim(value) == 0:
+        real_field(instance, name, low, high, **ends)
+    else:
+        numbers = tuple(real(f"{name}[{i}]", one, low, high, **ends) for i, one in enumerate(np.asarray(value).tolist()))
+        object.__setattr__(instance, name, numbers)
+
+
 def flag(name: str, value: Any) -> bool:
     """Return `value` as a bool if it is True or False."""
     if not isinstance(value, (bool, np.bool_)):

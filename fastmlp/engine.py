@@ -83,6 +83,11 @@ def active() -> Any:
     return _module
 
 
+def population() -> Any:
+    """Return the module with the engine's functions for many networks at once."""
+    return importlib.import_module(active().__name__.replace(".train", ".population"))
+
+
 def active_name() -> str:
     """Return "numba" or "numpy"."""
     active()

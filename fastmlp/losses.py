@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from . import checks
 from .activations import ACTIVATIONS
 from .errors import PairingWarning
@@ -158,7 +160,7 @@ class CrossEntropy:
 
     def __post_init__(self) -> None:
         """Check `label_smoothing`."""
-        checks.real_field(self, "label_smoothing", 0.0, 1.0, open_high=True)
+        checks.reals_field(self, "label_smoothing", 0.0, 1.0, open_high=True)
 
 
 def resolve(spec: Any, output: str = "identity") -> LossSpec:
@@ -190,6 +192,10 @@ def resolve(spec: Any, output: str = "identity") -> LossSpec:
     if isinstance(spec, Quantile):
         return LossSpec(LOSSES["quantile"], parameter=spec.q)
     if isinstance(spec, CrossEntropy):
+        if np.ndim(spec.label_smoothing):
+            raise ValueError(
+                "label_smoothing has a value for each network of a fm.Population; a single network takes one number."
+            )
         return LossSpec(LOSSES["cross_entropy"], smoothing=spec.label_smoothing)
     if isinstance(spec, Mapping):
         return _from_dict(spec)
@@ -197,6 +203,19 @@ def resolve(spec: Any, output: str = "identity") -> LossSpec:
         spec = AUTO[output]
     loss = LOSSES[checks.choice("loss", spec, ("auto", *LOSSES), "fm.losses.Huber, Quantile or CrossEntropy")]
     return LossSpec(loss, loss.parameter or 0.0)
+
+
+def smoothings(spec: Any, networks: int) -> list[float | None]:
+    """Return each network's label smoothing if `spec` has one for each, else None for each.
+
+    Examples
+    --------
+    >>> smoothings(CrossEntropy([0.0, 0.1]), 2), smoothings("mse", 2)
+    ([0.0, 0.1], [None, None])
+    """
+    if isinstance(spec, CrossEntropy) and np.ndim(spec.label_smoothing):
+        return checks.each("label_smoothing", spec.label_smoothing, networks)
+    return [None] * networks
 
 
 def _from_dict(spec: Mapping[str, Any]) -> LossSpec:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,6 +40,29 @@ class Optimizer:
     def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
         """Write the settings where the engines read them: nothing, for one that no engine runs."""
 
+    @property
+    def varied(self) -> dict[str, tuple[float, ...]]:
+        """Settings that have a number for each network of a population, by name."""
+        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in own.items() if isinstance(value, tuple)}
+
+    def of(self, networks: NDArray[np.int64]) -> Optimizer:
+        """Return it with the numbers of these networks."""
+        return replace(self, **{name: tuple(value[i] for i in networks) for name, value in self.varied.items()})
+
+    def each(self, size: int) -> list[Optimizer]:
+        """Return one for each of `size` networks.
+
+        Raises
+        ------
+        ValueError
+            If a setting has another number of values.
+        """
+        varied = {name: checks.each(name, value, size) for name, value in self.varied.items()}
+        if not varied:
+            return [self] * size
+        return [replace(self, **{name: value[i] for name, value in varied.items()}) for i in range(size)]
+
     def same_state_as(self, other: Optimizer | None) -> bool:
         """Return whether it can go on from the state that `other` left, as with another learning rate."""
         return isinstance(other, Optimizer) and (self.kind, self.slots) == (other.kind, other.slots)
@@ -51,6 +74,7 @@ class Stepping(Optimizer):
 
     In order: g += l1 sign(w) + l2 w; each element of g into ±clip_value; g scaled down to the norm clip_norm;
     w *= 1 - lr weight_decay; then the optimizer's own step. Biases are neither penalised nor decayed.
+    For a :class:`fastmlp.Population` each number may be a sequence, one for each network.
     """
 
     lr: float | Schedule = 0.01
@@ -63,12 +87,12 @@ class Stepping(Optimizer):
     def __post_init__(self) -> None:
         """Check the fields that all have."""
         if not isinstance(self.lr, Schedule):
-            checks.real_field(self, "lr", 0.0, open_low=True)
+            checks.reals_field(self, "lr", 0.0, open_low=True)
         for name in ("weight_decay", "l1", "l2"):
-            checks.real_field(self, name, 0.0)
+            checks.reals_field(self, name, 0.0)
         for name in ("clip_value", "clip_norm"):
             if getattr(self, name) is not None:
-                checks.real_field(self, name, 0.0, open_low=True)
+                checks.reals_field(self, name, 0.0, open_low=True)
 
     def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
         """Return the learning rate of each step; see :meth:`fastmlp.schedules.Schedule.rates`."""
@@ -127,7 +151,7 @@ class SGD(Stepping):
     def __post_init__(self) -> None:
         """Check the fields."""
         super().__post_init__()
-        checks.real_field(self, "momentum", 0.0, 1.0, open_high=True)
+        checks.reals_field(self, "momentum", 0.0, 1.0, open_high=True)
         object.__setattr__(self, "nesterov", checks.flag("nesterov", self.nesterov))
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov=True needs momentum > 0; got momentum=0.0. Pass momentum=0.9.")
@@ -186,9 +210,9 @@ class Adam(Stepping):
     def __post_init__(self) -> None:
         """Check the fields."""
         super().__post_init__()
-        checks.real_field(self, "beta1", 0.0, 1.0, open_high=True)
-        checks.real_field(self, "beta2", 0.0, 1.0, open_high=True)
-        checks.real_field(self, "eps", 0.0, open_low=True)
+        checks.reals_field(self, "beta1", 0.0, 1.0, open_high=True)
+        checks.reals_field(self, "beta2", 0.0, 1.0, open_high=True)
+        checks.reals_field(self, "eps", 0.0, open_low=True)
         for name in ("amsgrad", "eps_hat"):
             object.__setattr__(self, name, checks.flag(name, getattr(self, name)))
 
@@ -263,8 +287,8 @@ class RMSprop(Stepping):
     def __post_init__(self) -> None:
         """Check the fields."""
         super().__post_init__()
-        checks.real_field(self, "rho", 0.0, 1.0, open_high=True)
-        checks.real_field(self, "eps", 0.0, open_low=True)
+        checks.reals_field(self, "rho", 0.0, 1.0, open_high=True)
+        checks.reals_field(self, "eps", 0.0, open_low=True)
 
     @property
     def slots(self) -> int:
@@ -308,7 +332,7 @@ class Adagrad(Stepping):
     def __post_init__(self) -> None:
         """Check the fields."""
         super().__post_init__()
-        checks.real_field(self, "eps", 0.0, open_low=True)
+        checks.reals_field(self, "eps", 0.0, open_low=True)
 
     @property
     def slots(self) -> int:
@@ -370,7 +394,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 }
 
 
-def resolve(spec: Any, lr: float | Schedule | None = None) -> Optimizer:
+def resolve(spec: Any, lr: float | Schedule | None = None, networks: int | None = None) -> Optimizer:
     """Return the optimizer that `spec` means.
 
     Parameters
@@ -379,11 +403,13 @@ def resolve(spec: Any, lr: float | Schedule | None = None) -> Optimizer:
         A key of `OPTIMIZERS`, or an instance.
     lr : float or Schedule, optional
         Learning rate to take instead of its own.
+    networks : int, optional
+        Size of the population that it is for; None for a single network.
 
     Raises
     ------
     ValueError
-        If there is none of that name; the message has the nearest ones.
+        If there is none of that name; the message has the nearest ones. Or if it has numbers for another number of networks.
     TypeError
         If `spec` is something else.
 
@@ -398,6 +424,14 @@ def resolve(spec: Any, lr: float | Schedule | None = None) -> Optimizer:
         optimizer: Optimizer = spec
     else:
         optimizer = OPTIMIZERS[checks.choice("optimizer", spec, OPTIMIZERS, "an instance such as fm.Adam(1e-3)")]()
+    if networks is None and optimizer.varied:
+        name, values = next(iter(optimizer.varied.items()))
+        raise ValueError(
+            f"{type(optimizer).__name__} has {len(values)} values of {name}, one for each network of a fm.Population; "
+            "a single network takes one number."
+        )
+    if networks is not None:
+        optimizer.each(networks)
     if lr is None:
         return optimizer
     if not isinstance(optimizer, Stepping):

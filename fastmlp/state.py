@@ -13,9 +13,10 @@ from .optimizers import Optimizer
 from .plan import Plan, aligned_zeros
 from .reference import ids
 
-__all__ = ["Arena", "Saved", "TrainingState"]
+__all__ = ["SEED_MASK", "Arena", "Saved", "TrainingState"]
 
-_SEED_BITS = 63
+# What of a seed the engines see.
+SEED_MASK = 2**63 - 1
 
 
 class Saved(NamedTuple):
@@ -43,7 +44,7 @@ class TrainingState:
     def __init__(self, plan: Plan, loss: LossSpec, seed: int, dtype: np.dtype) -> None:
         self.ints = np.zeros(ids.N_INTS, np.int64)
         self.reals = np.zeros(ids.N_REALS + plan.n_layers)
-        self.ints[ids.SEED] = seed & (2**_SEED_BITS - 1)
+        self.ints[[ids.SEED, ids.SHUFFLE_SEED]] = seed & SEED_MASK
         self.ints[ids.LOSS] = loss.loss.id
         self.reals[ids.LOSS_PARAM], self.reals[ids.SMOOTHING] = loss.parameter, loss.smoothing
         self.reals[ids.N_REALS :] = plan.dropout

@@ -24,6 +24,7 @@ from .ids import (
     ROW,
     SEED,
     SHUFFLE,
+    SHUFFLE_SEED,
     SSE,
     STEP,
     TRAINING,
@@ -98,7 +99,7 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
             loss_sum, weight_total = 0.0, 0.0
             if data.ordered:
                 if part.tid == 0:
-                    permutation(ints[SEED], epoch, data.order)
+                    permutation(ints[SHUFFLE_SEED], epoch, data.order)
                 barrier(part.sync, part.n)
         weight_sum = _weight_sum(data, at, count)
         # A large gradient need not visit memory, if nothing but the update looks at it.

@@ -30,9 +30,23 @@ CROSS_ENTROPY, BCE, MSE, SSE, HALF_MSE, MAE, HUBER, POISSON, QUANTILE = range(9)
 SGD, ADAM, RMSPROP, ADAGRAD = range(4)
 
 # Run.ints: one training run's whole numbers.
-(BATCH, SHUFFLE, SEED, EPOCH, ROW, STEP, LOSS, OPTIMIZER, NESTEROV, AMSGRAD, EPS_HAT, TRAINING, L2_OVER_BATCH, N_INTS) = range(
-    14
-)
+(
+    BATCH,
+    SHUFFLE,
+    SHUFFLE_SEED,
+    SEED,
+    EPOCH,
+    ROW,
+    STEP,
+    LOSS,
+    OPTIMIZER,
+    NESTEROV,
+    AMSGRAD,
+    EPS_HAT,
+    TRAINING,
+    L2_OVER_BATCH,
+    N_INTS,
+) = range(15)
 
 # Run.reals: one training run's real numbers, float64.
 (

@@ -25,6 +25,7 @@ from .ids import (
     ROW,
     SEED,
     SHUFFLE,
+    SHUFFLE_SEED,
     SMOOTHING,
     SOFTMAX,
     SSE,
@@ -280,7 +281,7 @@ def train_steps(
     """Take len(lr) optimizer steps, one per minibatch, from where the counters stand.
 
     An epoch goes once through all rows, BATCH at a time, the last minibatch being what is left; with SHUFFLE in the
-    order of `permutation(SEED, EPOCH)`. Each step is: forward, loss, backward, `condition`, `update`.
+    order of `permutation(SHUFFLE_SEED, EPOCH)`. Each step is: forward, loss, backward, `condition`, `update`.
 
     Parameters
     ----------
@@ -316,7 +317,7 @@ def train_steps(
         if row == 0:
             reals[LOSS_SUM] = reals[WEIGHT_SUM] = 0.0
             if ints[SHUFFLE]:
-                permutation(int(ints[SEED]), int(ints[EPOCH]), order)
+                permutation(int(ints[SHUFFLE_SEED]), int(ints[EPOCH]), order)
         batch = slice(row, min(row + int(ints[BATCH]), len(x)))
         rows = order[batch] if ints[SHUFFLE] else batch
         inputs, slopes, z = _forward(table, layers, x[rows], _dropout(ints, reals, row))

@@ -1,0 +1,6 @@
+"""Many networks at once."""
+
+from .history import PopulationHistory
+from .population import Population
+
+__all__ = ["Population", "PopulationHistory"]

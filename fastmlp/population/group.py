@@ -1,0 +1,140 @@
+"""Group: the networks of a population that have one architecture, a row of every array each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import engine, initializers
+from ..network import MLP
+from ..optimizers import Optimizer
+from ..plan import aligned_zeros
+from ..reference import ids
+from ..state import SEED_MASK
+
+__all__ = ["Group", "Kept", "kind_of"]
+
+
+def kind_of(net: MLP) -> tuple:
+    """Return what networks must have in common to be worked on side by side."""
+    return net.plan.table.tobytes(), net.loss_spec.loss.id, net.loss_spec.parameter, net.dtype.char
+
+
+class Kept:
+    """A copy of some networks' parameters, optimizer states and counters."""
+
+    def __init__(self, group: Group, rows: NDArray[np.int64]) -> None:
+        self.rows = rows
+        self.arrays = [array[rows] for array in group.arrays]
+
+    def restore(self, group: Group, places: NDArray[np.int64]) -> None:
+        """Put back the networks that stand at these places of the copy."""
+        for array, copy in zip(group.arrays, self.arrays, strict=True):
+            array[self.rows[places]] = copy[places]
+
+
+class Group:
+    """Networks of one architecture.
+
+    Attributes
+    ----------
+    prototypes : list of MLP
+        For each network one of its architecture and options; several may share one.
+    seeds : list of int
+    params : (size, P) array
+    ints, reals, slots : (size, ·) arrays
+        Each network's row as in :class:`fastmlp.state.TrainingState`.
+    """
+
+    def __init__(self, prototypes: Sequence[MLP], seeds: Sequence[int], shuffle_seed: int) -> None:
+        self.prototypes, self.seeds = list(prototypes), list(seeds)
+        first = self.prototypes[0]
+        self.plan, self.dtype = first.plan, first.dtype
+        size = len(self.seeds)
+        self.params = aligned_zeros((size, self.plan.n_params), self.dtype)
+        self.ints = np.stack([net._state.ints for net in self.prototypes])
+        self.reals = np.stack([net._state.reals for net in self.prototypes])
+        self.slots = aligned_zeros((size, 0, self.plan.n_params), self.dtype)
+        self.optimizer: Optimizer | None = None
+        self.ints[:, ids.SHUFFLE_SEED] = shuffle_seed & SEED_MASK
+        for i, (net, seed) in enumerate(zip(self.prototypes, self.seeds, strict=True)):
+            self.ints[i, ids.SEED] = seed & SEED_MASK
+            self.params[i] = initializers.initialize(self.plan, net.layers, seed, self.dtype)
+
+    def __len__(self) -> int:
+        """Return the number of networks."""
+        return len(self.seeds)
+
+    @property
+    def arrays(self) -> tuple[NDArray, ...]:
+        """All that a training changes."""
+        return self.params, self.slots, self.ints, self.reals
+
+    def network(self, i: int) -> MLP:
+        """Return network i as one of its own, which goes on training from where it is."""
+        net = self.prototypes[i].copy()
+        net.seed = self.seeds[i]
+        net.params[...] = self.params[i]
+        state = net._state
+        state.ints[...], state.reals[...] = self.ints[i], self.reals[i]
+        state.slots = aligned_zeros(self.slots.shape[1:], self.dtype)
+        state.slots[...] = self.slots[i]
+        state.optimizer = None if self.optimizer is None else self.optimizer.each(len(self))[i]
+        return net
+
+    def take(self, rows: NDArray[np.int64]) -> Group:
+        """Return a group of some of the networks, with copies of their arrays."""
+        part = Group.__new__(Group)
+        part.prototypes, part.seeds = [self.prototypes[i] for i in rows], [self.seeds[i] for i in rows]
+        part.plan, part.dtype = self.plan, self.dtype
+        part.params, part.slots, part.ints, part.reals = (array[rows] for array in self.arrays)
+        part.optimizer = None if self.optimizer is None else self.optimizer.of(rows)
+        return part
+
+    def use(self, optimizer: Optimizer) -> None:
+        """Take an optimizer's settings; the state starts anew unless the one before was of the same kind."""
+        each = optimizer.each(len(self))
+        slots = max(one.slots for one in each)
+        before = None if self.optimizer is None else self.optimizer.each(1 if not self.optimizer.varied else len(self))[0]
+        if before is None or before.kind != each[0].kind or slots != self.slots.shape[1]:
+            self.slots = aligned_zeros((len(self), slots, self.plan.n_params), self.dtype)
+            self.reals[:, [ids.BETA1_POWER, ids.BETA2_POWER]] = 1.0
+        for i, one in enumerate(each):
+            one.fill(self.ints[i], self.reals[i])
+        self.optimizer = optimizer
+
+    def train(self, rows: NDArray[np.int64], data: Any, lr: NDArray, factor: NDArray, epochs: int) -> NDArray[np.float64]:
+        """Train the networks in `rows` for whole epochs; returns their losses, (epochs, len(rows))."""
+        losses = np.empty((epochs, len(rows)))
+        everyone = len(rows) == len(self)
+        params, slots, ints, reals = self.arrays if everyone else (array[rows] for array in self.arrays)
+        kernels = engine.population()
+        arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), slots.shape[1], len(data)), self.dtype)
+        kernels.train_population(
+            self.plan.table, ints, reals, params, slots, data.x, data.y, data.weight, lr, factor, losses, arena
+        )
+        if not everyone:
+            for array, changed in zip(self.arrays, (params, slots, ints, reals), strict=True):
+                array[rows] = changed
+        return losses
+
+    def losses(self, rows: NDArray[np.int64], data: Any) -> NDArray[np.float64]:
+        """Return the losses of the networks in `rows`, (len(rows),)."""
+        out = np.empty(len(rows))
+        kernels = engine.population()
+        arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), 0, len(data)), self.dtype)
+        kernels.population_loss(
+            self.plan.table, self.ints[rows], self.reals[rows], self.params[rows], data.x, data.y, data.weight, out, arena
+        )
+        return out
+
+    def predict(self, rows: NDArray[np.int64], x: NDArray) -> NDArray:
+        """Return the outputs of the networks in `rows`, (len(rows), n, outputs)."""
+        out = np.empty((len(rows), len(x), self.plan.n_outputs), self.dtype)
+        kernels = engine.population()
+        arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), 0, len(x)), self.dtype)
+        kernels.predict_population(self.plan.table, self.params[rows], x, out, arena)
+        return out

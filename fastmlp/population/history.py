@@ -1,0 +1,102 @@
+"""PopulationHistory: what a training was like, epoch by epoch and network by network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..history import History
+
+__all__ = ["PopulationHistory"]
+
+
+@dataclass
+class PopulationHistory:
+    """Curves of one or more calls of ``fit``, one column for each network, and how the last call ended for each.
+
+    Attributes
+    ----------
+    curves : dict of str to (epochs, size) array
+        "loss", and where there were such data and metrics "val_loss", "<metric>" and "val_<metric>", as in
+        :class:`fastmlp.History`; NaN after a network has stopped.
+    seconds : float
+        Time spent in ``fit``.
+    stopped : list of str
+        Why the last call ended for each network: "epochs", "early stopping", "callback", "diverged", "interrupted" or
+        "failed".
+    best_epoch : (size,) int64 array
+        The best epoch of the last call with early stopping, counted from 0; -1 for none.
+
+    Examples
+    --------
+    >>> history = PopulationHistory(2)
+    >>> history.add({"loss": np.array([[0.7, 0.6]])})
+    >>> history.loss.shape, history[1].loss
+    ((1, 2), [0.6])
+    """
+
+    size: int
+    curves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    seconds: float = 0.0
+    stopped: list[str] = field(default_factory=list)
+    best_epoch: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __post_init__(self) -> None:
+        """Make room for each network."""
+        self.stopped = self.stopped or [""] * self.size
+        if self.best_epoch.size == 0:
+            self.best_epoch = np.full(self.size, -1, np.int64)
+
+    def __len__(self) -> int:
+        """Return the number of epochs."""
+        return len(self.loss)
+
+    @property
+    def loss(self) -> NDArray[np.float64]:
+        """Mean training loss, (epochs, size)."""
+        return self.curves.get("loss", np.empty((0, self.size)))
+
+    @property
+    def val_loss(self) -> NDArray[np.float64]:
+        """Loss on the validation data, (epochs, size), or (0, size) without such data."""
+        return self.curves.get("val_loss", np.empty((0, self.size)))
+
+    def add(self, rows: Mapping[str, NDArray[np.float64]]) -> None:
+        """Add epochs to each curve: (epochs, size) arrays by name, of which "loss" is one."""
+        before, after = len(self), len(self) + len(rows["loss"])
+        for name in {**self.curves, **rows}:
+            new = rows.get(name, np.empty((0, self.size)))
+            gap = np.full((after - len(new) - len(self.curves.get(name, ())), self.size), math.nan)
+            parts = [self.curves[name]] if name in self.curves else []
+            self.curves[name] = np.concatenate([*parts, gap, new])
+        assert before <= after
+
+    def cut(self, epochs: int) -> None:
+        """Forget all but the first `epochs` epochs."""
+        self.curves = {name: curve[:epochs] for name, curve in self.curves.items()}
+
+    def take(self, networks: NDArray[np.int64]) -> PopulationHistory:
+        """Return the history of some of the networks."""
+        curves = {name: curve[:, networks] for name, curve in self.curves.items()}
+        stopped = [self.stopped[i] for i in networks]
+        return PopulationHistory(len(networks), curves, self.seconds, stopped, self.best_epoch[networks])
+
+    def __getitem__(self, network: int) -> History:
+        """Return one network's history, without the epochs after it had stopped."""
+        loss = self.loss[:, network]
+        seen = np.flatnonzero(np.isfinite(loss))
+        epochs = int(seen[-1]) + 1 if seen.size else 0
+        own = {name: curve[:epochs, network].tolist() for name, curve in self.curves.items()}
+        best = int(self.best_epoch[network])
+        return History(
+            loss=own.pop("loss", []),
+            val_loss=own.pop("val_loss", []),
+            metrics=own,
+            seconds=self.seconds,
+            stopped=self.stopped[network],
+            best_epoch=best if best >= 0 else None,
+        )

@@ -1,0 +1,370 @@
+"""Population: many networks trained at once on the same inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from .. import checks, losses
+from .. import metrics as metric_table
+from ..network import MLP
+from .data import prepare, rows_of
+from .group import Group, kind_of
+from .history import PopulationHistory
+
+if TYPE_CHECKING:
+    from ..callbacks import EarlyStopping
+    from ..optimizers import Optimizer
+
+__all__ = ["Population"]
+
+
+class Population:
+    """Networks of one architecture, or with :meth:`of` of several, trained together on shared inputs.
+
+    Each network is worked on in a lane of the CPU's vectors, so that thousands of small ones cost little more than one.
+    Network i is what ``fm.MLP`` with its seed and options would be, to rounding.
+
+    Parameters
+    ----------
+    layers : sequence
+        As for :class:`fastmlp.MLP`, like `activation`, `output`, `init` and `dtype`.
+    size : int, optional
+        How many networks; by default as many as there are seeds.
+    seeds : sequence of int, optional
+        Of each network's initial weights and dropout masks; by default 0, 1, 2, ...
+    loss : str, Huber, Quantile or CrossEntropy
+        As for MLP; ``fm.losses.CrossEntropy`` takes an array of `size` label smoothings as well.
+    dropout : float or (size,) array
+        Dropout of the hidden layers that do not set their own.
+    seed : int
+        Of the shuffles that all networks share, and of what is held back for validation.
+
+    Attributes
+    ----------
+    seeds : list of int
+    history : PopulationHistory or None
+        Of the trainings so far.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range; the message names it and the remedy.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> population = fm.Population([2, 8, 1], size=16, activation="tanh", output="sigmoid")
+    >>> history = population.fit(X, y, epochs=500, batch_size=4, optimizer=fm.Adam(0.05))
+    >>> population.predict(X).shape
+    (16, 4, 1)
+    >>> population.ensemble(X).round().ravel().tolist()
+    [0.0, 1.0, 1.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Any],
+        *,
+        size: int | None = None,
+        seeds: Iterable[int] | None = None,
+        activation: str = "relu",
+        output: str | None = None,
+        loss: Any = "auto",
+        init: Any = "auto",
+        dropout: ArrayLike = 0.0,
+        dtype: DTypeLike = "float32",
+        seed: int = 0,
+    ) -> None:
+        given = None if seeds is None else [checks.integer(f"seeds[{i}]", one) for i, one in enumerate(seeds)]
+        count = checks.integer("size", size, 1) if size is not None else len(given) if given is not None else 0
+        if count == 0:
+            raise ValueError("a population needs size=, the number of networks, or seeds=, one for each.")
+        if given is not None and len(given) != count:
+            raise ValueError(f"seeds has {len(given)} values, but size={count}. Pass one seed for each network.")
+        rates = checks.each("dropout", dropout, count)
+        smoothings = losses.smoothings(loss, count)
+        made: dict[tuple, MLP] = {}
+        prototypes = []
+        for rate, smoothing in zip(rates, smoothings, strict=True):
+            if (rate, smoothing) not in made:
+                made[rate, smoothing] = MLP(
+                    layers, activation=activation, output=output, init=init, dropout=rate, dtype=dtype,
+                    loss=loss if smoothing is None else losses.CrossEntropy(smoothing),
+                )  # fmt: skip
+            prototypes.append(made[rate, smoothing])
+        self._gather(prototypes, given or list(range(count)), seed)
+
+    @classmethod
+    def of(cls, specs: Iterable[Any], *, seed: int = 0) -> Population:
+        """Return a population of different networks, which share inputs and outputs.
+
+        Parameters
+        ----------
+        specs : iterable of MLP or dict
+            A network, whose parameters are taken over, or the arguments of one, such as
+            ``{"layers": [2, 8, 1], "activation": "tanh", "seed": 3}``.
+        seed : int
+            As for :class:`Population`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a spec is something else, or they differ in inputs, outputs, dtype or the kind of targets.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> population = fm.Population.of([{"layers": [2, width, 1], "seed": s} for width in (4, 8) for s in range(3)])
+        >>> population[4].plan.widths
+        (2, 8, 1)
+        """
+        nets = [_network(spec, i) for i, spec in enumerate(specs)]
+        if not nets:
+            raise ValueError("a population needs at least one network; specs is empty.")
+        self = cls.__new__(cls)
+        self._gather(nets, [net.seed for net in nets], seed)
+        for i, net in enumerate(nets):
+            group, row = self._place(i)
+            group.params[row] = net.params
+        return self
+
+    def _gather(self, prototypes: list[MLP], seeds: list[int], seed: int) -> None:
+        """Sort networks into groups of one architecture."""
+        self.seed, self.seeds = checks.integer("seed", seed), seeds
+        self.history: PopulationHistory | None = None
+        first = prototypes[0]
+        self.n_inputs, self.n_outputs, self.kind, self.dtype = _shared(first)
+        places: dict[tuple, list[int]] = {}
+        for i, net in enumerate(prototypes):
+            if _shared(net) != _shared(first):
+                raise ValueError(
+                    f"network {i} is {net!r} and network 0 is {first!r}: networks of a population have the same number of "
+                    "inputs and of outputs, the same dtype, and losses that take the same kind of targets."
+                )
+            places.setdefault(kind_of(net), []).append(i)
+        # In an order that does not depend on how the networks were listed; results do not depend on it either.
+        self._members = [np.array(places[kind]) for kind in sorted(places)]
+        self._groups = [Group([prototypes[i] for i in part], [seeds[i] for i in part], seed) for part in self._members]
+        self._index()
+
+    def _index(self) -> None:
+        self._where = np.empty((len(self.seeds), 2), np.int64)
+        for number, part in enumerate(self._members):
+            self._where[part, 0], self._where[part, 1] = number, np.arange(len(part))
+
+    def _place(self, i: int) -> tuple[Group, int]:
+        group, row = self._where[i]
+        return self._groups[group], int(row)
+
+    # ---- what it is
+
+    def __len__(self) -> int:
+        """Return the number of networks."""
+        return len(self.seeds)
+
+    def __getitem__(self, i: int) -> MLP:
+        """Return network i, a copy that goes on training from where it is."""
+        i = checks.integer("the number of the network", i, -len(self), len(self) - 1) % len(self)
+        group, row = self._place(i)
+        net = group.network(row)
+        if self.history is not None:
+            net.history = self.history[i]
+        return net
+
+    def __iter__(self) -> Iterator[MLP]:
+        """Return each network in turn, as a copy."""
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        """Return size and architectures in one line."""
+        kinds = "; ".join(f"{len(g)} x [{', '.join(map(str, g.plan.widths))}]" for g in self._groups[:4])
+        return f"<Population of {len(self)}: {kinds}{'; ...' if len(self._groups) > 4 else ''}; {self.dtype}>"
+
+    @property
+    def params(self) -> NDArray:
+        """All parameters, (size, P), of a population of one architecture; assigning copies into it."""
+        if len(self._groups) > 1:
+            raise ValueError(
+                "networks of different architectures have parameters of different shapes: use population[i].params."
+            )
+        return self._groups[0].params
+
+    @params.setter
+    def params(self, values: ArrayLike) -> None:
+        array = np.asarray(values, self.dtype)
+        if array.shape != self.params.shape:
+            raise ValueError(f"params must have shape {self.params.shape}; got {array.shape}.")
+        if not np.isfinite(array).all():
+            raise ValueError("params must be finite.")
+        self.params[...] = array
+
+    @property
+    def n_params(self) -> NDArray[np.int64]:
+        """Number of parameters of each network, (size,)."""
+        return self._collect(lambda group, rows: np.full(len(rows), group.plan.n_params, np.int64))
+
+    def select(self, networks: ArrayLike) -> Population:
+        """Return a population of some of the networks, which go on training from where they are.
+
+        Parameters
+        ----------
+        networks : (k,) array of int or bool
+            Their numbers, each once, or a mask of `size`.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> fm.Population([2, 4, 1], size=8).select([5, 2]).seeds
+        [5, 2]
+        """
+        chosen = np.asarray(networks)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool and chosen.shape == (len(self),) else chosen
+        good = chosen.ndim == 1 and chosen.size > 0 and chosen.dtype.kind in "iu"
+        if not good or len(np.unique(chosen)) != len(chosen) or chosen.min() < 0 or chosen.max() >= len(self):
+            raise ValueError(
+                f"networks must be numbers from 0 to {len(self) - 1}, each once and at least one, "
+                f"or a mask of {len(self)}; got {networks!r}."
+            )
+        part = Population.__new__(Population)
+        part.seed, part.seeds = self.seed, [self.seeds[i] for i in chosen]
+        part.n_inputs, part.n_outputs, part.kind, part.dtype = self.n_inputs, self.n_outputs, self.kind, self.dtype
+        part.history = None if self.history is None else self.history.take(chosen)
+        numbers = [(number, np.flatnonzero(self._where[chosen, 0] == number)) for number in range(len(self._groups))]
+        part._members = [places for _, places in numbers if places.size]
+        part._groups = [self._groups[number].take(self._where[chosen[places], 1]) for number, places in numbers if places.size]
+        part._index()
+        return part
+
+    # ---- what it answers
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Return every network's outputs, (size, n, outputs), for X (n, inputs)."""
+        x = checks.inputs(X, self.n_inputs, self.dtype, (self.n_inputs, self.n_outputs))
+        return self._collect(lambda group, rows: group.predict(rows, x))
+
+    def ensemble(self, X: ArrayLike) -> NDArray:
+        """Return the mean of the networks' outputs, (n, outputs)."""
+        return self.predict(X).mean(axis=0)
+
+    def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Return every network's loss, (size,), without dropout and penalties; targets and weights as in :meth:`fit`."""
+        data = rows_of(self, X, y, sample_weight)
+        return self._collect(lambda group, rows: group.losses(rows, data.of(self._members_of(group)[rows])))
+
+    def score(
+        self, X: ArrayLike, y: ArrayLike, metric: Any = None, sample_weight: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Return a metric of every network's predictions, (size,): by default accuracy for classes and R² for numbers."""
+        data = rows_of(self, X, y, sample_weight)
+        chosen = metric_table.default(self.kind, self.n_outputs) if metric is None else metric_table.resolve(metric)
+        return np.array([
+            chosen(data.y[i if len(data.y) > 1 else 0], prediction, data.weight[i if len(data.weight) > 1 else 0]
+                   if len(data.weight) else np.empty(0, self.dtype))
+            for i, prediction in enumerate(self.predict(data.x))
+        ])  # fmt: skip
+
+    def _members_of(self, group: Group) -> NDArray[np.int64]:
+        return self._members[next(i for i, one in enumerate(self._groups) if one is group)]
+
+    def _collect(self, answer: Any) -> Any:
+        """Put together what answer(group, all its rows) returns, in the order of the networks."""
+        parts = [answer(group, np.arange(len(group))) for group in self._groups]
+        if len(parts) == 1:
+            return parts[0]
+        out = np.empty((len(self), *parts[0].shape[1:]), parts[0].dtype)
+        for places, part in zip(self._members, parts, strict=True):
+            out[places] = part
+        return out
+
+    # ---- training
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        epochs: int = 20,
+        batch_size: int | None = 64,
+        optimizer: str | Optimizer = "adam",
+        sample_weight: ArrayLike | None = None,
+        class_weight: Any = None,
+        validation: Any = None,
+        shuffle: bool | str = "shared",
+        metrics: Iterable[Any] = (),
+        early_stopping: EarlyStopping | None = None,
+        callbacks: Iterable[Any] = (),
+        progress: bool | None = None,
+        on_divergence: str = "warn",
+    ) -> PopulationHistory:
+        """Train all networks, going on from where the last call ended.
+
+        Parameters
+        ----------
+        X : (n, inputs) array
+        y : array
+            As for ``MLP.fit``; or of shape (size, n, outputs), or (size, n, 1) for class indices, each network's own.
+        epochs, batch_size, class_weight, metrics, progress
+            As for ``MLP.fit``.
+        optimizer : str or Optimizer
+            Its numbers may be arrays of `size`, such as ``fm.Adam(lr=np.geomspace(1e-4, 1e-1, size))``.
+        sample_weight : (n,) or (size, n) array, optional
+            How much each row counts in the mean loss; with 0 for the rows that a network is not to see, as in bagging.
+        validation : float or (X, y) or (X, y, sample_weight), optional
+            A fraction of the rows to hold back, or other data, whose targets and weights may be each network's own.
+        shuffle : {"shared", "each"} or bool
+            Whether an epoch takes the rows in one order for all networks, or in each one's own, which takes longer.
+        early_stopping : EarlyStopping, optional
+            For each network by itself: it stops and the others go on.
+        callbacks : iterable
+            As for ``MLP.fit``, but given the population, and arrays of `size` in `logs`. A true answer ends the training,
+            an array of `size` that of the networks where it is true.
+        on_divergence : {"warn", "raise"}
+            A network whose loss or parameters become infinite or NaN stops at its last finite epoch; the others go on, and
+            at the end there is a warning or an error.
+
+        Returns
+        -------
+        PopulationHistory
+            Of all calls; also in `history`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of its range; the networks are then as they were.
+        DivergenceError
+            See `on_divergence`.
+        KeyboardInterrupt
+            On Ctrl-C; the parameters are those of the last whole epoch, and `history` ends there.
+        """
+        from ..arguments import Options
+        from .run import PopulationRun
+
+        if isinstance(shuffle, str):
+            checks.choice("shuffle", shuffle, ("shared", "each"), "True or False")
+        options = Options(
+            epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=shuffle if isinstance(shuffle, bool) else True,
+            metrics=metrics, early_stopping=early_stopping, callbacks=callbacks, progress=progress,
+            on_divergence=on_divergence, networks=len(self),
+        )  # fmt: skip
+        train, validation = prepare(self, X, y, sample_weight, class_weight, validation)
+        return PopulationRun(self, train, validation, options, own_shuffles=shuffle == "each").go()
+
+
+def _shared(net: MLP) -> tuple:
+    """Return what all networks of a population have in common."""
+    return net.plan.n_inputs, net.plan.n_outputs, net.loss_spec.kind, net.dtype
+
+
+def _network(spec: Any, i: int) -> MLP:
+    if isinstance(spec, MLP):
+        return spec
+    if not isinstance(spec, Mapping) or "layers" not in spec:
+        raise TypeError(
+            f"specs[{i}] must be an fm.MLP or a dict of its arguments, such as {{'layers': [2, 8, 1]}}; got {spec!r}."
+        )
+    return MLP(**spec)

@@ -1,0 +1,302 @@
+"""Training of a population: epochs, validation, stopping and divergence of each network by itself."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import metrics as metric_table
+from ..arguments import Options
+from ..errors import DivergenceError, DivergenceWarning
+from ..optimizers import Stepping
+from ..reference import ids
+from ..schedules import Span
+from ..state import SEED_MASK
+from ..training import CALL_SECONDS, MOST_STEPS
+from .data import PopulationRows
+from .group import Kept
+from .history import PopulationHistory
+
+if TYPE_CHECKING:
+    from .population import Population
+
+__all__ = ["PopulationRun"]
+
+_NO_ROWS = np.empty(0, np.int64)
+
+
+class PopulationRun:
+    """One call of ``Population.fit`` with checked arguments."""
+
+    def __init__(
+        self, population: Population, train: PopulationRows, validation: PopulationRows | None, options: Options,
+        own_shuffles: bool,
+    ) -> None:  # fmt: skip
+        options.check_curves(validation is not None)
+        self.population, self.train, self.validation, self.options = population, train, validation, options
+        if not isinstance(options.optimizer, Stepping):
+            raise ValueError("L-BFGS trains one network at a time: use population[i].fit(..., optimizer=fm.LBFGS()).")
+        self._check_metrics()
+        self.optimizer: Stepping = options.optimizer
+        size, rows = len(population), len(train)
+        self.batch = min(options.batch_size or rows, rows)
+        self.per_epoch = -(-rows // self.batch)
+        start = max(int(group.ints[:, ids.STEP].max()) for group in population._groups)
+        self.span = Span(start, options.epochs * self.per_epoch, self.per_epoch)
+        self.factor = np.array(self.optimizer.varied.get("lr", np.ones(size)), np.float64)
+        self._rates(0, 1)  # a schedule that does not fit this training says so now
+        for group, part in zip(population._groups, population._members, strict=True):
+            group.use(self.optimizer.of(part))
+            group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.TRAINING]] = self.batch, options.shuffle, 1
+            shared = population.seed & SEED_MASK
+            group.ints[:, ids.SHUFFLE_SEED] = group.ints[:, ids.SEED] if own_shuffles else shared
+        stopping = options.early_stopping
+        self.sign = -1.0 if stopping and options.higher_is_better(stopping.monitor) else 1.0
+        self.best = np.full(size, math.inf)
+        self.waited = np.zeros(size, np.int64)
+        self.best_params = [group.params.copy() for group in population._groups] if stopping else []
+        self.watches = [options.watch() for _ in range(size)] if options.watch() else []
+        self.active = np.ones(size, bool)
+        self.done = 0
+        self.epochs_in_call = 1
+        self.history = population.history or PopulationHistory(size)
+        self.diverged_after: dict[int, int] = {}
+
+    def _check_metrics(self) -> None:
+        for metric in self.options.metrics:
+            if metric in metric_table.METRICS.values():
+                for rows in filter(None, (self.train, self.validation)):
+                    try:
+                        metric(rows.y[0], np.zeros((len(rows), self.population.n_outputs)), _weight(rows, 0))
+                    except ValueError as error:
+                        raise ValueError(f"metric {metric.name!r} does not suit these networks and data: {error}") from error
+
+    def go(self) -> PopulationHistory:
+        """Train; whatever ends it, each network is left as it was after a whole epoch."""
+        population, history = self.population, self.history
+        population.history = history
+        history.stopped = [""] * len(population)
+        history.best_epoch = np.full(len(population), -1, np.int64)
+        began, before = time.perf_counter(), history.seconds
+        self._keep()
+        try:
+            with self.options.reporter as self.reporter:
+                for callback in self._with("on_train_begin"):
+                    callback.on_train_begin(population)
+                self._run()
+                self._stop(self.active, "epochs")
+                if self.diverged_after and self.options.on_divergence == "raise":
+                    raise DivergenceError(self._divergence())
+        except BaseException as error:
+            self._go_back()
+            self._stop(self.active, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+        finally:
+            history.seconds = before + time.perf_counter() - began
+            self._restore_best()
+        if self.diverged_after:
+            warnings.warn(self._divergence(), DivergenceWarning, stacklevel=3)
+        for callback in self._with("on_train_end"):
+            callback.on_train_end(population, history)
+        return history
+
+    def _run(self) -> None:
+        epochs, rows = self.options.epochs, len(self.train)
+        while self.done < epochs and self.active.any():
+            began, before = time.perf_counter(), self.done
+            self._advance(min(self.epochs_in_call, epochs - self.done))
+            seconds = max(time.perf_counter() - began, 1e-6)
+            more = int((self.done - before) * CALL_SECONDS / seconds)
+            most = max(1, MOST_STEPS // self.per_epoch)
+            self.epochs_in_call = 1 if self._looks_at_each_epoch else max(1, min(more, 4 * self.epochs_in_call, most))
+            last = {name: _mean(curve[-1]) for name, curve in self.history.curves.items()}
+            speed = (self.done - before) * rows * int(self.active.sum()) / seconds
+            self.reporter.update(self.done, last.get("loss"), last.get("val_loss"), speed)
+
+    @property
+    def _looks_at_each_epoch(self) -> bool:
+        o = self.options
+        return bool(o.callbacks or o.metrics or o.early_stopping or self.watches or self.validation is not None)
+
+    def _rates(self, first: int, epochs: int) -> NDArray[np.float64]:
+        """Return the rates of the steps of some epochs."""
+        steps = np.arange(self.span.start + first * self.per_epoch, self.span.start + (first + epochs) * self.per_epoch)
+        if "lr" in self.optimizer.varied:
+            return np.ones(len(steps))
+        return np.ascontiguousarray(self.optimizer.rates(steps, self.span), np.float64)
+
+    def _advance(self, epochs: int) -> None:
+        """Do some epochs with all networks that are still at it."""
+        lr = self._rates(self.done, epochs)
+        losses = np.full((epochs, len(self.population)), math.nan)
+        for number, members in enumerate(self.population._members):
+            self._advance_group(number, members, np.flatnonzero(self.active[members]), lr, losses)
+        self.done += epochs
+        rows = {"loss": losses}
+        rows |= {name: values[np.newaxis] for name, values in self._judge(losses).items()} if epochs == 1 else {}
+        self.history.add(rows)
+        self._keep()
+        if self._looks_at_each_epoch:
+            self._look({name: values[-1] for name, values in rows.items()})
+
+    def _advance_group(self, number: int, members: NDArray, rows: NDArray, lr: NDArray, losses: NDArray) -> None:
+        """Do some epochs with a group's networks in `rows`; those that diverge go back and are done again one by one."""
+        if rows.size == 0:
+            return
+        group, networks = self.population._groups[number], members[rows]
+        data, factor = self.train.of(networks), self._factor(networks, lr)
+        losses[:, networks] = group.train(rows, data, lr, factor, len(losses))
+        bad = np.flatnonzero(~(np.isfinite(losses[:, networks]).all(axis=0) & _finite_rows(group.params[rows])))
+        if bad.size == 0:
+            return
+        kept = self._kept[number]
+        assert kept is not None
+        kept.restore(group, np.searchsorted(kept.rows, rows[bad]))
+        if len(losses) == 1:
+            for network in networks[bad]:
+                self._diverged(int(network), self.done)
+                losses[:, network] = math.nan
+            return
+        losses[:, networks[bad]] = math.nan
+        done, before = self.done, self._kept[number]
+        for epoch in range(len(losses)):
+            again = rows[bad][self.active[networks[bad]]]
+            if again.size == 0:
+                break
+            self._kept[number] = Kept(group, again)
+            self.done = done + epoch
+            step = slice(epoch * self.per_epoch, (epoch + 1) * self.per_epoch)
+            self._advance_group(number, members, again, lr[step], losses[epoch : epoch + 1])
+        self.done, self._kept[number] = done, before
+
+    def _factor(self, networks: NDArray, lr: NDArray) -> NDArray[np.float64]:
+        if not self.watches:
+            return self.factor[networks]
+        return np.array([self.watches[i].apply(lr[:1])[0] / lr[0] for i in networks])
+
+    def _keep(self) -> None:
+        """Remember the networks that are at it as they are, at the end of an epoch."""
+        groups = zip(self.population._groups, self.population._members, strict=True)
+        self._kept: list[Kept | None] = [Kept(group, np.flatnonzero(self.active[part])) for group, part in groups]
+        self._kept_epochs = len(self.history)
+
+    def _go_back(self) -> None:
+        for group, kept in zip(self.population._groups, self._kept, strict=True):
+            if kept is not None:
+                kept.restore(group, np.arange(len(kept.rows)))
+        self.history.cut(self._kept_epochs)
+
+    def _judge(self, losses: NDArray) -> dict[str, NDArray[np.float64]]:
+        """Return validation losses and metrics of all networks as they are."""
+        judged: dict[str, NDArray[np.float64]] = {}
+        size = len(self.population)
+        if self.validation is not None:
+            judged["val_loss"] = np.full(size, math.nan)
+        for metric in self.options.metrics:
+            for prefix, rows in (("", self.train), ("val_", self.validation)):
+                if rows is not None:
+                    judged[prefix + metric.name] = np.full(size, math.nan)
+        for number, members in enumerate(self.population._members):
+            active = np.flatnonzero(self.active[members])
+            if active.size:
+                self._judge_group(number, active, members[active], judged)
+        if self.validation is not None:
+            for network in np.flatnonzero(self.active & ~np.isfinite(judged["val_loss"])):
+                group, row = self.population._place(int(network))
+                kept = self._kept[self.population._where[network, 0]]
+                assert kept is not None
+                kept.restore(group, np.searchsorted(kept.rows, [row]))
+                self._diverged(int(network), self.done - 1)
+                losses[:, network] = math.nan
+        return judged
+
+    def _judge_group(self, number: int, rows: NDArray, networks: NDArray, judged: dict[str, NDArray]) -> None:
+        group = self.population._groups[number]
+        if self.validation is not None:
+            judged["val_loss"][networks] = group.losses(rows, self.validation.of(networks))
+        if not self.options.metrics:
+            return
+        for prefix, data in (("", self.train), ("val_", self.validation)):
+            if data is not None:
+                for network, prediction in zip(networks, group.predict(rows, data.x), strict=True):
+                    y = data.y[network if len(data.y) > 1 else 0]
+                    for metric in self.options.metrics:
+                        judged[prefix + metric.name][network] = metric(y, prediction, _weight(data, network))
+
+    def _look(self, logs: dict[str, NDArray[np.float64]]) -> None:
+        """Tell callbacks of an epoch, and stop the networks that have done enough."""
+        answers = [
+            callback.on_epoch_end(self.population, len(self.history) - 1, logs) for callback in self._with("on_epoch_end")
+        ]
+        for i, watch in enumerate(self.watches):
+            if watch is not None and self.active[i]:
+                watch.update(float(logs[watch.monitor][i]))
+        stopping = self.options.early_stopping
+        if stopping:
+            values = self.sign * logs[stopping.monitor]
+            better = self.active & (values < self.best - stopping.min_delta)
+            self.best[better], self.waited[better] = values[better], 0
+            self.history.best_epoch[better] = len(self.history) - 1
+            for number, members in enumerate(self.population._members):
+                rows = np.flatnonzero(better[members])
+                self.best_params[number][rows] = self.population._groups[number].params[rows]
+            worse = self.active & ~better
+            self.waited[worse] += 1
+            self._stop(worse & (self.waited > stopping.patience), "early stopping")
+        for answer in answers:
+            mask = np.asarray(answer, bool) if answer is not None else np.False_
+            self._stop(self.active & mask, "callback")
+
+    def _stop(self, networks: NDArray[np.bool_], why: str) -> None:
+        for i in np.flatnonzero(networks & self.active):
+            self.history.stopped[i] = why
+        self.active = self.active & ~networks
+
+    def _diverged(self, network: int, epoch: int) -> None:
+        self.diverged_after[network] = epoch
+        self.history.stopped[network] = "diverged"
+        self.active[network] = False
+
+    def _divergence(self) -> str:
+        networks = sorted(self.diverged_after)
+        named = ", ".join(map(str, networks[:8])) + (", ..." if len(networks) > 8 else "")
+        first = networks[0]
+        # The rate of the epoch in which the first of them went wrong.
+        rate = float(self._rates(min(self.diverged_after[first], self.options.epochs - 1), 1)[-1] * self.factor[first])
+        return (
+            f"{len(networks)} of {len(self.population)} networks diverged: {named}. The first of them did in epoch "
+            f"{self.diverged_after[first]} of this fit, at a learning rate of {rate:.3g}. Their parameters are those of their "
+            f"last finite epoch. Try {rate / 10:.1g}, clip_norm=1.0, or inputs scaled to about unit size."
+        )
+
+    def _restore_best(self) -> None:
+        stopping = self.options.early_stopping
+        if not stopping or not stopping.restore_best:
+            return
+        for number, members in enumerate(self.population._members):
+            rows = np.flatnonzero(self.history.best_epoch[members] >= 0)
+            self.population._groups[number].params[rows] = self.best_params[number][rows]
+
+    def _with(self, event: str) -> Iterator[Any]:
+        return (callback for callback in self.options.callbacks if hasattr(callback, event))
+
+
+def _weight(rows: PopulationRows, network: int) -> NDArray:
+    """Return a network's sample weights, (n,), or (0,) for none."""
+    return rows.weight[network if len(rows.weight) > 1 else 0] if len(rows.weight) else np.empty(0, rows.x.dtype)
+
+
+def _mean(values: NDArray) -> float | None:
+    """Return the mean over the networks that are still at it."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else None
+
+
+def _finite_rows(params: NDArray) -> NDArray[np.bool_]:
+    return np.isfinite(params).all(axis=1)

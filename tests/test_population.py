@@ -1,0 +1,321 @@
+"""Populations: each network is what it would be by itself, whatever happens to the others."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp.reference import ids
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(70, 3)).astype(np.float32)
+Y = (X[:, :1] * X[:, 1:2] + 0.1 * RNG.normal(size=(70, 1))).astype(np.float32)
+LABELS = (Y[:, 0] > 0).astype(int) + (X[:, 2] > 0.5)
+
+
+def alone(population: fm.Population, i: int) -> fm.MLP:
+    """Network i, as it would be trained by itself with the population's shuffles."""
+    return population[i]
+
+
+def trained_alone(population: fm.Population, i: int, optimizer, **options) -> fm.MLP:
+    """Network i of a population that is not trained yet, trained by itself in the same order of rows."""
+    net = alone(population, i)
+    net._state.ints[ids.SHUFFLE_SEED] = population.seed
+    net.fit(X, options.pop("y", Y), optimizer=optimizer, **options)
+    return net
+
+
+OPTIMIZERS = {
+    "sgd": fm.SGD(0.05),
+    "momentum": fm.SGD(0.05, momentum=0.9),
+    "nesterov": fm.SGD(0.05, momentum=0.8, nesterov=True),
+    "adam": fm.Adam(0.01, weight_decay=0.1),
+    "adamw": fm.AdamW(0.01),
+    "amsgrad": fm.Adam(0.01, amsgrad=True),
+    "eps_hat": fm.Adam(0.01, eps_hat=True, l2=0.01),
+    "rmsprop": fm.RMSprop(0.01, l1=0.001),
+    "adagrad": fm.Adagrad(0.05, clip_value=0.01),
+    "clipped": fm.SGD(0.1, clip_norm=0.05),
+    "schedule": fm.Adam(fm.schedules.Cosine(0.02, warmup=0.1)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_network_is_what_it_would_be_by_itself(engine, name, dtype) -> None:
+    population = fm.Population([3, 9, 5, 1], size=19, activation="tanh", dtype=dtype)
+    expected = [trained_alone(population, i, OPTIMIZERS[name], epochs=5, batch_size=16) for i in (0, 7, 18)]
+    history = population.fit(X, Y, epochs=5, batch_size=16, optimizer=OPTIMIZERS[name])
+    tolerance = 2e-4 if dtype == "float32" else 1e-11
+    for i, net in zip((0, 7, 18), expected, strict=True):
+        np.testing.assert_allclose(population.params[i], net.params, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(history.loss[:, i], net.history.loss, rtol=tolerance)
+    assert history.stopped == ["epochs"] * 19
+
+
+def test_shuffles_of_its_own_make_a_network_the_one_with_its_seed(engine) -> None:
+    population = fm.Population([3, 8, 1], seeds=[4, 9, 2], dtype="float64")
+    population.fit(X, Y, epochs=3, batch_size=16, shuffle="each")
+    for i, seed in enumerate([4, 9, 2]):
+        net = fm.MLP([3, 8, 1], dtype="float64", seed=seed)
+        net.fit(X, Y, epochs=3, batch_size=16)
+        np.testing.assert_allclose(population.params[i], net.params, rtol=1e-11, atol=1e-11)
+
+
+NUMBERS = {
+    "lr": lambda values: fm.SGD(values[0] / 10),
+    "momentum": lambda values: fm.SGD(0.01, momentum=values[1]),
+    "betas": lambda values: fm.Adam(0.01, beta1=values[1], beta2=values[2]),
+    "penalties": lambda values: fm.SGD(0.1, l1=values[0] / 10, l2=values[1], weight_decay=values[0]),
+    "clip_norm": lambda values: fm.SGD(0.1, clip_norm=values[0]),
+    "clip_value": lambda values: fm.SGD(0.1, clip_value=values[0] / 10),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_its_own(engine, name) -> None:
+    values = np.linspace(0.01, 0.5, 18), np.linspace(0.0, 0.9, 18), np.linspace(0.9, 0.999, 18)
+    population = fm.Population([3, 6, 1], size=18, dtype="float64")
+    expected = {
+        i: trained_alone(population, i, NUMBERS[name]([v[i] for v in values]), epochs=3, batch_size=16) for i in (0, 5, 17)
+    }
+    population.fit(X, Y, epochs=3, batch_size=16, optimizer=NUMBERS[name](values))
+    for i, net in expected.items():
+        np.testing.assert_allclose(population.params[i], net.params, rtol=1e-11, atol=1e-11)
+
+
+def test_dropout_of_its_own(engine) -> None:
+    population = fm.Population([3, 12, 1], size=4, dropout=[0.0, 0.2, 0.5, 0.2], dtype="float64")
+    assert [net.layers[0].dropout for net in population] == [0.0, 0.2, 0.5, 0.2]
+    expected = [trained_alone(population, i, "adam", epochs=3, batch_size=16) for i in range(4)]
+    population.fit(X, Y, epochs=3, batch_size=16)
+    for i, net in enumerate(expected):
+        np.testing.assert_allclose(population.params[i], net.params, rtol=1e-11, atol=1e-11)
+
+
+def test_label_smoothing_of_its_own(engine) -> None:
+    smoothing = [0.0, 0.1, 0.3]
+    population = fm.Population(
+        [3, 6, 3], size=3, output="softmax", loss=fm.losses.CrossEntropy(smoothing), dtype="float64"
+    )  # fmt: skip
+    expected = [trained_alone(population, i, "adam", y=LABELS, epochs=3, batch_size=16) for i in range(3)]
+    assert [net.loss_spec.smoothing for net in expected] == smoothing
+    population.fit(X, LABELS, epochs=3, batch_size=16)
+    for i, net in enumerate(expected):
+        np.testing.assert_allclose(population.params[i], net.params, rtol=1e-11, atol=1e-11)
+
+
+LOSSES = [
+    ("softmax", "cross_entropy"), ("sigmoid", "bce"), ("identity", "mse"), ("identity", "sse"), ("identity", "half_mse"),
+    ("identity", "mae"), ("identity", "huber"), ("exp", "poisson"), ("identity", "quantile"), ("tanh", "mse"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize(("output", "loss"), LOSSES)
+def test_every_loss(engine, output, loss, k) -> None:
+    k = max(k, 2) if loss == "cross_entropy" else k
+    y = np.abs(RNG.normal(size=(70, k)))
+    y = y / y.sum(axis=1, keepdims=True) if loss == "cross_entropy" else np.minimum(y, 1.0)
+    weight = RNG.uniform(0, 2, 70)
+    population = fm.Population([3, 7, k], size=5, output=output, loss=loss, dtype="float64")
+    expected = trained_alone(population, 3, fm.SGD(0.01), y=y, sample_weight=weight, epochs=3, batch_size=16)
+    population.fit(X, y, sample_weight=weight, optimizer=fm.SGD(0.01), epochs=3, batch_size=16)
+    np.testing.assert_allclose(population.params[3], expected.params, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(population.loss(X, y, weight)[3], expected.loss(X, y, weight), rtol=1e-11)
+    np.testing.assert_allclose(population.predict(X)[3], expected.predict(X), rtol=1e-10, atol=1e-12)
+
+
+HIDDEN = [name for name, one in fm.activations.ACTIVATIONS.items() if one.hidden]
+
+
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_every_activation(engine, activation) -> None:
+    population = fm.Population([3, 7, 1], size=3, activation=activation, dtype="float64")
+    expected = trained_alone(population, 2, "adam", epochs=3, batch_size=16)
+    population.fit(X, Y, epochs=3, batch_size=16)
+    np.testing.assert_allclose(population.params[2], expected.params, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("widths", [[3, 1], [3, 1, 1], [3, 17, 2], [3, 2, 3, 4, 5, 1]])
+@pytest.mark.parametrize("size", [1, 2, 16, 17])
+def test_every_shape(engine, widths, size) -> None:
+    y = np.repeat(Y, widths[-1], axis=1)
+    population = fm.Population(widths, size=size, activation="tanh", dtype="float64")
+    expected = trained_alone(population, size - 1, "adam", y=y, epochs=2, batch_size=33)
+    population.fit(X, y, epochs=2, batch_size=33)
+    np.testing.assert_allclose(population.params[-1], expected.params, rtol=1e-11, atol=1e-11)
+
+
+def test_layers_without_bias(engine) -> None:
+    population = fm.Population([3, (6, False), (4, False, "tanh"), 1], size=3, dtype="float64")
+    expected = trained_alone(population, 1, "adam", epochs=3, batch_size=16)
+    population.fit(X, Y, epochs=3, batch_size=16)
+    np.testing.assert_allclose(population.params[1], expected.params, rtol=1e-11, atol=1e-11)
+
+
+def test_weights_and_targets_of_its_own(engine) -> None:
+    weight = RNG.integers(0, 2, (5, 70)).astype(float)
+    y = np.stack([Y * (i + 1) for i in range(5)])
+    population = fm.Population([3, 6, 1], size=5, dtype="float64")
+    expected = [trained_alone(population, i, "adam", y=y[i], sample_weight=weight[i], epochs=3) for i in range(5)]
+    population.fit(X, y, sample_weight=weight, epochs=3)
+    for i, net in enumerate(expected):
+        np.testing.assert_allclose(population.params[i], net.params, rtol=1e-11, atol=1e-11)
+    labels = np.stack([(LABELS + i) % 3 for i in range(4)])[:, :, np.newaxis]
+    population = fm.Population([3, 6, 3], size=4, output="softmax", dtype="float64")
+    expected = [trained_alone(population, i, "adam", y=labels[i], epochs=3) for i in range(4)]
+    population.fit(X, labels, epochs=3)
+    for i, net in enumerate(expected):
+        np.testing.assert_allclose(population.params[i], net.params, rtol=1e-11, atol=1e-11)
+
+
+def test_going_on_is_the_same_as_one_training(engine) -> None:
+    whole, parts = (fm.Population([3, 6, 1], size=5) for _ in range(2))
+    whole.fit(X, Y, epochs=6, batch_size=16)
+    parts.fit(X, Y, epochs=2, batch_size=16)
+    parts.fit(X, Y, epochs=4, batch_size=16)
+    np.testing.assert_array_equal(whole.params, parts.params)
+    np.testing.assert_array_equal(whole.history.loss, parts.history.loss)
+    net = parts[3]
+    net.fit(X, Y, epochs=2, batch_size=16)
+    whole.fit(X, Y, epochs=2, batch_size=16)
+    np.testing.assert_allclose(whole.params[3], net.params, rtol=1e-4, atol=1e-5)
+    assert len(net.history) == 8
+
+
+def test_any_order_of_specs_gives_the_same_networks(engine) -> None:
+    specs = [{"layers": [3, *widths, 1], "activation": a, "seed": s}
+             for widths in ((4,), (8,), (5, 5)) for a in ("relu", "tanh") for s in range(3)]  # fmt: skip
+    order = RNG.permutation(len(specs))
+    one, other = fm.Population.of(specs), fm.Population.of([specs[i] for i in order])
+    for population in (one, other):
+        population.fit(X, Y, epochs=3, batch_size=16)
+    for place, i in enumerate(order):
+        np.testing.assert_array_equal(other[place].params, one[int(i)].params)
+    np.testing.assert_array_equal(other.history.loss, one.history.loss[:, order])
+
+
+def test_a_network_that_diverges_leaves_the_others_alone(engine) -> None:
+    rates = np.full(20, 0.01)
+    calm = fm.Population([3, 6, 1], size=20)
+    calm.fit(X, Y, epochs=8, batch_size=16, optimizer=fm.SGD(rates))
+    rates[[3, 11]] = 1e30
+    wild = fm.Population([3, 6, 1], size=20)
+    with pytest.warns(fm.DivergenceWarning, match=r"2 of 20 networks diverged: 3, 11\. .* learning rate of 1e\+30"):
+        history = wild.fit(X, Y, epochs=8, batch_size=16, optimizer=fm.SGD(rates))
+    others = np.setdiff1d(np.arange(20), [3, 11])
+    np.testing.assert_array_equal(wild.params[others], calm.params[others])
+    np.testing.assert_array_equal(history.loss[:, others], calm.history.loss[:, others])
+    assert [history.stopped[i] for i in (3, 4, 11)] == ["diverged", "epochs", "diverged"]
+    assert np.isfinite(wild.params).all()
+    np.testing.assert_array_equal(wild.params[3], fm.Population([3, 6, 1], size=20).params[3])
+    assert len(wild[3].history) == 0
+    with pytest.raises(fm.DivergenceError, match="2 of 20 networks diverged"):
+        fm.Population([3, 6, 1], size=20).fit(X, Y, epochs=2, optimizer=fm.SGD(rates), on_divergence="raise")
+
+
+def test_early_stopping_is_each_networks_own(engine) -> None:
+    stopping = fm.EarlyStopping("val_loss", patience=1)
+    population = fm.Population([3, 6, 1], size=18, dtype="float64")
+    expected = [
+        trained_alone(population, i, fm.SGD(0.5), epochs=30, validation=(X[:20], Y[:20]), early_stopping=stopping)
+        for i in range(18)
+    ]
+    history = population.fit(
+        X, Y, epochs=30, optimizer=fm.SGD(0.5), validation=(X[:20], Y[:20]), early_stopping=stopping, metrics=["r2"]
+    )
+    assert {"early stopping"} < {*history.stopped, "epochs"}
+    for i, net in enumerate(expected):
+        assert history.stopped[i] == net.history.stopped
+        assert history[i].best_epoch == net.history.best_epoch
+        np.testing.assert_allclose(history[i].val_loss, net.history.val_loss, rtol=1e-9)
+        np.testing.assert_allclose(population.params[i], net.params, rtol=1e-9, atol=1e-9)
+    assert len(history[0].metrics["val_r2"]) == len(history[0])
+
+
+def test_callbacks_stop_all_or_some(engine) -> None:
+    class Stop(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            assert logs["loss"].shape == (3,)
+            return np.array([epoch == 1, False, epoch == 3])
+
+    history = fm.Population([3, 6, 1], size=3).fit(X, Y, epochs=6, callbacks=[Stop()])
+    assert history.stopped == ["callback", "epochs", "callback"]
+    assert [len(history[i]) for i in range(3)] == [2, 6, 4]
+
+
+def test_plateau_is_each_networks_own(engine) -> None:
+    optimizer = fm.SGD(fm.schedules.ReduceOnPlateau(0.1, patience=1, factor=0.1, min_delta=0.005, monitor="loss"))
+    population = fm.Population([3, 6, 1], size=4, dtype="float64")
+    expected = [trained_alone(population, i, optimizer, epochs=12) for i in range(4)]
+    population.fit(X, Y, epochs=12, optimizer=optimizer)
+    for i, net in enumerate(expected):
+        np.testing.assert_allclose(population.params[i], net.params, rtol=1e-9, atol=1e-9)
+
+
+def test_bits_do_not_depend_on_threads() -> None:
+    results = []
+    for n in (1, 2, 3):
+        fm.set_threads(n)
+        population = fm.Population([3, 9, 1], size=70, activation="tanh")
+        population.fit(X, Y, epochs=3, batch_size=16)
+        results.append((population.params, population.predict(X), population.loss(X, Y)))
+    fm.set_threads(None)
+    for one, two in itertools.pairwise(results):
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_ensemble_is_the_mean(engine) -> None:
+    population = fm.Population([3, 8, 3], size=5, output="softmax")
+    population.fit(X, LABELS, epochs=2)
+    np.testing.assert_allclose(population.ensemble(X), np.mean([net.predict(X) for net in population], axis=0), rtol=1e-5)
+    assert population.score(X, LABELS).shape == (5,)
+    np.testing.assert_allclose(population.score(X, LABELS)[2], population[2].score(X, LABELS))
+
+
+def test_select_goes_on_from_where_they_are(engine) -> None:
+    population = fm.Population.of([{"layers": [3, w, 1], "seed": w} for w in (4, 5, 4, 6)])
+    population.fit(X, Y, epochs=2)
+    part = population.select([3, 0])
+    assert part.seeds == [6, 4]
+    part.fit(X, Y, epochs=2)
+    population.fit(X, Y, epochs=2)
+    for place, i in enumerate([3, 0]):
+        np.testing.assert_array_equal(part[place].params, population[i].params)
+    np.testing.assert_array_equal(part.history.loss, population.history.loss[:, [3, 0]])
+    assert population.select(np.array([True, False, False, True])).seeds == [4, 6]
+
+
+REFUSALS = {
+    "no size": (lambda: fm.Population([2, 1]), "a population needs size="),
+    "seeds": (lambda: fm.Population([2, 1], size=3, seeds=[1]), "seeds has 1 values, but size=3"),
+    "dropout": (lambda: fm.Population([2, 4, 1], size=3, dropout=[0.1]), r"dropout has shape \(1,\), but there are 3"),
+    "empty": (lambda: fm.Population.of([]), "at least one network"),
+    "outputs": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 2]}]), "network 1 is .* the same number of"),
+    "spec": (lambda: fm.Population.of([[2, 1]]), r"specs\[0\] must be an fm.MLP or a dict"),
+    "params": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 3, 1]}]).params, "different architectures"),
+    "lr": (
+        lambda: fm.Population([3, 1], size=2).fit(X, Y, optimizer=fm.SGD([0.1] * 3)),
+        r"lr has shape \(3,\), but there are 2",
+    ),
+    "single": (lambda: fm.MLP([3, 1]).fit(X, Y, optimizer=fm.SGD([0.1] * 3)), "SGD has 3 values of lr, one for each network"),
+    "weight": (lambda: fm.Population([3, 1], size=2).fit(X, Y, sample_weight=np.ones((3, 70))), "has 2 networks"),
+    "targets": (lambda: fm.Population([3, 1], size=2).fit(X, np.ones((3, 70, 1))), "has 2 networks"),
+    "lbfgs": (lambda: fm.Population([3, 1], size=2).fit(X, Y, optimizer=fm.LBFGS()), "L-BFGS trains one network at a time"),
+    "shuffle": (lambda: fm.Population([3, 1], size=2).fit(X, Y, shuffle="all"), "shuffle must be one of 'shared', 'each'"),
+    "select": (lambda: fm.Population([3, 1], size=2).select([0, 0]), "numbers from 0 to 1, each once"),
+    "index": (lambda: fm.Population([3, 1], size=2)[2], "number of the network must be"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_is_refused(name) -> None:
+    action, message = REFUSALS[name]
+    with pytest.raises((TypeError, ValueError), match=message):
+        action()
