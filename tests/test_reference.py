@@ -596,11 +596,11 @@ def test_training_ends_after_an_epoch_whose_loss_is_not_finite():
 
 
 def test_shuffled_training_goes_through_the_permutation():
-    net = make_net([3, 2], batch=2, shuffle=1, seed=11, epoch=5)
+    net = make_net([3, 2], batch=2, shuffle=1, shuffle_seed=12, seed=11, epoch=5)
     sorted_net = make_net([3, 2], batch=2, seed=11, epoch=5)
     data = make_data(net, 7, weighted=True)
     order = np.empty(7, np.int64)
-    rng.permutation(11, 5, order)
+    rng.permutation(12, 5, order)
     assert order.tolist() != list(range(7))
     steps(net, data, np.empty((0, 8)), [0.1] * 4)
     data.x, data.y, data.weight = data.x[order], data.y[order], data.weight[order]
