@@ -5,12 +5,33 @@ from __future__ import annotations
 import numpy as np
 
 from . import train
+from .ids import ACTIVATION, BATCH, CROSS_ENTROPY, EPOCH, LOSS, N_REALS, SHUFFLE, SHUFFLE_SEED, SOFTMAX, STEP
+from .packs import LOSS_ONLY, PREDICT, TRAIN, packs_size, run_packs
+from .simd import VECTOR_BYTES
 from .threads import ABORT, alone, threads, threads_here, together
 
 
 def population_arena_size(table, size, slots, rows):
     """Elements of scratch for `size` networks with so many slots on up to `rows` rows."""
-    return threads() * train.arena_size(table, rows)
+    n = threads()
+    return max(n * train.arena_size(table, rows), packs_size(table, size, slots, VECTOR_BYTES // 4, n))
+
+
+def _in_lanes(table, ints, reals, training):
+    """Whether the networks are worked on in packs: what packs cannot do, or not as fast, is done one network at a time."""
+    dropout = training and reals[:, N_REALS:].any()
+    jacobian = table[-1, ACTIVATION] == SOFTMAX and ints[0, LOSS] != CROSS_ENTROPY
+    return not dropout and not jacobian
+
+
+def _run(task, table, ints, reals, params, slots, x, y, weight, lr, factor, losses, out, arena):
+    size = len(params)
+    lanes = VECTOR_BYTES // params.itemsize
+    shuffles = ints[:, [SHUFFLE_SEED, EPOCH]]
+    own = task == TRAIN and bool(ints[0, SHUFFLE]) and bool((shuffles != shuffles[0]).any())
+    n = min(threads_here(), -(-size // lanes))
+    job = run_packs, n, n > 1, task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, arena
+    together(*job)
 
 
 def _one_by_one(size, arena, work):
@@ -38,6 +59,14 @@ def _weight(weight, i):
 
 def train_population(table, ints, reals, params, slots, x, y, weight, lr, factor, losses, arena):
     """Whole epochs for each network."""
+    if _in_lanes(table, ints, reals, True):
+        none = np.empty((0, 0), params.dtype)
+        _run(TRAIN, table, ints, reals, params, slots, x, y, weight, lr, factor, losses, none, arena)
+        ints[:, EPOCH] += len(losses)
+        ints[:, STEP] += len(losses) * -(-len(x) // ints[0, BATCH])
+        over = np.cumsum(~np.isfinite(losses), axis=0) > 1
+        losses[over] = np.nan
+        return
     losses[:] = np.nan
 
     def work(i, scratch):
@@ -52,6 +81,12 @@ def train_population(table, ints, reals, params, slots, x, y, weight, lr, factor
 
 def population_loss(table, ints, reals, params, x, y, weight, out, arena):
     """out = each network's loss."""
+    if _in_lanes(table, ints, reals, False):
+        answer, none = np.empty((1, len(out)), params.dtype), np.empty(0)
+        slots = np.empty((len(out), 0, params.shape[1]), params.dtype)
+        _run(LOSS_ONLY, table, ints, reals, params, slots, x, y, weight, none, none, none[np.newaxis], answer, arena)
+        out[:] = answer[0]
+        return
 
     def work(i, scratch):
         out[i] = train.loss(table, ints[i], reals[i], params[i], x, _of(y, i), _weight(weight, i), scratch)

@@ -322,7 +322,7 @@ def elementwise(pointers: str, scalars: str = "", fold=None):
         Names of the array operands. ``w`` is read, ``w!`` is read and written, ``+w`` is only written. The decorated
         function takes the read ones in order and returns a tuple with the new values of the written ones in order.
     scalars : str
-        Names of scalar operands, passed on as splats.
+        Names of scalar operands, passed on as splats; a pointer in the place of one gives each lane a number of its own.
     fold : function of two Vecs, optional
         If given, the function returns one more Vec, whose lanes are folded with it over all elements; the intrinsic
         returns that as a scalar (lanes past the end do not take part).
@@ -348,8 +348,10 @@ def elementwise(pointers: str, scalars: str = "", fold=None):
                 nums = []
                 for i in range(n_scalars):
                     value = builder.extract_value(args[2], i)
-                    value = context.cast(builder, value, sig.args[2][i], first.dtype)
-                    nums.append(splat(builder, value, lanes))
+                    if isinstance(sig.args[2][i], types.CPointer):
+                        nums.append(load(builder, value, I64(0), lanes))
+                    else:
+                        nums.append(splat(builder, context.cast(builder, value, sig.args[2][i], first.dtype), lanes))
 
                 def apply(i, mask):
                     values = [load(builder, p, i, lanes, mask) for p, r in zip(ptrs, reads, strict=True) if r]

@@ -41,31 +41,56 @@ def tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf,
 
     def codegen(context, builder, sig, args):
         rows, cols = args[:2]
-        # One loop for each number of rows and vectors, with and without a mask: the loop itself has no branch.
-        with builder.if_else(builder.icmp_signed(">", rows, I64(MR_EDGE))) as (full, edge):
-            for n_rows, branch in ((MR, full), (MR_EDGE, edge)):
-                with branch:
-                    leave = builder.append_basic_block("tile.leave")
-                    for vectors in range(NV, 0, -1):
-                        for masked in (False, True):
-                            least = vectors * lanes if not masked else (vectors - 1) * lanes + 1
-                            fits, other = (builder.append_basic_block(f"tile.{n}") for n in ("fits", "other"))
-                            builder.cbranch(builder.icmp_signed(">=", cols, I64(least)), fits, other)
-                            builder.position_at_end(fits)
-                            _tile(builder, n_rows, vectors, masked, lanes, *args)
-                            builder.branch(leave)
-                            builder.position_at_end(other)
-                    builder.branch(leave)
-                    builder.position_at_end(leave)
+        _tiles(builder, rows, cols, lanes, (False, True), lambda *size: _tile(builder, *size, lanes, *args))
         return context.get_dummy_value()
 
     return sig, codegen
 
 
+@intrinsic
+def lanes_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """As `tile`, for one product in each lane: every element of A, B and C is a vector, of its own product in each lane.
+
+    cols <= NV counts vectors; A[i, p] = a[i*rs + p*cs] and B[p, j] = b[p*ldb + j*csb] are vectors from there on, and C's
+    columns lie side by side. There are no masks.
+    """
+    lanes = element(a)[1]
+    index = types.intp
+    sig = types.void(index, index, index, a, index, index, a, index, index, a, index, index, a, index, index, a, index)
+
+    def codegen(context, builder, sig, args):
+        rows, cols, k, a, rs, cs, b, ldb, csb, *others = args
+        operands = rows, builder.mul(cols, I64(lanes)), k, a, rs, cs, b, ldb, *others
+        _tiles(builder, rows, operands[1], lanes, (False,), lambda *size: _tile(builder, *size, lanes, *operands, csb=csb))
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+def _tiles(builder, rows, cols, lanes, masks, emit):
+    """Emit a loop for each number of rows and vectors, with and without a mask: the loop itself has no branch."""
+    with builder.if_else(builder.icmp_signed(">", rows, I64(MR_EDGE))) as (full, edge):
+        for n_rows, branch in ((MR, full), (MR_EDGE, edge)):
+            with branch:
+                leave = builder.append_basic_block("tile.leave")
+                for vectors in range(NV, 0, -1):
+                    for masked in masks:
+                        least = vectors * lanes if not masked else (vectors - 1) * lanes + 1
+                        fits, other = (builder.append_basic_block(f"tile.{n}") for n in ("fits", "other"))
+                        builder.cbranch(builder.icmp_signed(">=", cols, I64(least)), fits, other)
+                        builder.position_at_end(fits)
+                        emit(n_rows, vectors, masked)
+                        builder.branch(leave)
+                        builder.position_at_end(other)
+                builder.branch(leave)
+                builder.position_at_end(leave)
+
+
 def _tile(
-    builder, n_rows, vectors, masked, lanes, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux
-):
-    """Emit the loop of a tile of n_rows by `vectors` vectors."""
+    builder, n_rows, vectors, masked, lanes, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux,
+    csb=None,
+):  # fmt: skip
+    """Emit the loop of a tile of n_rows by `vectors` vectors; with csb it is that of `lanes_tile`."""
     elem = a.type.pointee
     mask = first_lanes(builder, builder.sub(cols, I64((vectors - 1) * lanes)), lanes) if masked else None
     masks = [mask if v == vectors - 1 else None for v in range(vectors)]
@@ -81,6 +106,7 @@ def _tile(
         return load(builder, pointers[m], I64(v * lanes), lanes, masks[v])
 
     a_rows, c_rows, aux_rows, first_rows = rows_of(a, rs), rows_of(c, ldc), rows_of(aux, ldaux), rows_of(first, ldf)
+    b_columns = [builder.gep(b, [builder.mul(I64(v), csb or I64(lanes))]) for v in range(vectors)]
     acc0 = _begin(builder, start, cells, lambda m, v: at(first_rows, m, v), elem, lanes)
     entry = builder.block
     head, body, done = (builder.append_basic_block(f"tile.{n}") for n in ("head", "body", "done"))
@@ -96,9 +122,12 @@ def _tile(
     builder.cbranch(builder.icmp_signed("<", p, k), body, done)
 
     builder.position_at_end(body)
-    b_row = [load(builder, b, builder.add(b_at, I64(v * lanes)), lanes, masks[v]) for v in range(vectors)]
+    b_row = [load(builder, b_columns[v], b_at, lanes, masks[v]) for v in range(vectors)]
     for m in range(n_rows):
-        a_mp = splat(builder, builder.load(builder.gep(a_rows[m], [a_at])), lanes)
+        if csb:
+            a_mp = load(builder, a_rows[m], a_at, lanes)
+        else:
+            a_mp = splat(builder, builder.load(builder.gep(a_rows[m], [a_at])), lanes)
         for v in range(vectors):
             acc[m, v].add_incoming(a_mp.fma(b_row[v], Vec(builder, acc[m, v])).v, body)
     p.add_incoming(builder.add(p, I64(1)), body)

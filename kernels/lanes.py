@@ -1,0 +1,400 @@
+"""A pack of networks, one in each lane: every number of a network is a vector, and so every sum and product is one.
+
+The networks of a pack have one architecture. Parameters, gradients and optimizer vectors have the layout of a single
+network's, a vector for each number; so have activations and deltas, but for the inputs where all networks see the same ones.
+Nothing is padded, transposed or masked, whatever the widths.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+
+from .activations import _activate, _apply
+from .dense import copy
+from .gemm import gemm
+from .ids import (
+    ACTIVATION,
+    ADAGRAD,
+    ADAM,
+    AMSGRAD,
+    BCE,
+    CROSS_ENTROPY,
+    FAN_IN,
+    HALF_MSE,
+    HAS_BIAS,
+    HUBER,
+    IDENTITY,
+    LOSS,
+    LOSS_PARAM,
+    MAE,
+    NESTEROV,
+    OFFSET,
+    OPTIMIZER,
+    POISSON,
+    QUANTILE,
+    RELU,
+    RMSPROP,
+    SOFTMAX,
+    SSE,
+    WIDTH,
+)
+from .jit import glue, inner
+from .loss import _absolute, _bce, _huber, _poisson, _quantile, _square
+from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd, scale
+from .simd import elementwise, lanes_of, largest, poke, shift
+from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, MR, NV, START_BIAS, START_SUMS, START_ZERO, lanes_tile
+from .vmath import vexp_negative, vlog
+
+# What a pack works with: the layer table, scratch and where things are in it, this pack's parameters, its gradient, the
+# numbers of each lane, whether all lanes have the same inputs, and room for packing.
+Pack = namedtuple("Pack", "table arena places params grad numbers shared packed")
+# Columns of `places`, one row per buffer, in elements; the row after the last buffer's is scratch.
+BUFFER, STRIDE, DELTA, PLACES = 0, 1, 2, 3
+TARGETS, SCALES, EACH = 0, 1, 2
+# Vectors of `numbers`: the optimizer's settings and rates, and what the losses need.
+(RATE, ROOT, KEEP1, TAKE1, KEEP2, TAKE2, EPSILON, PENALTY1, PENALTY2, LIMIT, NORM_LIMIT, SHRINK, KEEP, SPREAD, TOP, TOTAL,
+ ONE, LOSS_TOTAL, N_NUMBERS) = range(19)  # fmt: skip
+# What some lane has beside the plain step, as bits.
+PENALIZED, CLIPPED, NORM_CLIPPED, DECAYED = 1, 2, 4, 8
+# Rows that go through the networks together: as many as this many bytes hold.
+BLOCK_BYTES, MOST_ROWS = 512 * 1024, 64
+
+
+@elementwise("+x", "value")
+def fill(value):
+    return value
+
+
+@elementwise("top! x")
+def _raise_to(top, x):
+    return largest(x, top)
+
+
+@elementwise("x +e total!", "top")
+def _exp_sum(x, total, top):
+    e = vexp_negative(x - top)
+    return e, total + e
+
+
+@elementwise("total top +lse")
+def _log_sum(total, top):
+    return top + vlog(total)
+
+
+@elementwise("p!", "total")
+def _divide(p, total):
+    return p / total
+
+
+@elementwise("value! t z", "keep spread")
+def _cross(value, t, z, keep, spread):
+    return value - z * (keep * t + spread)
+
+
+@elementwise("d! t", "keep spread")
+def _less_target(d, t, keep, spread):
+    return d - (keep * t + spread)
+
+
+@elementwise("total! x", "factor")
+def _add_times(total, x, factor):
+    return total + x * factor
+
+
+@elementwise("top! g")
+def _raise_to_size(top, g):
+    return largest(g.abs(), top)
+
+
+@elementwise("top +unit")
+def _inverse(top):
+    return ((top > 0.0) & (top < math.inf)).choose(1.0 / top, 0.0)
+
+
+@elementwise("total! top", "limit")
+def _norm_factor(total, top, limit):
+    norm = top * total.sqrt()
+    return ((limit > 0.0) & (top > 0.0) & (top < math.inf) & (norm > limit)).choose(limit / norm, 1.0)
+
+
+@elementwise("total! g", "unit")
+def _add_square(total, g, unit):
+    scaled = g * unit
+    return total + scaled * scaled
+
+
+@inner
+def block_rows(table):
+    """Rows that go through a pack together: a matter of shapes alone."""
+    per_row = table[0, FAN_IN] + 1
+    for l in range(table.shape[0]):
+        per_row += 2 * (table[l, WIDTH] + 1)
+    return max(MR, min(MOST_ROWS, BLOCK_BYTES // (4 * 16 * per_row)) // MR * MR)
+
+
+@inner
+def arrange_pack(table, block, lanes, shared, places):
+    """Fill `places` (layers + 2, PLACES) for blocks of `block` rows; returns the size in elements."""
+    layers = table.shape[0]
+    at = 0
+    for l in range(layers + 1):
+        width = table[l, FAN_IN] if l < layers else table[l - 1, WIDTH]
+        stride = width * lanes if l == layers else (width + 1) * lanes
+        if l == 0 and shared:
+            stride = (width + lanes) // lanes * lanes
+        places[l, BUFFER], places[l, STRIDE] = at, stride
+        at += block * stride
+        places[l, DELTA] = at
+        if l > 0:
+            at += block * stride
+    scratch = places[layers + 1]
+    outputs = block * places[layers, STRIDE]
+    for column, size in ((TARGETS, outputs), (SCALES, block * lanes), (EACH, outputs)):
+        scratch[column] = at
+        at += size
+    return at
+
+
+@inner
+def set_ones(pack, block):
+    """The columns of ones beside each buffer's units, by which a bias is one more row of its layer's weights."""
+    table, places = pack.table, pack.places
+    lanes = lanes_of(pack.arena)
+    for l in range(table.shape[0]):
+        k, ld = table[l, FAN_IN], places[l, STRIDE]
+        for i in range(block):
+            row = shift(pack.arena, places[l, BUFFER] + i * ld)
+            if l == 0 and pack.shared:
+                poke(row, k, 1.0)
+            else:
+                fill(lanes, (shift(row, k * lanes),), (1.0,))
+
+
+@inner
+def _product(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """In each lane C = finish(begin + A @ B) for C (m, n), A (m, k), B (k, n); see `lanes_tile` for the strides."""
+    lanes = lanes_of(a)
+    for j in range(0, n, NV):
+        for i in range(0, m, MR):
+            lanes_tile(min(MR, m - i), min(NV, n - j), k, shift(a, i * rs), rs, cs, shift(b, j * csb), ldb, csb,
+                       shift(c, i * ldc + j * lanes), ldc, start, shift(first, i * ldf + j * lanes), ldf, end,
+                       shift(aux, i * ldaux + j * lanes), ldaux)  # fmt: skip
+
+
+@inner
+def forward_pack(pack, m, gradient):
+    """Take a block's m rows from buffer 0 to the logits in the last one; with f' if `gradient`."""
+    table, arena, places = pack.table, pack.arena, pack.places
+    lanes = lanes_of(arena)
+    layers = table.shape[0]
+    for l in range(layers):
+        k, n, activation = table[l, FAN_IN], table[l, WIDTH], table[l, ACTIVATION]
+        lda, ldz = places[l, STRIDE], places[l + 1, STRIDE]
+        a, z = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, BUFFER])
+        w = shift(pack.params, table[l, OFFSET] * lanes)
+        bias, start = shift(w, k * n * lanes), START_BIAS if table[l, HAS_BIAS] else START_ZERO
+        hidden = l + 1 < layers
+        end = END_RELU if hidden and activation == RELU else END_STORE
+        if l == 0 and pack.shared:
+            gemm(m, n * lanes, k, a, lda, 1, w, n * lanes, z, ldz, start, bias, end, z, ldz, pack.packed)
+        else:
+            _product(m, n, k, a, lda, lanes, w, n * lanes, lanes, z, ldz, start, bias, 0, end, z, ldz)
+        if hidden and activation != RELU and activation != IDENTITY:
+            if gradient:
+                _activate(activation, m, n * lanes, ldz, z, z, shift(arena, places[l + 1, DELTA]))
+            else:
+                _apply(activation, m, n * lanes, ldz, z, z)
+
+
+@inner
+def backward_pack(pack, m, start):
+    """Deltas of m rows from the last layer's down, which is there already, and every weight gradient, begun as `start` says."""
+    table, arena, places = pack.table, pack.arena, pack.places
+    lanes = lanes_of(arena)
+    for l in range(table.shape[0] - 1, -1, -1):
+        k, n = table[l, FAN_IN], table[l, WIDTH]
+        rows, lda, ldd = k + table[l, HAS_BIAS], places[l, STRIDE], places[l + 1, STRIDE]
+        a, d = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, DELTA])
+        w, dw = shift(pack.params, table[l, OFFSET] * lanes), shift(pack.grad, table[l, OFFSET] * lanes)
+        if l == 0 and pack.shared:
+            gemm(rows, n * lanes, m, a, 1, lda, d, ldd, dw, n * lanes, start, dw, END_STORE, dw, 0, pack.packed)
+        else:
+            _product(rows, n, m, a, lanes, lda, d, ldd, lanes, dw, n * lanes, start, dw, n * lanes, END_STORE, dw, 0)
+        if l > 0:
+            activation = table[l - 1, ACTIVATION]
+            out = shift(arena, places[l, DELTA])
+            aux, end = out, END_TIMES
+            if activation == IDENTITY:
+                end = END_STORE
+            elif activation == RELU:
+                aux, end = a, END_WHERE_POSITIVE
+            _product(m, k, n, d, ldd, lanes, w, lanes, n * lanes, out, lda, START_ZERO, out, 0, end, aux, lda)
+
+
+@inner
+def _softmax_row(k, z, p, top, total):
+    """p = softmax of k vectors z, in each lane; leaves ln(sum(e^z)) in `top`, 1 vector. p may be z."""
+    lanes = lanes_of(z)
+    copy(lanes, (z, top), ())
+    for j in range(1, k):
+        _raise_to(lanes, (top, shift(z, j * lanes)), ())
+    fill(lanes, (total,), (0.0,))
+    for j in range(k):
+        _exp_sum(lanes, (shift(z, j * lanes), shift(p, j * lanes), total), (top,))
+    for j in range(k):
+        _divide(lanes, (shift(p, j * lanes),), (total,))
+    _log_sum(lanes, (total, top, top), ())
+
+
+@inner
+def _cross_entropy(pack, m, k, z, d, t, rows):
+    """Rows' losses into `rows` (m vectors) and d = softmax(z) - t, with each lane's label smoothing."""
+    lanes = lanes_of(z)
+    top, total = shift(pack.numbers, TOP * lanes), shift(pack.numbers, TOTAL * lanes)
+    keep, spread = shift(pack.numbers, KEEP * lanes), shift(pack.numbers, SPREAD * lanes)
+    for i in range(m):
+        at, value = i * k * lanes, shift(rows, i * lanes)
+        _softmax_row(k, shift(z, at), shift(d, at), top, total)
+        copy(lanes, (top, value), ())
+        for j in range(k):
+            place = at + j * lanes
+            _cross(lanes, (value, shift(t, place), shift(z, place)), (keep, spread))
+            _less_target(lanes, (shift(d, place), shift(t, place)), (keep, spread))
+
+
+@inner
+def _other_loss(ints, reals, activation, size, z, d, t, each):
+    """Losses of `size` elements into `each`, and d = their derivative by z; z becomes the output where it is needed."""
+    loss, parameter = ints[LOSS], reals[LOSS_PARAM]
+    if loss == BCE:
+        _bce(size, (z, t, d, each), ())
+    elif loss == POISSON:
+        _poisson(size, (z, t, d, each), ())
+    else:
+        _activate(activation, 1, size, 0, z, z, d)
+        operands = (z, t, d, each)
+        if loss == MAE:
+            _absolute(size, operands, ())
+        elif loss == HUBER:
+            _huber(size, operands, (parameter,))
+        elif loss == QUANTILE:
+            _quantile(size, operands, (parameter,))
+        else:
+            _square(size, operands, ())
+
+
+@inner
+def loss_pack(pack, ints, reals, m, uniform):
+    """Losses and output deltas of m rows, each times its scale: `uniform`, or if that is 0 the lanes' own in SCALES.
+
+    Adds the rows' losses times their scales to LOSS_TOTAL of `numbers`.
+    """
+    table, arena, places = pack.table, pack.arena, pack.places
+    lanes = lanes_of(arena)
+    layers = table.shape[0]
+    k, activation = table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
+    z, d = shift(arena, places[layers, BUFFER]), shift(arena, places[layers, DELTA])
+    scratch = places[layers + 1]
+    t, each, scales = shift(arena, scratch[TARGETS]), shift(arena, scratch[EACH]), shift(arena, scratch[SCALES])
+    total, one = shift(pack.numbers, LOSS_TOTAL * lanes), shift(pack.numbers, ONE * lanes)
+    factor, per_row = 1.0, k
+    if ints[LOSS] == CROSS_ENTROPY:
+        _cross_entropy(pack, m, k, z, d, t, each)
+        per_row = 1
+    else:
+        if ints[LOSS] != SSE:
+            factor = 0.5 if ints[LOSS] == HALF_MSE else 1.0 / k
+        _other_loss(ints, reals, activation, m * k * lanes, z, d, t, each)
+    fill(lanes, (one,), (factor * uniform,))
+    if uniform != 0.0:
+        scale(m * k * lanes, (d,), (factor * uniform,))
+    else:
+        if factor != 1.0:
+            scale(m * lanes, (scales,), (factor,))
+        for i in range(m):
+            scale(k * lanes, (shift(d, i * k * lanes),), (shift(scales, i * lanes),))
+    for i in range(m):
+        by = one if uniform != 0.0 else shift(scales, i * lanes)
+        for j in range(per_row):
+            _add_times(lanes, (total, shift(each, (i * per_row + j) * lanes)), (by,))
+
+
+@inner
+def outputs_pack(pack, m):
+    """The last buffer's logits become outputs."""
+    table, places = pack.table, pack.places
+    lanes = lanes_of(pack.arena)
+    layers = table.shape[0]
+    k, activation = table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
+    z = shift(pack.arena, places[layers, BUFFER])
+    if activation == SOFTMAX:
+        for i in range(m):
+            row = shift(z, i * k * lanes)
+            _softmax_row(k, row, row, shift(pack.numbers, TOP * lanes), shift(pack.numbers, TOTAL * lanes))
+    else:
+        _apply(activation, 1, m * k * lanes, 0, z, z)
+
+
+@glue
+def _number(pack, i):
+    return shift(pack.numbers, i * lanes_of(pack.numbers))
+
+
+@inner
+def clip_norm_pack(pack, size):
+    """Each lane's gradient scaled down to its NORM_LIMIT, 0 for none; as `optim._norm_factor` does."""
+    lanes = lanes_of(pack.grad)
+    top, total, unit = _number(pack, TOP), _number(pack, TOTAL), _number(pack, ONE)
+    fill(lanes, (top,), (0.0,))
+    fill(lanes, (total,), (0.0,))
+    for p in range(size):
+        _raise_to_size(lanes, (top, shift(pack.grad, p * lanes)), ())
+    _inverse(lanes, (top, unit), ())
+    for p in range(size):
+        _add_square(lanes, (total, shift(pack.grad, p * lanes)), (unit,))
+    _norm_factor(lanes, (total, top), (_number(pack, NORM_LIMIT),))
+    scale(size * lanes, (pack.grad,), (total,))
+
+
+@inner
+def condition_pack(pack, size, some):
+    """Penalties' gradients, clipping and decoupled decay, as far as any lane has them: bits of `some`."""
+    table = pack.table
+    lanes = lanes_of(pack.grad)
+    for l in range(table.shape[0]):
+        at, n = table[l, OFFSET] * lanes, table[l, FAN_IN] * table[l, WIDTH] * lanes
+        if some & PENALIZED:
+            _penalty(n, (shift(pack.grad, at), shift(pack.params, at)), (_number(pack, PENALTY1), _number(pack, PENALTY2)))
+    if some & CLIPPED:
+        _clip(size * lanes, (pack.grad,), (_number(pack, LIMIT),))
+    if some & NORM_CLIPPED:
+        clip_norm_pack(pack, size)
+    for l in range(table.shape[0]):
+        at, n = table[l, OFFSET] * lanes, table[l, FAN_IN] * table[l, WIDTH] * lanes
+        if some & DECAYED:
+            scale(n, (shift(pack.params, at),), (_number(pack, SHRINK),))
+
+
+@inner
+def update_pack(pack, ints, size, slots, n_slots):
+    """One optimizer step with each lane's numbers; the n_slots state vectors follow each other from `slots` on."""
+    lanes = lanes_of(pack.grad)
+    n = size * lanes
+    p, g = pack.params, pack.grad
+    kind = ints[OPTIMIZER]
+    rate, keep1, keep2, take2 = _number(pack, RATE), _number(pack, KEEP1), _number(pack, KEEP2), _number(pack, TAKE2)
+    if kind == ADAM:
+        numbers = (rate, _number(pack, ROOT), keep1, _number(pack, TAKE1), keep2, take2, _number(pack, EPSILON))
+        if ints[AMSGRAD]:
+            _amsgrad(n, (p, slots, shift(slots, n), shift(slots, 2 * n), g), numbers)
+        else:
+            _adam(n, (p, slots, shift(slots, n), g), numbers)
+    elif kind == RMSPROP or kind == ADAGRAD:
+        _root_mean_square(n, (p, slots, g), (rate, keep2, take2, _number(pack, EPSILON)))
+    elif n_slots == 0:
+        _sgd(n, (p, g), (rate,))
+    elif ints[NESTEROV]:
+        _nesterov(n, (p, slots, g), (rate, keep1))
+    else:
+        _momentum(n, (p, slots, g), (rate, keep1))

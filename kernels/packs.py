@@ -1,0 +1,423 @@
+"""Packs of networks through whole epochs: their rows gathered, each lane's numbers, and the loops around lanes.py."""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+
+import numpy as np
+
+from .dense import _turn, copy
+from .gemm import PACKED
+from .ids import (
+    ADAGRAD,
+    ADAM,
+    BATCH,
+    BETA1,
+    BETA1_POWER,
+    BETA2,
+    BETA2_POWER,
+    CLIP_NORM,
+    CLIP_VALUE,
+    DECAY,
+    EPOCH,
+    EPS,
+    EPS_HAT,
+    FAN_IN,
+    L1,
+    L2,
+    L2_OVER_BATCH,
+    LOSS,
+    OPTIMIZER,
+    SHUFFLE,
+    SHUFFLE_SEED,
+    SMOOTHING,
+    SSE,
+    WIDTH,
+)
+from .jit import entry, glue, inner
+from .lanes import (
+    BUFFER,
+    CLIPPED,
+    DECAYED,
+    EPSILON,
+    KEEP,
+    KEEP1,
+    KEEP2,
+    LIMIT,
+    LOSS_TOTAL,
+    N_NUMBERS,
+    NORM_CLIPPED,
+    NORM_LIMIT,
+    PENALIZED,
+    PENALTY1,
+    PENALTY2,
+    PLACES,
+    RATE,
+    ROOT,
+    SCALES,
+    SHRINK,
+    SPREAD,
+    STRIDE,
+    TAKE1,
+    TAKE2,
+    TARGETS,
+    Pack,
+    arrange_pack,
+    backward_pack,
+    block_rows,
+    condition_pack,
+    fill,
+    forward_pack,
+    loss_pack,
+    outputs_pack,
+    set_ones,
+    update_pack,
+)
+from .network import n_params
+from .rng import permutation
+from .simd import address, lanes_of, peek, poke, shift
+from .threads import ABORT, flush_denormals, restore_mode
+from .tile import START_SUMS, START_ZERO
+
+TRAIN, LOSS_ONLY, PREDICT = range(3)
+# Inputs, targets and weights as in reference/population.py, and the orders of rows: one, or one for each lane; none.
+Rows = namedtuple("Rows", "x y weight order")
+# float64 numbers of a pack: powers of the betas, sums over an epoch, and what a minibatch's rows weigh.
+POWER1, POWER2, LOSS_SUM, WEIGHT_SUM, WEIGHT, N_SUMS = 0, 1, 2, 3, 4, 5
+
+
+@glue
+def _who(first, lane, size):
+    """The network in a lane; lanes to spare repeat the last one."""
+    return min(first + lane, size - 1)
+
+
+@inner
+def load_rows(source, ld, first, count, n, target):
+    """target (n, lanes) = `count` rows of n numbers, ld apart from `first` on, side by side; the last one fills spare lanes."""
+    lanes = lanes_of(source)
+    for j in range(0, n, lanes):
+        _turn(count, min(lanes, n - j), shift(source, first * ld + j), ld, shift(target, j * lanes), lanes)
+
+
+@inner
+def store_rows(source, n, spare, target, ld, first, count):
+    """The opposite of `load_rows`; `spare` is scratch of lanes x lanes."""
+    lanes = lanes_of(source)
+    for j in range(0, n, lanes):
+        m = min(lanes, n - j)
+        _turn(m, lanes, shift(source, j * lanes), lanes, spare, lanes)
+        for i in range(count):
+            copy(m, (shift(spare, i * lanes), shift(target, (first + i) * ld + j)), ())
+
+
+@inner
+def _gather(pack, rows, first, size, at, m, sums, uniform, unit_of_one):
+    """Fill a block's m rows of inputs, targets and scales from the data's rows `at` on, in their order."""
+    table, arena, places = pack.table, pack.arena, pack.places
+    lanes = lanes_of(arena)
+    layers = table.shape[0]
+    k, outputs, columns = rows.x.shape[1], table[layers - 1, WIDTH], rows.y.shape[2]
+    ldx, scratch = places[0, STRIDE], places[layers + 1]
+    n = rows.x.shape[0]
+    own_y, own_weight = rows.y.shape[0] > 1, rows.weight.shape[0] > 1
+    for i in range(m):
+        a = shift(arena, places[0, BUFFER] + i * ldx)
+        t = shift(arena, scratch[TARGETS] + i * outputs * lanes)
+        row = at + i
+        if pack.shared:
+            row = rows.order[0, at + i] if rows.order.size else at + i
+            copy(k, (address(rows.x, row * k), a), ())
+        else:
+            for lane in range(lanes):
+                source = address(rows.x, rows.order[lane, at + i] * k)
+                for j in range(k):
+                    poke(a, j * lanes + lane, peek(source, j))
+        classes = columns != outputs
+        if classes:
+            fill(outputs * lanes, (t,), (0.0,))
+        if pack.shared and not own_y:
+            if classes:
+                fill(lanes, (shift(t, np.int64(rows.y[0, row, 0]) * lanes),), (1.0,))
+            else:
+                for j in range(columns):
+                    fill(lanes, (shift(t, j * lanes),), (rows.y[0, row, j],))
+        else:
+            for lane in range(lanes):
+                own = row if pack.shared else rows.order[lane, at + i]
+                source = address(rows.y, ((_who(first, lane, size) if own_y else 0) * n + own) * columns)
+                if classes:
+                    poke(t, np.int64(peek(source, 0)) * lanes + lane, 1.0)
+                else:
+                    for j in range(columns):
+                        poke(t, j * lanes + lane, peek(source, j))
+        if rows.weight.shape[0] > 0:
+            for lane in range(lanes):
+                own = row if pack.shared else rows.order[lane, at + i]
+                weight = rows.weight[_who(first, lane, size) if own_weight else 0, own]
+                total = sums[WEIGHT, lane]
+                unit = 1.0 if unit_of_one else (1.0 / total if total > 0.0 else 0.0)
+                poke(arena, scratch[SCALES] + i * lanes + lane, weight * unit)
+
+
+@inner
+def _weigh(pack, rows, first, size, at, count, sums):
+    """Each lane's sum of the weights of `count` rows."""
+    for lane in range(lanes_of(pack.arena)):
+        total = float(count)
+        if rows.weight.shape[0] > 0:
+            total = 0.0
+            who = _who(first, lane, size) if rows.weight.shape[0] > 1 else 0
+            for i in range(at, at + count):
+                row = i
+                if rows.order.size:
+                    row = rows.order[0 if pack.shared else lane, i]
+                total += rows.weight[who, row]
+        sums[WEIGHT, lane] = total
+
+
+@inner
+def _block(task, pack, rows, ints, reals, first, size, at, m, start, sums):
+    """A block of m rows: gathered, forward, losses and by `task` gradients."""
+    sse = ints[LOSS] == SSE
+    uniform = 0.0
+    if rows.weight.shape[0] == 0:
+        uniform = 1.0 if sse else 1.0 / sums[WEIGHT, 0]
+    _gather(pack, rows, first, size, at, m, sums, uniform, sse)
+    forward_pack(pack, m, task == TRAIN)
+    loss_pack(pack, ints, reals, m, uniform)
+    if task == TRAIN:
+        backward_pack(pack, m, start)
+
+
+@inner
+def _set_numbers(pack, ints, reals, first, size):
+    """Numbers that do not change from step to step; returns what some lane has beside the plain step, as bits."""
+    lanes = lanes_of(pack.arena)
+    numbers, table = pack.numbers, pack.table
+    outputs = table[table.shape[0] - 1, WIDTH]
+    some = 0
+    for lane in range(lanes):
+        own = reals[_who(first, lane, size)]
+        keep2, take2 = own[BETA2], 1.0 - own[BETA2]
+        if ints[OPTIMIZER] == ADAGRAD:
+            keep2 = take2 = 1.0
+        poke(numbers, KEEP1 * lanes + lane, own[BETA1])
+        poke(numbers, TAKE1 * lanes + lane, 1.0 - own[BETA1])
+        poke(numbers, KEEP2 * lanes + lane, keep2)
+        poke(numbers, TAKE2 * lanes + lane, take2)
+        poke(numbers, EPSILON * lanes + lane, own[EPS])
+        poke(numbers, PENALTY1 * lanes + lane, own[L1])
+        poke(numbers, PENALTY2 * lanes + lane, own[L2])
+        poke(numbers, LIMIT * lanes + lane, own[CLIP_VALUE] if own[CLIP_VALUE] > 0.0 else math.inf)
+        poke(numbers, NORM_LIMIT * lanes + lane, own[CLIP_NORM])
+        poke(numbers, KEEP * lanes + lane, 1.0 - own[SMOOTHING])
+        poke(numbers, SPREAD * lanes + lane, own[SMOOTHING] / outputs)
+        if own[L1] != 0.0 or own[L2] != 0.0:
+            some |= PENALIZED
+        if own[CLIP_VALUE] > 0.0:
+            some |= CLIPPED
+        if own[CLIP_NORM] > 0.0:
+            some |= NORM_CLIPPED
+        if own[DECAY] != 0.0:
+            some |= DECAYED
+    return some
+
+
+@inner
+def _set_rates(pack, ints, reals, factor, lr, first, size, some, sums):
+    """This step's rates, and Adam's corrections, anew for each lane whose betas differ from those of the one before."""
+    lanes = lanes_of(pack.arena)
+    numbers = pack.numbers
+    root = c1 = 1.0
+    for lane in range(lanes):
+        who = _who(first, lane, size)
+        rate = lr * factor[who]
+        if some & DECAYED:
+            poke(numbers, SHRINK * lanes + lane, 1.0 - rate * reals[who, DECAY])
+        if ints[L2_OVER_BATCH] and sums[WEIGHT, lane] > 0.0:
+            poke(numbers, PENALTY2 * lanes + lane, reals[who, L2] / sums[WEIGHT, lane])
+        if ints[OPTIMIZER] == ADAM:
+            before = max(lane - 1, 0)
+            same = sums[POWER1, lane] == sums[POWER1, before] and sums[POWER2, lane] == sums[POWER2, before]
+            if lane == 0 or not same:
+                c1, root = 1.0 - sums[POWER1, lane], 1.0 / math.sqrt(1.0 - sums[POWER2, lane])
+            if ints[EPS_HAT]:
+                rate /= root
+            rate /= c1
+            poke(numbers, ROOT * lanes + lane, 1.0 if ints[EPS_HAT] else root)
+        poke(numbers, RATE * lanes + lane, rate)
+
+
+@inner
+def _train_step(pack, rows, ints, reals, factor, lr, first, size, at, count, block, slots, n_slots, some, sums):
+    """One minibatch and one optimizer step of a pack."""
+    lanes = lanes_of(pack.arena)
+    n_parameters = n_params(pack.table)
+    _weigh(pack, rows, first, size, at, count, sums)
+    total = shift(pack.numbers, LOSS_TOTAL * lanes)
+    fill(lanes, (total,), (0.0,))
+    for done in range(0, count, block):
+        m = min(block, count - done)
+        start = START_ZERO if done == 0 else START_SUMS
+        _block(TRAIN, pack, rows, ints, reals[0], first, size, at + done, m, start, sums)
+    for lane in range(lanes):
+        weight = sums[WEIGHT, lane]
+        sums[LOSS_SUM, lane] += peek(total, lane) * (1.0 if ints[LOSS] == SSE else weight)
+        sums[WEIGHT_SUM, lane] += weight
+        who = _who(first, lane, size)
+        sums[POWER1, lane] *= reals[who, BETA1]
+        sums[POWER2, lane] *= reals[who, BETA2]
+    _set_rates(pack, ints, reals, factor, lr, first, size, some, sums)
+    if some:
+        condition_pack(pack, n_parameters, some)
+    update_pack(pack, ints, n_parameters, slots, n_slots)
+
+
+@glue
+def _mean(ints, loss_sum, weight_sum):
+    if ints[LOSS] == SSE:
+        return loss_sum
+    return loss_sum / weight_sum if weight_sum > 0.0 else 0.0
+
+
+@inner
+def _draw_orders(pack, orders, ints, first, size, epoch):
+    """The epoch's order of rows, or each lane's own."""
+    for i in range(orders.shape[0]):
+        who = 0 if pack.shared else _who(first, i, size)
+        permutation(ints[who, SHUFFLE_SEED], ints[who, EPOCH] + epoch, orders[i])
+
+
+@inner
+def _train(pack, rows, ints, reals, factor, lr, first, size, block, n_slots, sums, losses, sync, epoch):
+    """One epoch of a pack, whose optimizer vectors follow its parameters."""
+    lanes = lanes_of(pack.arena)
+    n, batch = rows.x.shape[0], ints[0, BATCH]
+    steps = (n + batch - 1) // batch
+    slots = shift(pack.params, n_params(pack.table) * lanes)
+    some = _set_numbers(pack, ints[0], reals, first, size)
+    for lane in range(lanes):
+        sums[LOSS_SUM, lane] = sums[WEIGHT_SUM, lane] = 0.0
+    for step in range(steps):
+        if sync[ABORT]:
+            return
+        at = step * batch
+        _train_step(pack, rows, ints[0], reals, factor, lr[epoch * steps + step], first, size, at, min(batch, n - at), block,
+                    slots, n_slots, some, sums)  # fmt: skip
+    for lane in range(min(lanes, size - first)):
+        losses[epoch, first + lane] = _mean(ints[0], sums[LOSS_SUM, lane], sums[WEIGHT_SUM, lane])
+
+
+@inner
+def _answer(task, pack, rows, ints, reals, first, size, block, out, sums):
+    """A pack's losses into out[0], or its outputs into out (size, n * outputs)."""
+    lanes = lanes_of(pack.arena)
+    n = rows.x.shape[0]
+    _set_numbers(pack, ints[0], reals, first, size)
+    total = shift(pack.numbers, LOSS_TOTAL * lanes)
+    fill(lanes, (total,), (0.0,))
+    table, places = pack.table, pack.places
+    layers = table.shape[0]
+    k = table[layers - 1, WIDTH]
+    z = shift(pack.arena, places[layers, BUFFER])
+    if task == LOSS_ONLY:
+        _weigh(pack, rows, first, size, 0, n, sums)
+    for at in range(0, n, block):
+        m = min(block, n - at)
+        if task == LOSS_ONLY:
+            _block(task, pack, rows, ints[0], reals[0], first, size, at, m, START_ZERO, sums)
+            continue
+        for i in range(m):
+            copy(rows.x.shape[1], (address(rows.x, (at + i) * rows.x.shape[1]),
+                                   shift(pack.arena, places[0, BUFFER] + i * places[0, STRIDE])), ())  # fmt: skip
+        forward_pack(pack, m, False)
+        outputs_pack(pack, m)
+        for lane in range(min(lanes, size - first)):
+            for i in range(m * k):
+                poke(address(out, (first + lane) * n * k + at * k), i, peek(z, i * lanes + lane))
+    if task == LOSS_ONLY:
+        for lane in range(min(lanes, size - first)):
+            poke(address(out, first + lane), 0, peek(total, lane))
+
+
+@inner
+def _pack_size(table, n_slots, lanes):
+    """Elements of a pack's parameters and optimizer vectors, in whole blocks of a transposition."""
+    return ((1 + n_slots) * n_params(table) + lanes) * lanes
+
+
+@inner
+def _thread_size(table, n_slots, lanes, places):
+    """Elements of a thread's scratch beside that; fills `places` as for inputs of each lane's own, which take most."""
+    block = block_rows(table)
+    return arrange_pack(table, block, lanes, False, places) + _gradient_size(table, lanes)
+
+
+@inner
+def _gradient_size(table, lanes):
+    return (n_params(table) + N_NUMBERS + lanes) * lanes + PACKED
+
+
+@entry
+def packs_size(table, size, n_slots, lanes, n_threads):
+    """Elements of scratch for `size` networks with so many slots."""
+    places = np.empty((table.shape[0] + 2, PLACES), np.int64)
+    packs = (size + lanes - 1) // lanes
+    return packs * _pack_size(table, n_slots, lanes) + n_threads * _thread_size(table, n_slots, lanes, places)
+
+
+@entry
+def run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, arena, tid, n, sync):
+    """Do `task` for thread tid's packs of n threads'; `own` says whether each network shuffles for itself."""
+    mode = flush_denormals()
+    size, n_slots, n_parameters = params.shape[0], slots.shape[1], n_params(table)
+    lanes = lanes_of(address(params, 0))
+    places = np.empty((table.shape[0] + 2, PLACES), np.int64)
+    packs, block = (size + lanes - 1) // lanes, block_rows(table)
+    pack_size = _pack_size(table, n_slots, lanes)
+    base = shift(address(arena, 0), packs * pack_size + tid * _thread_size(table, n_slots, lanes, places))
+    shared = not own
+    grad = shift(base, arrange_pack(table, block, lanes, shared, places))
+    numbers = shift(grad, n_parameters * lanes)
+    packed = shift(numbers, N_NUMBERS * lanes)
+    spare = shift(packed, PACKED)
+    shuffled = task == TRAIN and ints[0, SHUFFLE] != 0
+    rows = Rows(x, y, weight, np.empty((0 if not shuffled else lanes if own else 1, x.shape[0]), np.int64))
+    sums = np.zeros((packs, N_SUMS, lanes))
+    for p in range(tid, packs, n):
+        first, at = p * lanes, shift(address(arena, 0), p * pack_size)
+        count = min(lanes, size - first)
+        load_rows(address(params, 0), n_parameters, first, count, n_parameters, at)
+        for s in range(n_slots):
+            load_rows(address(slots, s * n_parameters), n_slots * n_parameters, first, count, n_parameters,
+                      shift(at, (1 + s) * n_parameters * lanes))  # fmt: skip
+        for lane in range(lanes):
+            sums[p, POWER1, lane] = reals[_who(first, lane, size), BETA1_POWER]
+            sums[p, POWER2, lane] = reals[_who(first, lane, size), BETA2_POWER]
+    set_ones(Pack(table, base, places, base, grad, numbers, shared, packed), block)
+    for epoch in range(losses.shape[0] if task == TRAIN else 1):
+        for p in range(tid, packs, n):
+            first, at = p * lanes, shift(address(arena, 0), p * pack_size)
+            pack = Pack(table, base, places, at, grad, numbers, shared, packed)
+            if task == TRAIN:
+                if shuffled and (own or p == tid):
+                    _draw_orders(pack, rows.order, ints, first, size, epoch)
+                _train(pack, rows, ints, reals, factor, lr, first, size, block, n_slots, sums[p], losses, sync, epoch)
+            else:
+                _answer(task, pack, rows, ints, reals, first, size, block, out, sums[p])
+            if sync[ABORT]:
+                break
+    if task == TRAIN and not sync[ABORT]:
+        for p in range(tid, packs, n):
+            first, at = p * lanes, shift(address(arena, 0), p * pack_size)
+            count = min(lanes, size - first)
+            store_rows(at, n_parameters, spare, address(params, 0), n_parameters, first, count)
+            for s in range(n_slots):
+                store_rows(shift(at, (1 + s) * n_parameters * lanes), n_parameters, spare, address(slots, s * n_parameters),
+                           n_slots * n_parameters, first, count)  # fmt: skip
+            for lane in range(count):
+                reals[first + lane, BETA1_POWER] = sums[p, POWER1, lane]
+                reals[first + lane, BETA2_POWER] = sums[p, POWER2, lane]
+    restore_mode(mode)
