@@ -43,7 +43,7 @@ from .jit import glue, inner
 from .loss import _absolute, _bce, _huber, _poisson, _quantile, _square
 from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd, scale
 from .simd import elementwise, lanes_of, largest, poke, shift
-from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, MR, NV, START_BIAS, START_SUMS, START_ZERO, lanes_tile
+from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, MR, NV, START_BIAS, START_ZERO, lanes_tile
 from .vmath import vexp_negative, vlog
 
 # What a pack works with: the layer table, scratch and where things are in it, this pack's parameters, its gradient, the
@@ -182,7 +182,7 @@ def _product(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, au
                        shift(aux, i * ldaux + j * lanes), ldaux)  # fmt: skip
 
 
-@inner
+@glue
 def forward_pack(pack, m, gradient):
     """Take a block's m rows from buffer 0 to the logits in the last one; with f' if `gradient`."""
     table, arena, places = pack.table, pack.arena, pack.places
@@ -207,7 +207,7 @@ def forward_pack(pack, m, gradient):
                 _apply(activation, m, n * lanes, ldz, z, z)
 
 
-@inner
+@glue
 def backward_pack(pack, m, start):
     """Deltas of m rows from the last layer's down, which is there already, and every weight gradient, begun as `start` says."""
     table, arena, places = pack.table, pack.arena, pack.places
@@ -284,11 +284,11 @@ def _other_loss(ints, reals, activation, size, z, d, t, each):
             _square(size, operands, ())
 
 
-@inner
+@glue
 def loss_pack(pack, ints, reals, m, uniform):
     """Losses and output deltas of m rows, each times its scale: `uniform`, or if that is 0 the lanes' own in SCALES.
 
-    Adds the rows' losses times their scales to LOSS_TOTAL of `numbers`.
+    Adds the rows' losses to LOSS_TOTAL of `numbers`, times their own scales if they have any.
     """
     table, arena, places = pack.table, pack.arena, pack.places
     lanes = lanes_of(arena)
@@ -306,7 +306,7 @@ def loss_pack(pack, ints, reals, m, uniform):
         if ints[LOSS] != SSE:
             factor = 0.5 if ints[LOSS] == HALF_MSE else 1.0 / k
         _other_loss(ints, reals, activation, m * k * lanes, z, d, t, each)
-    fill(lanes, (one,), (factor * uniform,))
+    fill(lanes, (one,), (factor,))
     if uniform != 0.0:
         scale(m * k * lanes, (d,), (factor * uniform,))
     else:
@@ -376,7 +376,7 @@ def condition_pack(pack, size, some):
             scale(n, (shift(pack.params, at),), (_number(pack, SHRINK),))
 
 
-@inner
+@glue
 def update_pack(pack, ints, size, slots, n_slots):
     """One optimizer step with each lane's numbers; the n_slots state vectors follow each other from `slots` on."""
     lanes = lanes_of(pack.grad)

@@ -23,7 +23,6 @@ from .ids import (
     EPOCH,
     EPS,
     EPS_HAT,
-    FAN_IN,
     L1,
     L2,
     L2_OVER_BATCH,
@@ -81,10 +80,14 @@ from .threads import ABORT, flush_denormals, restore_mode
 from .tile import START_SUMS, START_ZERO
 
 TRAIN, LOSS_ONLY, PREDICT = range(3)
+# Rows that a pack is trained on before the next one has its turn.
+CHUNK_ROWS = 1024
+# Minibatches whose losses are added up in the vectors' own precision.
+FLUSH = 32
 # Inputs, targets and weights as in reference/population.py, and the orders of rows: one, or one for each lane; none.
 Rows = namedtuple("Rows", "x y weight order")
-# float64 numbers of a pack: powers of the betas, sums over an epoch, and what a minibatch's rows weigh.
-POWER1, POWER2, LOSS_SUM, WEIGHT_SUM, WEIGHT, N_SUMS = 0, 1, 2, 3, 4, 5
+# float64 numbers of a pack: powers of the betas, sums over an epoch, what a minibatch's rows weigh, the last step's rate.
+POWER1, POWER2, LOSS_SUM, WEIGHT_SUM, WEIGHT, LAST_RATE, N_SUMS = range(7)
 
 
 @glue
@@ -112,8 +115,8 @@ def store_rows(source, n, spare, target, ld, first, count):
             copy(m, (shift(spare, i * lanes), shift(target, (first + i) * ld + j)), ())
 
 
-@inner
-def _gather(pack, rows, first, size, at, m, sums, uniform, unit_of_one):
+@glue
+def _gather(pack, rows, turn, first, size, at, m, sums, unit_of_one):
     """Fill a block's m rows of inputs, targets and scales from the data's rows `at` on, in their order."""
     table, arena, places = pack.table, pack.arena, pack.places
     lanes = lanes_of(arena)
@@ -127,8 +130,13 @@ def _gather(pack, rows, first, size, at, m, sums, uniform, unit_of_one):
         t = shift(arena, scratch[TARGETS] + i * outputs * lanes)
         row = at + i
         if pack.shared:
-            row = rows.order[0, at + i] if rows.order.size else at + i
-            copy(k, (address(rows.x, row * k), a), ())
+            row = rows.order[turn, at + i] if rows.order.size else at + i
+            source = address(rows.x, row * k)
+            if k < lanes:
+                for j in range(k):
+                    poke(a, j, peek(source, j))
+            else:
+                copy(k, (source, a), ())
         else:
             for lane in range(lanes):
                 source = address(rows.x, rows.order[lane, at + i] * k)
@@ -161,8 +169,8 @@ def _gather(pack, rows, first, size, at, m, sums, uniform, unit_of_one):
                 poke(arena, scratch[SCALES] + i * lanes + lane, weight * unit)
 
 
-@inner
-def _weigh(pack, rows, first, size, at, count, sums):
+@glue
+def _weigh(pack, rows, turn, first, size, at, count, sums):
     """Each lane's sum of the weights of `count` rows."""
     for lane in range(lanes_of(pack.arena)):
         total = float(count)
@@ -172,19 +180,19 @@ def _weigh(pack, rows, first, size, at, count, sums):
             for i in range(at, at + count):
                 row = i
                 if rows.order.size:
-                    row = rows.order[0 if pack.shared else lane, i]
+                    row = rows.order[turn if pack.shared else lane, i]
                 total += rows.weight[who, row]
         sums[WEIGHT, lane] = total
 
 
-@inner
-def _block(task, pack, rows, ints, reals, first, size, at, m, start, sums):
+@glue
+def _block(task, pack, rows, turn, ints, reals, first, size, at, m, start, sums):
     """A block of m rows: gathered, forward, losses and by `task` gradients."""
     sse = ints[LOSS] == SSE
     uniform = 0.0
     if rows.weight.shape[0] == 0:
         uniform = 1.0 if sse else 1.0 / sums[WEIGHT, 0]
-    _gather(pack, rows, first, size, at, m, sums, uniform, sse)
+    _gather(pack, rows, turn, first, size, at, m, sums, sse)
     forward_pack(pack, m, task == TRAIN)
     loss_pack(pack, ints, reals, m, uniform)
     if task == TRAIN:
@@ -192,12 +200,13 @@ def _block(task, pack, rows, ints, reals, first, size, at, m, start, sums):
 
 
 @inner
-def _set_numbers(pack, ints, reals, first, size):
+def _set_numbers(pack, ints, reals, first, size, sums):
     """Numbers that do not change from step to step; returns what some lane has beside the plain step, as bits."""
     lanes = lanes_of(pack.arena)
     numbers, table = pack.numbers, pack.table
     outputs = table[table.shape[0] - 1, WIDTH]
     some = 0
+    sums[LAST_RATE, 0] = math.nan
     for lane in range(lanes):
         own = reals[_who(first, lane, size)]
         keep2, take2 = own[BETA2], 1.0 - own[BETA2]
@@ -225,7 +234,7 @@ def _set_numbers(pack, ints, reals, first, size):
     return some
 
 
-@inner
+@glue
 def _set_rates(pack, ints, reals, factor, lr, first, size, some, sums):
     """This step's rates, and Adam's corrections, anew for each lane whose betas differ from those of the one before."""
     lanes = lanes_of(pack.arena)
@@ -239,6 +248,8 @@ def _set_rates(pack, ints, reals, factor, lr, first, size, some, sums):
         if ints[L2_OVER_BATCH] and sums[WEIGHT, lane] > 0.0:
             poke(numbers, PENALTY2 * lanes + lane, reals[who, L2] / sums[WEIGHT, lane])
         if ints[OPTIMIZER] == ADAM:
+            sums[POWER1, lane] *= reals[who, BETA1]
+            sums[POWER2, lane] *= reals[who, BETA2]
             before = max(lane - 1, 0)
             same = sums[POWER1, lane] == sums[POWER1, before] and sums[POWER2, lane] == sums[POWER2, before]
             if lane == 0 or not same:
@@ -250,29 +261,32 @@ def _set_rates(pack, ints, reals, factor, lr, first, size, some, sums):
         poke(numbers, RATE * lanes + lane, rate)
 
 
-@inner
-def _train_step(pack, rows, ints, reals, factor, lr, first, size, at, count, block, slots, n_slots, some, sums):
+@glue
+def _train_step(pack, rows, turn, ints, reals, factor, lr, first, size, at, count, block, slots, n_slots, some, sums):
     """One minibatch and one optimizer step of a pack."""
-    lanes = lanes_of(pack.arena)
     n_parameters = n_params(pack.table)
-    _weigh(pack, rows, first, size, at, count, sums)
-    total = shift(pack.numbers, LOSS_TOTAL * lanes)
-    fill(lanes, (total,), (0.0,))
+    _weigh(pack, rows, turn, first, size, at, count, sums)
     for done in range(0, count, block):
         m = min(block, count - done)
         start = START_ZERO if done == 0 else START_SUMS
-        _block(TRAIN, pack, rows, ints, reals[0], first, size, at + done, m, start, sums)
-    for lane in range(lanes):
-        weight = sums[WEIGHT, lane]
-        sums[LOSS_SUM, lane] += peek(total, lane) * (1.0 if ints[LOSS] == SSE else weight)
-        sums[WEIGHT_SUM, lane] += weight
-        who = _who(first, lane, size)
-        sums[POWER1, lane] *= reals[who, BETA1]
-        sums[POWER2, lane] *= reals[who, BETA2]
-    _set_rates(pack, ints, reals, factor, lr, first, size, some, sums)
+        _block(TRAIN, pack, rows, turn, ints, reals[0], first, size, at + done, m, start, sums)
+    if ints[OPTIMIZER] == ADAM or ints[L2_OVER_BATCH] or lr != sums[LAST_RATE, 0]:
+        _set_rates(pack, ints, reals, factor, lr, first, size, some, sums)
+        sums[LAST_RATE, 0] = lr
     if some:
         condition_pack(pack, n_parameters, some)
     update_pack(pack, ints, n_parameters, slots, n_slots)
+
+
+@inner
+def _add_losses(pack, rows, ints, sums):
+    """LOSS_TOTAL, which holds the losses of one minibatch or if rows have no weights of several, goes to the epoch's sums."""
+    lanes = lanes_of(pack.arena)
+    total = shift(pack.numbers, LOSS_TOTAL * lanes)
+    for lane in range(lanes):
+        weighted = rows.weight.shape[0] > 0 and ints[LOSS] != SSE
+        sums[LOSS_SUM, lane] += peek(total, lane) * (sums[WEIGHT, lane] if weighted else 1.0)
+    fill(lanes, (total,), (0.0,))
 
 
 @glue
@@ -283,29 +297,36 @@ def _mean(ints, loss_sum, weight_sum):
 
 
 @inner
-def _draw_orders(pack, orders, ints, first, size, epoch):
-    """The epoch's order of rows, or each lane's own."""
-    for i in range(orders.shape[0]):
-        who = 0 if pack.shared else _who(first, i, size)
-        permutation(ints[who, SHUFFLE_SEED], ints[who, EPOCH] + epoch, orders[i])
+def _draw_orders(shared, orders, count, ints, first, size, epoch):
+    """The orders of rows of `count` epochs from `epoch` on, or that epoch's in each lane."""
+    for i in range(count):
+        who, number = (0, epoch + i) if shared else (_who(first, i, size), epoch)
+        permutation(ints[who, SHUFFLE_SEED], ints[who, EPOCH] + number, orders[i])
 
 
-@inner
-def _train(pack, rows, ints, reals, factor, lr, first, size, block, n_slots, sums, losses, sync, epoch):
+@glue
+def _train(pack, rows, turn, ints, reals, factor, lr, first, size, block, n_slots, some, sums, losses, epoch):
     """One epoch of a pack, whose optimizer vectors follow its parameters."""
     lanes = lanes_of(pack.arena)
     n, batch = rows.x.shape[0], ints[0, BATCH]
     steps = (n + batch - 1) // batch
     slots = shift(pack.params, n_params(pack.table) * lanes)
-    some = _set_numbers(pack, ints[0], reals, first, size)
+    fill(lanes, (shift(pack.numbers, LOSS_TOTAL * lanes),), (0.0,))
     for lane in range(lanes):
         sums[LOSS_SUM, lane] = sums[WEIGHT_SUM, lane] = 0.0
+    weighted = rows.weight.shape[0] > 0
     for step in range(steps):
-        if sync[ABORT]:
-            return
         at = step * batch
-        _train_step(pack, rows, ints[0], reals, factor, lr[epoch * steps + step], first, size, at, min(batch, n - at), block,
-                    slots, n_slots, some, sums)  # fmt: skip
+        count, rate = min(batch, n - at), lr[epoch * steps + step]
+        _train_step(pack, rows, turn, ints[0], reals, factor, rate, first, size, at, count, block, slots, n_slots, some, sums)
+        if weighted or step % FLUSH == 0 or step == steps - 1:
+            _add_losses(pack, rows, ints[0], sums)
+        if weighted:
+            for lane in range(lanes):
+                sums[WEIGHT_SUM, lane] += sums[WEIGHT, lane]
+    if not weighted:
+        for lane in range(lanes):
+            sums[WEIGHT_SUM, lane] = float(n)
     for lane in range(min(lanes, size - first)):
         losses[epoch, first + lane] = _mean(ints[0], sums[LOSS_SUM, lane], sums[WEIGHT_SUM, lane])
 
@@ -315,7 +336,7 @@ def _answer(task, pack, rows, ints, reals, first, size, block, out, sums):
     """A pack's losses into out[0], or its outputs into out (size, n * outputs)."""
     lanes = lanes_of(pack.arena)
     n = rows.x.shape[0]
-    _set_numbers(pack, ints[0], reals, first, size)
+    _set_numbers(pack, ints[0], reals, first, size, sums)
     total = shift(pack.numbers, LOSS_TOTAL * lanes)
     fill(lanes, (total,), (0.0,))
     table, places = pack.table, pack.places
@@ -323,11 +344,11 @@ def _answer(task, pack, rows, ints, reals, first, size, block, out, sums):
     k = table[layers - 1, WIDTH]
     z = shift(pack.arena, places[layers, BUFFER])
     if task == LOSS_ONLY:
-        _weigh(pack, rows, first, size, 0, n, sums)
+        _weigh(pack, rows, 0, first, size, 0, n, sums)
     for at in range(0, n, block):
         m = min(block, n - at)
         if task == LOSS_ONLY:
-            _block(task, pack, rows, ints[0], reals[0], first, size, at, m, START_ZERO, sums)
+            _block(task, pack, rows, 0, ints[0], reals[0], first, size, at, m, START_ZERO, sums)
             continue
         for i in range(m):
             copy(rows.x.shape[1], (address(rows.x, (at + i) * rows.x.shape[1]),
@@ -339,7 +360,8 @@ def _answer(task, pack, rows, ints, reals, first, size, block, out, sums):
                 poke(address(out, (first + lane) * n * k + at * k), i, peek(z, i * lanes + lane))
     if task == LOSS_ONLY:
         for lane in range(min(lanes, size - first)):
-            poke(address(out, first + lane), 0, peek(total, lane))
+            mean = rows.weight.shape[0] == 0 and ints[0, LOSS] != SSE
+            poke(address(out, first + lane), 0, peek(total, lane) / n if mean else peek(total, lane))
 
 
 @inner
@@ -361,7 +383,7 @@ def _gradient_size(table, lanes):
 
 
 @entry
-def packs_size(table, size, n_slots, lanes, n_threads):
+def _packs_size(table, size, n_slots, lanes, n_threads):
     """Elements of scratch for `size` networks with so many slots."""
     places = np.empty((table.shape[0] + 2, PLACES), np.int64)
     packs = (size + lanes - 1) // lanes
@@ -369,7 +391,7 @@ def packs_size(table, size, n_slots, lanes, n_threads):
 
 
 @entry
-def run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, arena, tid, n, sync):
+def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, arena, tid, n, sync):
     """Do `task` for thread tid's packs of n threads'; `own` says whether each network shuffles for itself."""
     mode = flush_denormals()
     size, n_slots, n_parameters = params.shape[0], slots.shape[1], n_params(table)
@@ -384,7 +406,10 @@ def run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, fa
     packed = shift(numbers, N_NUMBERS * lanes)
     spare = shift(packed, PACKED)
     shuffled = task == TRAIN and ints[0, SHUFFLE] != 0
-    rows = Rows(x, y, weight, np.empty((0 if not shuffled else lanes if own else 1, x.shape[0]), np.int64))
+    # Epochs that a pack goes through before the next one has its turn, as long as they are short.
+    chunk = 1 if own or task != TRAIN else max(1, min(losses.shape[0], CHUNK_ROWS // x.shape[0]))
+    orders = lanes if own else chunk
+    rows = Rows(x, y, weight, np.empty((orders if shuffled else 0, x.shape[0]), np.int64))
     sums = np.zeros((packs, N_SUMS, lanes))
     for p in range(tid, packs, n):
         first, at = p * lanes, shift(address(arena, 0), p * pack_size)
@@ -397,18 +422,24 @@ def run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, fa
             sums[p, POWER1, lane] = reals[_who(first, lane, size), BETA1_POWER]
             sums[p, POWER2, lane] = reals[_who(first, lane, size), BETA2_POWER]
     set_ones(Pack(table, base, places, base, grad, numbers, shared, packed), block)
-    for epoch in range(losses.shape[0] if task == TRAIN else 1):
+    for begin in range(0, losses.shape[0] if task == TRAIN else 1, chunk):
+        end = min(begin + chunk, losses.shape[0])
+        if shuffled and shared:
+            _draw_orders(shared, rows.order, end - begin, ints, 0, size, begin)
         for p in range(tid, packs, n):
-            first, at = p * lanes, shift(address(arena, 0), p * pack_size)
-            pack = Pack(table, base, places, at, grad, numbers, shared, packed)
-            if task == TRAIN:
-                if shuffled and (own or p == tid):
-                    _draw_orders(pack, rows.order, ints, first, size, epoch)
-                _train(pack, rows, ints, reals, factor, lr, first, size, block, n_slots, sums[p], losses, sync, epoch)
-            else:
-                _answer(task, pack, rows, ints, reals, first, size, block, out, sums[p])
             if sync[ABORT]:
                 break
+            first, at = p * lanes, shift(address(arena, 0), p * pack_size)
+            pack = Pack(table, base, places, at, grad, numbers, shared, packed)
+            if task != TRAIN:
+                _answer(task, pack, rows, ints, reals, first, size, block, out, sums[p])
+                continue
+            some = _set_numbers(pack, ints[0], reals, first, size, sums[p])
+            if own and shuffled:
+                _draw_orders(shared, rows.order, lanes, ints, first, size, begin)
+            for epoch in range(begin, end):
+                _train(pack, rows, epoch - begin, ints, reals, factor, lr, first, size, block, n_slots, some, sums[p], losses,
+                       epoch)  # fmt: skip
     if task == TRAIN and not sync[ABORT]:
         for p in range(tid, packs, n):
             first, at = p * lanes, shift(address(arena, 0), p * pack_size)

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from . import train
-from .ids import ACTIVATION, BATCH, CROSS_ENTROPY, EPOCH, LOSS, N_REALS, SHUFFLE, SHUFFLE_SEED, SOFTMAX, STEP
-from .packs import LOSS_ONLY, PREDICT, TRAIN, packs_size, run_packs
+from .ids import ACTIVATION, BATCH, CROSS_ENTROPY, EPOCH, LOSS, N_INTS, N_REALS, SHUFFLE, SHUFFLE_SEED, SOFTMAX, STEP
+from .packs import LOSS_ONLY, PREDICT, TRAIN, _packs_size, _run_packs
 from .simd import VECTOR_BYTES
 from .threads import ABORT, alone, threads, threads_here, together
+
+# Parameters of a network up to which packs are faster; see docs/performance.md.
+LANE_PARAMETERS = 4096
 
 
 def population_arena_size(table, size, slots, rows):
     """Elements of scratch for `size` networks with so many slots on up to `rows` rows."""
     n = threads()
-    return max(n * train.arena_size(table, rows), packs_size(table, size, slots, VECTOR_BYTES // 4, n))
+    return max(n * train.arena_size(table, rows), _packs_size(table, size, slots, VECTOR_BYTES // 4, n))
 
 
-def _in_lanes(table, ints, reals, training):
-    """Whether the networks are worked on in packs: what packs cannot do, or not as fast, is done one network at a time."""
+def _in_lanes(params):
+    """Whether the networks are worked on in packs, which is a matter of their number and size alone.
+
+    Larger networks keep vectors busy by themselves, and stay in a nearer cache; so do few that would leave lanes empty.
+    """
+    size, n_parameters = params.shape
+    lanes = VECTOR_BYTES // params.itemsize
+    return n_parameters <= LANE_PARAMETERS * size / (-(-size // lanes) * lanes)
+
+
+def _packs_can(table, ints, reals, training):
+    """Whether packs can do it: they have neither dropout nor softmax with a loss other than cross-entropy."""
     dropout = training and reals[:, N_REALS:].any()
-    jacobian = table[-1, ACTIVATION] == SOFTMAX and ints[0, LOSS] != CROSS_ENTROPY
-    return not dropout and not jacobian
+    return not dropout and (table[-1, ACTIVATION] != SOFTMAX or ints[0, LOSS] == CROSS_ENTROPY)
 
 
 def _run(task, table, ints, reals, params, slots, x, y, weight, lr, factor, losses, out, arena):
@@ -30,7 +44,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, lr, factor, loss
     shuffles = ints[:, [SHUFFLE_SEED, EPOCH]]
     own = task == TRAIN and bool(ints[0, SHUFFLE]) and bool((shuffles != shuffles[0]).any())
     n = min(threads_here(), -(-size // lanes))
-    job = run_packs, n, n > 1, task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, arena
+    job = _run_packs, n, n > 1, task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, arena
     together(*job)
 
 
@@ -59,13 +73,13 @@ def _weight(weight, i):
 
 def train_population(table, ints, reals, params, slots, x, y, weight, lr, factor, losses, arena):
     """Whole epochs for each network."""
-    if _in_lanes(table, ints, reals, True):
+    if _in_lanes(params) and _packs_can(table, ints, reals, True):
         none = np.empty((0, 0), params.dtype)
         _run(TRAIN, table, ints, reals, params, slots, x, y, weight, lr, factor, losses, none, arena)
         ints[:, EPOCH] += len(losses)
         ints[:, STEP] += len(losses) * -(-len(x) // ints[0, BATCH])
-        over = np.cumsum(~np.isfinite(losses), axis=0) > 1
-        losses[over] = np.nan
+        if not math.isfinite(losses.sum()):
+            losses[np.cumsum(~np.isfinite(losses), axis=0) > 1] = np.nan
         return
     losses[:] = np.nan
 
@@ -81,7 +95,7 @@ def train_population(table, ints, reals, params, slots, x, y, weight, lr, factor
 
 def population_loss(table, ints, reals, params, x, y, weight, out, arena):
     """out = each network's loss."""
-    if _in_lanes(table, ints, reals, False):
+    if _in_lanes(params) and _packs_can(table, ints, reals, False):
         answer, none = np.empty((1, len(out)), params.dtype), np.empty(0)
         slots = np.empty((len(out), 0, params.shape[1]), params.dtype)
         _run(LOSS_ONLY, table, ints, reals, params, slots, x, y, weight, none, none, none[np.newaxis], answer, arena)
@@ -96,6 +110,14 @@ def population_loss(table, ints, reals, params, x, y, weight, out, arena):
 
 def predict_population(table, params, x, out, arena):
     """out = each network's outputs."""
+    if _in_lanes(params):
+        size, none = len(params), np.empty(0)
+        nothing = np.empty((0, 0), params.dtype), np.empty((size, 0, params.shape[1]), params.dtype)
+        ints, reals = np.zeros((size, N_INTS), np.int64), np.zeros((size, N_REALS))
+        y = np.empty((1, len(x), out.shape[2]), params.dtype)
+        rows = out.reshape(size, -1)
+        _run(PREDICT, table, ints, reals, params, nothing[1], x, y, nothing[0], none, none, none[np.newaxis], rows, arena)
+        return
 
     def work(i, scratch):
         train.predict(table, params[i], x, out[i], scratch)

@@ -319,3 +319,23 @@ def test_what_is_refused(name) -> None:
     action, message = REFUSALS[name]
     with pytest.raises((TypeError, ValueError), match=message):
         action()
+
+
+@pytest.mark.parametrize(("widths", "size"), [([3, 80, 70, 1], 3), ([3, 4, 1], 33)])
+def test_large_and_small_networks_answer_as_they_would_by_themselves(engine, widths, size) -> None:
+    population = fm.Population(widths, size=size, activation="tanh", dtype="float64")
+    expected = trained_alone(population, size - 1, "adam", epochs=2)
+    population.fit(X, Y, epochs=2)
+    np.testing.assert_allclose(population.params[-1], expected.params, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(population.predict(X)[-1], expected.predict(X), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(population.loss(X, Y)[-1], expected.loss(X, Y), rtol=1e-11)
+
+
+def test_softmax_with_another_loss(engine) -> None:
+    with pytest.warns(fm.PairingWarning, match="learns slowly"):
+        population = fm.Population([3, 6, 3], size=4, output="softmax", loss="mse", dtype="float64")
+    y = np.eye(3)[LABELS]
+    expected = trained_alone(population, 3, "adam", y=y, epochs=2)
+    population.fit(X, y, epochs=2)
+    np.testing.assert_allclose(population.params[3], expected.params, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(population.predict(X)[3], expected.predict(X), rtol=1e-11, atol=1e-12)

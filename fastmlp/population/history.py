@@ -65,19 +65,34 @@ class PopulationHistory:
         """Loss on the validation data, (epochs, size), or (0, size) without such data."""
         return self.curves.get("val_loss", np.empty((0, self.size)))
 
+    def reserve(self, epochs: int) -> None:
+        """Make room for more epochs of losses, so that adding them copies nothing else."""
+        total = len(self) + epochs
+        self.curves["loss"] = self._room("loss", total, total)[: len(self)]
+
+    def _room(self, name: str, epochs: int, size: int) -> NDArray[np.float64]:
+        """Return the memory that a curve lies in; if that has no room for so many epochs, other memory for `size` of them."""
+        curve = self.curves.get(name, np.empty((0, self.size)))
+        room = curve.base
+        if room is None or len(room) < epochs:
+            room = np.empty((size, self.size))
+            room[: len(curve)] = curve
+        return room
+
     def add(self, rows: Mapping[str, NDArray[np.float64]]) -> None:
         """Add epochs to each curve: (epochs, size) arrays by name, of which "loss" is one."""
-        before, after = len(self), len(self) + len(rows["loss"])
+        after = len(self) + len(rows["loss"])
         for name in {**self.curves, **rows}:
             new = rows.get(name, np.empty((0, self.size)))
-            gap = np.full((after - len(new) - len(self.curves.get(name, ())), self.size), math.nan)
-            parts = [self.curves[name]] if name in self.curves else []
-            self.curves[name] = np.concatenate([*parts, gap, new])
-        assert before <= after
+            old = len(self.curves.get(name, ()))
+            room = self._room(name, after, 2 * after)
+            room[old : after - len(new)] = math.nan
+            room[after - len(new) : after] = new
+            self.curves[name] = room[:after]
 
     def cut(self, epochs: int) -> None:
         """Forget all but the first `epochs` epochs."""
-        self.curves = {name: curve[:epochs] for name, curve in self.curves.items()}
+        self.curves = {name: curve[:epochs].copy() for name, curve in self.curves.items()}
 
     def take(self, networks: NDArray[np.int64]) -> PopulationHistory:
         """Return the history of some of the networks."""

@@ -67,6 +67,7 @@ class PopulationRun:
         self.epochs_in_call = 1
         self.history = population.history or PopulationHistory(size)
         self.diverged_after: dict[int, int] = {}
+        self._losses = np.empty((1, size))
 
     def _check_metrics(self) -> None:
         for metric in self.options.metrics:
@@ -85,6 +86,7 @@ class PopulationRun:
         history.best_epoch = np.full(len(population), -1, np.int64)
         began, before = time.perf_counter(), history.seconds
         self._keep()
+        history.reserve(self.options.epochs)
         try:
             with self.options.reporter as self.reporter:
                 for callback in self._with("on_train_begin"):
@@ -134,7 +136,10 @@ class PopulationRun:
     def _advance(self, epochs: int) -> None:
         """Do some epochs with all networks that are still at it."""
         lr = self._rates(self.done, epochs)
-        losses = np.full((epochs, len(self.population)), math.nan)
+        if len(self._losses) < epochs:
+            self._losses = np.empty((2 * epochs, len(self.population)))
+        losses = self._losses[:epochs]
+        losses[:, ~self.active] = math.nan
         for number, members in enumerate(self.population._members):
             self._advance_group(number, members, np.flatnonzero(self.active[members]), lr, losses)
         self.done += epochs
@@ -151,8 +156,11 @@ class PopulationRun:
             return
         group, networks = self.population._groups[number], members[rows]
         data, factor = self.train.of(networks), self._factor(networks, lr)
-        losses[:, networks] = group.train(rows, data, lr, factor, len(losses))
-        bad = np.flatnonzero(~(np.isfinite(losses[:, networks]).all(axis=0) & _finite_rows(group.params[rows])))
+        result = group.train(rows, data, lr, factor, len(losses))
+        losses[:, networks if len(networks) < losses.shape[1] else slice(None)] = result
+        if math.isfinite(result.sum()) and np.isfinite(group.params).all():
+            return
+        bad = np.flatnonzero(~(np.isfinite(result).all(axis=0) & np.isfinite(group.params[rows]).all(axis=1)))
         if bad.size == 0:
             return
         kept = self._kept[number]
@@ -296,7 +304,3 @@ def _mean(values: NDArray) -> float | None:
     """Return the mean over the networks that are still at it."""
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if finite.size else None
-
-
-def _finite_rows(params: NDArray) -> NDArray[np.bool_]:
-    return np.isfinite(params).all(axis=1)
