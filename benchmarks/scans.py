@@ -1,6 +1,6 @@
 """Measurements across the rows: one table of them, each with its way to measure and its way to show.
 
-``python -m benchmarks.report --sections start,functions,products,threads,choices,memory,widths`` runs them.
+``python -m benchmarks.report --sections start,functions,products,threads,choices,memory,widths,populations`` runs them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ SCANS = {
     "choices": ("comparisons", "_choices"),
     "memory": ("memory", ""),
     "widths": ("widths", ""),
+    "populations": ("populations", ""),
 }
 
 

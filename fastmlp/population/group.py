@@ -17,6 +17,8 @@ from ..state import SEED_MASK
 
 __all__ = ["Group", "Kept", "kind_of"]
 
+_UNTOUCHED = -(2**53)
+
 
 def kind_of(net: MLP) -> tuple:
     """Return what networks must have in common to be worked on side by side."""
@@ -102,8 +104,15 @@ class Group:
         if before is None or before.kind != each[0].kind or slots != self.slots.shape[1]:
             self.slots = aligned_zeros((len(self), slots, self.plan.n_params), self.dtype)
             self.reals[:, [ids.BETA1_POWER, ids.BETA2_POWER]] = 1.0
-        for i, one in enumerate(each):
-            one.fill(self.ints[i], self.reals[i])
+        if optimizer.varied:
+            for i, one in enumerate(each):
+                one.fill(self.ints[i], self.reals[i])
+        else:
+            # What it fills is a matter of the optimizer alone: once, and then the same for all.
+            ints, reals = (np.full(len(row), _UNTOUCHED, row.dtype) for row in (self.ints[0], self.reals[0]))
+            optimizer.fill(ints, reals)
+            for filled, rows in ((ints, self.ints), (reals, self.reals)):
+                rows[:, filled != _UNTOUCHED] = filled[filled != _UNTOUCHED]
         self.optimizer = optimizer
 
     def train(self, rows: NDArray[np.int64], data: Any, lr: NDArray, factor: NDArray, epochs: int) -> NDArray[np.float64]:
