@@ -339,3 +339,25 @@ def test_softmax_with_another_loss(engine) -> None:
     population.fit(X, y, epochs=2)
     np.testing.assert_allclose(population.params[3], expected.params, rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(population.predict(X)[3], expected.predict(X), rtol=1e-11, atol=1e-12)
+
+
+def test_left_over_architectures_share_a_pack(engine) -> None:
+    widths = [(w,) for w in range(2, 20)] * 2 + [(4, 3), (5, 2), (6, 6)]
+    specs = [{"layers": [3, *w, 1], "activation": "tanh", "seed": s, "dtype": "float64"} for s, w in enumerate(widths)]
+    population = fm.Population.of(specs)
+    assert len(population._groups) < len(set(widths))
+    expected = [trained_alone(population, i, fm.AdamW(0.01, l1=0.01), epochs=3, batch_size=16) for i in range(len(specs))]
+    population.fit(X, Y, epochs=3, batch_size=16, optimizer=fm.AdamW(0.01, l1=0.01))
+    for i, net in enumerate(expected):
+        assert population.n_params[i] == net.n_params
+        np.testing.assert_allclose(population[i].params, net.params, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(population.predict(X)[i], net.predict(X), rtol=1e-10, atol=1e-12)
+    population.fit(X, Y, epochs=1, batch_size=16, optimizer=fm.AdamW(0.01, l1=0.01))
+    net = expected[7]
+    net.fit(X, Y, epochs=1, batch_size=16, optimizer=fm.AdamW(0.01, l1=0.01))
+    np.testing.assert_allclose(population[7].params, net.params, rtol=1e-10, atol=1e-12)
+
+
+def test_units_that_would_not_stay_zero_are_not_added(engine) -> None:
+    specs = [{"layers": [3, w, 1], "activation": "sigmoid", "seed": w} for w in range(2, 8)]
+    assert len(fm.Population.of(specs)._groups) == 6

@@ -1,4 +1,4 @@
-"""Group: the networks of a population that have one architecture, a row of every array each."""
+"""Group: networks of a population that are worked on side by side, a row of every array each."""
 
 from __future__ import annotations
 
@@ -14,15 +14,11 @@ from ..optimizers import Optimizer
 from ..plan import aligned_zeros
 from ..reference import ids
 from ..state import SEED_MASK
+from .padding import embedding, widened
 
-__all__ = ["Group", "Kept", "kind_of"]
+__all__ = ["Group", "Kept"]
 
 _UNTOUCHED = -(2**53)
-
-
-def kind_of(net: MLP) -> tuple:
-    """Return what networks must have in common to be worked on side by side."""
-    return net.plan.table.tobytes(), net.loss_spec.loss.id, net.loss_spec.parameter, net.dtype.char
 
 
 class Kept:
@@ -39,13 +35,17 @@ class Kept:
 
 
 class Group:
-    """Networks of one architecture.
+    """Networks of one architecture, or of several that are embedded in a wider one.
 
     Attributes
     ----------
     prototypes : list of MLP
         For each network one of its architecture and options; several may share one.
     seeds : list of int
+    plan : Plan
+        The one that all are worked on in.
+    places : list of arrays
+        Where each network's parameters lie in its row.
     params : (size, P) array
     ints, reals, slots : (size, ·) arrays
         Each network's row as in :class:`fastmlp.state.TrainingState`.
@@ -55,6 +55,10 @@ class Group:
         self.prototypes, self.seeds = list(prototypes), list(seeds)
         first = self.prototypes[0]
         self.plan, self.dtype = first.plan, first.dtype
+        if any(net.plan.widths != first.plan.widths for net in self.prototypes):
+            self.plan = widened(self.prototypes)
+        found = {net.plan.widths: embedding(net.plan, self.plan) for net in self.prototypes}
+        self.places = [found[net.plan.widths] for net in self.prototypes]
         size = len(self.seeds)
         self.params = aligned_zeros((size, self.plan.n_params), self.dtype)
         self.ints = np.stack([net._state.ints for net in self.prototypes])
@@ -64,7 +68,7 @@ class Group:
         self.ints[:, ids.SHUFFLE_SEED] = shuffle_seed & SEED_MASK
         for i, (net, seed) in enumerate(zip(self.prototypes, self.seeds, strict=True)):
             self.ints[i, ids.SEED] = seed & SEED_MASK
-            self.params[i] = initializers.initialize(self.plan, net.layers, seed, self.dtype)
+            self.params[i, self.places[i]] = initializers.initialize(net.plan, net.layers, seed, self.dtype)
 
     def __len__(self) -> int:
         """Return the number of networks."""
@@ -79,11 +83,12 @@ class Group:
         """Return network i as one of its own, which goes on training from where it is."""
         net = self.prototypes[i].copy()
         net.seed = self.seeds[i]
-        net.params[...] = self.params[i]
+        own = self.places[i]
+        net.params[...] = self.params[i, own]
         state = net._state
         state.ints[...], state.reals[...] = self.ints[i], self.reals[i]
-        state.slots = aligned_zeros(self.slots.shape[1:], self.dtype)
-        state.slots[...] = self.slots[i]
+        state.slots = aligned_zeros((self.slots.shape[1], len(own)), self.dtype)
+        state.slots[...] = self.slots[i][:, own]
         state.optimizer = None if self.optimizer is None else self.optimizer.each(len(self))[i]
         return net
 
@@ -92,6 +97,7 @@ class Group:
         part = Group.__new__(Group)
         part.prototypes, part.seeds = [self.prototypes[i] for i in rows], [self.seeds[i] for i in rows]
         part.plan, part.dtype = self.plan, self.dtype
+        part.places = [self.places[i] for i in rows]
         part.params, part.slots, part.ints, part.reals = (array[rows] for array in self.arrays)
         part.optimizer = None if self.optimizer is None else self.optimizer.of(rows)
         return part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from .. import checks, losses
 from .. import metrics as metric_table
 from ..network import MLP
 from .data import prepare, rows_of
-from .group import Group, kind_of
+from .group import Group
 from .history import PopulationHistory
+from .padding import sort_out
 
 if TYPE_CHECKING:
     from ..callbacks import EarlyStopping
@@ -130,7 +132,7 @@ class Population:
         self._gather(nets, [net.seed for net in nets], seed)
         for i, net in enumerate(nets):
             group, row = self._place(i)
-            group.params[row] = net.params
+            group.params[row, group.places[row]] = net.params
         return self
 
     def _gather(self, prototypes: list[MLP], seeds: list[int], seed: int) -> None:
@@ -139,16 +141,13 @@ class Population:
         self.history: PopulationHistory | None = None
         first = prototypes[0]
         self.n_inputs, self.n_outputs, self.kind, self.dtype = _shared(first)
-        places: dict[tuple, list[int]] = {}
         for i, net in enumerate(prototypes):
             if _shared(net) != _shared(first):
                 raise ValueError(
                     f"network {i} is {net!r} and network 0 is {first!r}: networks of a population have the same number of "
                     "inputs and of outputs, the same dtype, and losses that take the same kind of targets."
                 )
-            places.setdefault(kind_of(net), []).append(i)
-        # In an order that does not depend on how the networks were listed; results do not depend on it either.
-        self._members = [np.array(places[kind]) for kind in sorted(places)]
+        self._members = [np.array(group) for group in sort_out(prototypes, seeds)]
         self._groups = [Group([prototypes[i] for i in part], [seeds[i] for i in part], seed) for part in self._members]
         self._index()
 
@@ -182,13 +181,14 @@ class Population:
 
     def __repr__(self) -> str:
         """Return size and architectures in one line."""
-        kinds = "; ".join(f"{len(g)} x [{', '.join(map(str, g.plan.widths))}]" for g in self._groups[:4])
-        return f"<Population of {len(self)}: {kinds}{'; ...' if len(self._groups) > 4 else ''}; {self.dtype}>"
+        counts = Counter(net.plan.widths for group in self._groups for net in group.prototypes)
+        kinds = [f"{count} x [{', '.join(map(str, widths))}]" for widths, count in counts.items()]
+        return f"<Population of {len(self)}: {'; '.join([*kinds[:4], *['...'][: len(kinds) - 4]])}; {self.dtype}>"
 
     @property
     def params(self) -> NDArray:
         """All parameters, (size, P), of a population of one architecture; assigning copies into it."""
-        if len(self._groups) > 1:
+        if len(self._groups) > 1 or len({net.plan.widths for net in self._groups[0].prototypes}) > 1:
             raise ValueError(
                 "networks of different architectures have parameters of different shapes: use population[i].params."
             )
@@ -206,7 +206,7 @@ class Population:
     @property
     def n_params(self) -> NDArray[np.int64]:
         """Number of parameters of each network, (size,)."""
-        return self._collect(lambda group, rows: np.full(len(rows), group.plan.n_params, np.int64))
+        return self._collect(lambda group, rows: np.array([len(group.places[i]) for i in rows]))
 
     def select(self, networks: ArrayLike) -> Population:
         """Return a population of some of the networks, which go on training from where they are.
