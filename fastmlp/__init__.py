@@ -28,6 +28,8 @@ __all__ = [
     "DivergenceWarning",
     "EarlyStopping",
     "History",
+    "MLPClassifier",
+    "MLPRegressor",
     "ModelFileError",
     "PairingWarning",
     "Population",
@@ -56,6 +58,8 @@ def __getattr__(name: str):
         from .formats.safetensors import load
 
         return load
+    if name in ("MLPClassifier", "MLPRegressor"):
+        return getattr(importlib.import_module(".estimators", __name__), name)
     if name in ("datasets", "plots"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import checks
 
-__all__ = ["active", "active_name", "alone", "info", "set_threads", "threads", "use_engine", "warmup"]
+__all__ = ["active", "active_name", "alone", "at_most", "info", "set_threads", "threads", "use_engine", "warmup"]
 
 ENGINES = ("numba", "numpy")
 
@@ -133,9 +133,14 @@ def threads() -> int:
 
 def alone() -> contextlib.AbstractContextManager[None]:
     """Return a context in which this Python thread's networks use one thread each, as where a sweep trains one per core."""
+    return at_most(1)
+
+
+def at_most(n: int) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which this Python thread's networks use `n` threads each or fewer."""
     if active_name() == "numpy":
         return contextlib.nullcontext()
-    return importlib.import_module("fastmlp.kernels.threads").alone()
+    return importlib.import_module("fastmlp.kernels.threads").at_most(n)
 
 
 def warmup(dtypes: str | tuple[str, ...] = ("float32", "float64")) -> None:

@@ -72,7 +72,8 @@ class Optimizer:
 class Stepping(Optimizer):
     """What SGD, Adam, RMSprop and Adagrad have in common: a rate, penalties, clipping.
 
-    In order: g += l1 sign(w) + l2 w; each element of g into ±clip_value; g scaled down to the norm clip_norm;
+    In order: g += l1 sign(w) + l2 w, where `l2_over_batch` divides l2 by the sum of the minibatch's sample weights;
+    each element of g into ±clip_value; g scaled down to the norm clip_norm;
     w *= 1 - lr weight_decay; then the optimizer's own step. Biases are neither penalised nor decayed.
     For a :class:`fastmlp.Population` each number may be a sequence, one for each network.
     """
@@ -81,6 +82,7 @@ class Stepping(Optimizer):
     weight_decay: float = field(default=0.0, kw_only=True)
     l1: float = field(default=0.0, kw_only=True)
     l2: float = field(default=0.0, kw_only=True)
+    l2_over_batch: bool = field(default=False, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
 
@@ -90,6 +92,7 @@ class Stepping(Optimizer):
             checks.reals_field(self, "lr", 0.0, open_low=True)
         for name in ("weight_decay", "l1", "l2"):
             checks.reals_field(self, name, 0.0)
+        object.__setattr__(self, "l2_over_batch", checks.flag("l2_over_batch", self.l2_over_batch))
         for name in ("clip_value", "clip_norm"):
             if getattr(self, name) is not None:
                 checks.reals_field(self, name, 0.0, open_low=True)
@@ -102,6 +105,7 @@ class Stepping(Optimizer):
         """Write the settings where the engines read them; counters and the betas' powers are left alone."""
         ints[ids.OPTIMIZER] = self.kind
         ints[[ids.NESTEROV, ids.AMSGRAD, ids.EPS_HAT]] = 0
+        ints[ids.L2_OVER_BATCH] = self.l2_over_batch
         reals[[ids.BETA1, ids.BETA2, ids.EPS]] = 0.0
         reals[ids.L1], reals[ids.L2], reals[ids.DECAY] = self.l1, self.l2, self.weight_decay
         reals[ids.CLIP_VALUE], reals[ids.CLIP_NORM] = self.clip_value or 0.0, self.clip_norm or 0.0
@@ -130,6 +134,9 @@ class SGD(Stepping):
         Decoupled: w *= 1 - lr weight_decay before each step; weights only.
     l1, l2 : float
         Penalties l1 |w| and l2 w² / 2, by their gradients; weights only.
+    l2_over_batch : bool
+        Divide l2 by the sum of the minibatch's sample weights, as scikit-learn's MLP does; the losses of the history then
+        have the penalty in them.
     clip_value, clip_norm : float, optional
         Limits of each element and of the norm of the gradient.
 

@@ -46,6 +46,7 @@ class TrainingState:
         self.reals = np.zeros(ids.N_REALS + plan.n_layers)
         self.ints[[ids.SEED, ids.SHUFFLE_SEED]] = seed & SEED_MASK
         self.ints[ids.LOSS] = loss.loss.id
+        self.reals[ids.LOSS_FACTOR] = 1.0
         self.reals[ids.LOSS_PARAM], self.reals[ids.SMOOTHING] = loss.parameter, loss.smoothing
         self.reals[ids.N_REALS :] = plan.dropout
         self.slots = aligned_zeros((0, plan.n_params), dtype)

@@ -64,5 +64,6 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     SMOOTHING,
     LOSS_SUM,
     WEIGHT_SUM,
+    LOSS_FACTOR,
     N_REALS,
-) = range(15)
+) = range(16)

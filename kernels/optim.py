@@ -98,6 +98,11 @@ def _squares(g, factor):
     return scaled * scaled
 
 
+@elementwise("w", "", fold=add)
+def _sum_of_squares(w):
+    return w * w
+
+
 @inner
 def _weights_in(table, layer, first, last):
     """The part of the stretch first..last of the flat vector that holds weights of a layer: its start and length."""
@@ -119,6 +124,17 @@ def _penalize(table, ints, reals, w, g, weight_sum, first, last):
             _penalty(n, (shift(g, start), shift(w, start)), (l1, l2))
     if reals[CLIP_VALUE] > 0.0:
         _clip(last - first, (shift(g, first),), (reals[CLIP_VALUE],))
+
+
+@inner
+def _squared_weights(table, w, first, last):
+    """Σ w² of the weights, not biases, on first..last of the flat vector."""
+    total = 0.0
+    for layer in range(table.shape[0]):
+        start, n = _weights_in(table, layer, first, last)
+        if n > 0:
+            total += _sum_of_squares(n, (shift(w, start),), ())
+    return total
 
 
 @inner

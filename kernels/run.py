@@ -17,7 +17,10 @@ from .ids import (
     CLIP_NORM,
     EPOCH,
     FAN_IN,
+    L2,
+    L2_OVER_BATCH,
     LOSS,
+    LOSS_FACTOR,
     LOSS_SUM,
     N_REALS,
     OFFSET,
@@ -51,7 +54,7 @@ from .network import (
     stretch,
     turn_weights,
 )
-from .optim import _norm_factor, _penalize, _update, scale
+from .optim import _norm_factor, _penalize, _squared_weights, _update, scale
 from .rng import permutation
 from .simd import address, shift
 from .threads import ABORT, N_SUMS, SUMS, barrier, flush_denormals, restore_mode
@@ -79,6 +82,29 @@ def _descend(net, ints, reals, power1, power2, state, out, lr, weight_sum, m, pa
 
 
 @inner
+def _start_penalty(net, part, few):
+    """This thread's sums of squared weights, over parts of the flat vector that depend on its size alone.
+
+    They are complete after the next barrier, which comes before any thread changes a weight.
+    """
+    size, parts = n_params(net.table), 1 if few else N_SUMS
+    for i in range((parts * part.tid) // part.n, (parts * (part.tid + 1)) // part.n):
+        first, last = (size * i) // parts, (size * (i + 1)) // parts
+        part.sums[N_SUMS + i] = _squared_weights(net.table, net.params, first, last)
+
+
+@inner
+def _penalized(ints, reals, part, few, loss, weight_sum):
+    """A minibatch's mean loss times LOSS_FACTOR with its share of the penalty, as scikit-learn's MLP has it."""
+    if weight_sum <= 0.0:
+        return 0.0
+    squares = 0.0
+    for i in range(1 if few else N_SUMS):
+        squares += part.sums[N_SUMS + i]
+    return (reals[LOSS_FACTOR] * loss + 0.5 * reals[L2] * squares) / weight_sum
+
+
+@inner
 def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limit):
     """For TRAIN lr.size steps, returning the epochs finished; else one minibatch of all rows, returning its loss.
 
@@ -102,13 +128,20 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
                     permutation(ints[SHUFFLE_SEED], epoch, data.order)
                 barrier(part.sync, part.n)
         weight_sum = _weight_sum(data, at, count)
+        penalized = task == TRAIN and ints[L2_OVER_BATCH] != 0
+        if penalized and reals[L2] != 0.0:
+            _start_penalty(net, part, few)
         # A large gradient need not visit memory, if nothing but the update looks at it.
         fused = task == TRAIN and not few and count <= limit and reals[CLIP_NORM] <= 0.0
         loss = _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, out, part, few, limit, fused)
         if task != TRAIN:
             return _mean(ints, loss, weight_sum)
-        loss_sum += loss
-        weight_total += weight_sum
+        if penalized:
+            loss_sum += _penalized(ints, reals, part, few, loss, weight_sum) * count
+            weight_total += count
+        else:
+            loss_sum += loss
+            weight_total += weight_sum
         power1 *= reals[BETA1]
         power2 *= reals[BETA2]
         if fused:

@@ -15,16 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 from .jit import inner
 from .simd import I64
 
 # What threads share: the barrier's counter and its generation in cache lines of their own, beside the latter whether all is
-# to be left, then room for float64 sums.
+# to be left, then room for float64 sums, twice N_SUMS.
 _COUNT, _GENERATION, ABORT, SUMS, N_SUMS = 0, 16, 17, 32, 64
-SYNC_SIZE = SUMS + N_SUMS
+SYNC_SIZE = SUMS + 2 * N_SUMS
 # A waiting thread spins for a few µs, then offers its core to others, and after many offers sleeps: the thread that it waits
 # for may be the one that has no core.
 _SPINS, _OFFERS, _SLEEP_US = 100, 500, 20
@@ -40,23 +40,31 @@ def threads() -> int:
     """Threads that a large enough kernel uses."""
     if _threads is not None:
         return _threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # What joblib gives each of its worker processes.
+    return min(cores, config.NUMBA_NUM_THREADS)
 
 
 @contextlib.contextmanager
-def alone():
-    """Within it, kernels that this Python thread calls run on one thread: for callers that use the cores in their own way."""
-    before = getattr(_caller, "alone", False)
-    _caller.alone = True
+def at_most(n: int):
+    """Within it, kernels that this Python thread calls run on n threads or fewer."""
+    before = getattr(_caller, "most", None)
+    _caller.most = n if before is None else min(n, before)
     try:
         yield
     finally:
-        _caller.alone = before
+        _caller.most = before
+
+
+def alone():
+    """Within it, kernels that this Python thread calls run on one thread: for callers that use the cores in their own way."""
+    return at_most(1)
 
 
 def threads_here() -> int:
     """Threads that a large enough kernel uses if this Python thread calls it."""
-    return 1 if getattr(_caller, "alone", False) else threads()
+    most = getattr(_caller, "most", None)
+    return threads() if most is None else min(most, threads())
 
 
 def set_threads(n: int | None) -> None:

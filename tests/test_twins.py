@@ -721,7 +721,10 @@ TRAININGS = {
                  "hidden": "RELU"}, 10, True),
     "classes": ({"widths": [3, 8, 3], "batch": 4, "output": "SOFTMAX", "loss": "CROSS_ENTROPY", "smoothing": 0.1}, 9, True),
     "sum": ({"widths": [3, 4, 2], "batch": 4, "loss": "SSE"}, 10, True),
-    "penalties": ({"widths": [3, 5, 2], "batch": 4, "l1": 0.01, "l2": 0.1, "l2_over_batch": 1, "clip_value": 0.3}, 10, True),
+    "penalties": ({"widths": [3, 5, 2], "batch": 4, "l1": 0.01, "l2": 0.1, "l2_over_batch": 1, "loss_factor": 0.7,
+                   "clip_value": 0.3}, 10, True),
+    "penalties on many weights": ({"widths": [40, 300, 20], "batch": 4, "l2": 0.1, "l2_over_batch": 1, "loss_factor": 1.0},
+                                  10, False),
     "clipped": ({"widths": [3, 5, 2], "batch": 4, "clip_norm": 0.1, "shuffle": 1}, 10, False),
 }  # fmt: skip
 for _name, _fields in OPTIMIZERS.items():

@@ -18,7 +18,10 @@ from .ids import (
     ACTIVATION,
     BATCH,
     EPOCH,
+    L2,
+    L2_OVER_BATCH,
     LOSS,
+    LOSS_FACTOR,
     LOSS_PARAM,
     LOSS_SUM,
     N_REALS,
@@ -34,7 +37,7 @@ from .ids import (
     WEIGHT_SUM,
 )
 from .loss import loss_and_delta
-from .optim import condition, update
+from .optim import _weights, condition, update
 from .rng import dropout_mask, permutation
 
 
@@ -120,6 +123,14 @@ def _mean(ints, loss_sum, weight_sum):
     if ints[LOSS] == SSE:
         return loss_sum
     return loss_sum / weight_sum if weight_sum > 0 else 0.0
+
+
+def _penalized(table, reals, params, loss_sum, weight_sum):
+    """Return a minibatch's mean loss times LOSS_FACTOR with its share of the penalty, as scikit-learn's MLP has it."""
+    if weight_sum <= 0:
+        return 0.0
+    squares = sum(float(w @ w) for w in _weights(table, params))
+    return (float(reals[LOSS_FACTOR]) * loss_sum + 0.5 * float(reals[L2]) * squares) / weight_sum
 
 
 def arena_size(table: np.ndarray, rows: int) -> int:
@@ -300,7 +311,9 @@ def train_steps(
     lr : ndarray, float64
         One learning rate per step.
     losses : ndarray, float64
-        Overwritten with the mean training loss of each epoch that ends (SSE: the sum), as seen during its steps.
+        Overwritten with the mean training loss of each epoch that ends (SSE: the sum), as seen during its steps. With
+        L2_OVER_BATCH a minibatch's loss is LOSS_FACTOR times its rows' weighted mean, and L2 / 2 Σ w² over the sum of its
+        weights; the epoch's is the mean over its rows.
     arena
         Not used.
 
@@ -323,10 +336,14 @@ def train_steps(
         inputs, slopes, z = _forward(table, layers, x[rows], _dropout(ints, reals, row))
         loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y[rows], weight[rows] if weight.size else weight)
         _backward(layers, inputs, slopes, delta, gradients)
+        if ints[L2_OVER_BATCH]:
+            reals[LOSS_SUM] += _penalized(table, reals, params, loss_sum, weight_sum) * len(z)
+            reals[WEIGHT_SUM] += len(z)
+        else:
+            reals[LOSS_SUM] += loss_sum
+            reals[WEIGHT_SUM] += weight_sum
         condition(table, ints, reals, params, grad, weight_sum)
         update(table, ints, reals, params, slots, grad, rate)
-        reals[LOSS_SUM] += loss_sum
-        reals[WEIGHT_SUM] += weight_sum
         ints[STEP] += 1
         ints[ROW] = batch.stop
         if batch.stop == len(x):

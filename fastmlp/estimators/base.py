@@ -1,0 +1,408 @@
+"""What MLPClassifier and MLPRegressor share: fitting, the fitted network, and its parameters under scikit-learn's names."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from .. import activations, checks, engine, schedules
+from ..arguments import Rows, TrainingData
+from ..errors import DivergenceError
+from ..network import MLP
+from ..optimizers import Optimizer
+from ..reference import ids
+from . import callbacks as callback_support
+from .compat import CallbackSupportMixin
+from .judge import Judge
+from .lbfgs import fit_lbfgs
+from .objective import Objective
+from .rates import POLICIES, SOLVERS, Policy, is_lbfgs
+from .start import initial_network
+from .stochastic import StochasticRun, options_of
+
+__all__ = ["BaseMLP"]
+
+_NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+
+
+class BaseMLP(CallbackSupportMixin, BaseEstimator):
+    """The common part of the two estimators; use :class:`MLPClassifier` or :class:`MLPRegressor`."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [
+            StrOptions({*(name for name, a in activations.ACTIVATIONS.items() if a.hidden), *activations.ALIASES}),
+            "array-like", activations.Activation, callable,
+        ],
+        "solver": [StrOptions(set(SOLVERS)), Optimizer],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({*POLICIES, *schedules.SCHEDULES}), schedules.Schedule],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "scoring": [str, callable, None],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
+        "callbacks": ["array-like", list, tuple, object],
+        "progress": ["boolean"],
+        "on_divergence": [StrOptions({"raise", "warn"})],
+        "n_ensemble": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+    }  # fmt: skip
+
+    hidden_layer_sizes: Any
+    activation: Any
+    solver: Any
+    learning_rate: Any
+    batch_size: Any
+    alpha: float
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    random_state: Any
+    tol: float
+    verbose: Any
+    warm_start: bool
+    momentum: float
+    nesterovs_momentum: bool
+    early_stopping: bool
+    validation_fraction: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    n_iter_no_change: float
+    max_fun: int
+    dropout: float
+    scoring: Any
+    max_time: float | None
+    callbacks: Any
+    progress: bool
+    on_divergence: str
+    n_ensemble: int
+    n_jobs: int | None
+
+    network_: MLP
+    coefs_: list[NDArray]
+    intercepts_: list[NDArray]
+    best_loss_: Any
+    best_validation_score_: Any
+
+    def _store(self, arguments: dict[str, Any]) -> None:
+        """Keep the constructor's arguments as they are."""
+        for name in self._get_param_names():
+            setattr(self, name, arguments[name])
+
+    # ---- what a classifier and a regressor do in their own ways
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Any, NDArray]:
+        """Return X and y checked, and targets as the engine takes them, (n, K) or class indices (n, 1)."""
+        raise NotImplementedError
+
+    def _encode(self, y: Any) -> NDArray:
+        """Return checked targets as the engine takes them."""
+        raise NotImplementedError
+
+    def _objective_of(self, y: NDArray) -> tuple[Objective, int]:
+        """Return the objective and the number of outputs."""
+        raise NotImplementedError
+
+    def _default_score(self, y: NDArray, outputs: NDArray, weight: NDArray | None) -> float:
+        """Return what early stopping looks at if `scoring` names nothing else."""
+        raise NotImplementedError
+
+    def _class_factors(self, y: Any, incremental: bool) -> NDArray | None:
+        """Return each row's factor by its class, or None."""
+        return None
+
+    # ---- fitting
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, validation: tuple[Any, Any, Any] = (None, None, None)
+    ) -> Any:
+        self._check_sizes()
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        given_y = y
+        X, y, target = self._validate_input(X, y, incremental, first)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        factors = self._class_factors(y, incremental)
+        if factors is not None:
+            weight = factors if weight is None else weight * factors
+        rng = check_random_state(self.random_state)
+        objective, self.n_outputs_ = self._objective_of(target)
+        if first:
+            self._initialize(objective, X.shape[1], X.dtype, rng)
+        self._synchronize()
+        rows = self._rows(X, target, weight)
+        with self._few_threads(), callback_support.around_fit(self, X, given_y, sample_weight) as hooks:
+            if is_lbfgs(self.solver):
+                fit_lbfgs(self, rows, hooks)
+            else:
+                self._fit_stochastic(rows, y, rng, incremental, validation, hooks)
+        if not math.isfinite(np.vdot(self.network_.params, self.network_.params)):
+            if not np.isfinite(self.network_.params).all():
+                raise ValueError(_NOT_FINITE)
+        return self
+
+    def _check_sizes(self) -> None:
+        sizes = self._hidden_sizes()
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+
+    def _hidden_sizes(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        return list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+
+    def _initialize(self, objective: Objective, n_inputs: int, dtype: np.dtype, rng: np.random.RandomState) -> None:
+        """Begin anew: initial weights, counters, curves."""
+        self._objective = objective
+        self.n_iter_ = self.t_ = 0
+        self.out_activation_ = objective.out_activation
+        self.network_ = initial_network(self, objective, n_inputs, self.n_outputs_, dtype, rng)
+        self.network_._state.reals[ids.LOSS_FACTOR] = objective.value / objective.gradient
+        self.n_layers_ = self.network_.plan.n_layers + 1
+        self._link()
+        self._policy: Policy | None = None
+        if is_lbfgs(self.solver):
+            return
+        self.loss_curve_: list[float] = []
+        self.validation_loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self._best_params = self.network_.params.copy() if self.early_stopping else None
+        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _fit_stochastic(
+        self, rows: Rows, y: Any, rng: np.random.RandomState, incremental: bool, validation: tuple[Any, Any, Any], hooks: list
+    ) -> None:
+        net = self.network_
+        if not incremental or net._state.optimizer is None:
+            net._state.optimizer = None  # whatever there was of momentum and moments is forgotten
+            named = isinstance(self.learning_rate, str) and self.learning_rate in POLICIES
+            kind = self.learning_rate if self.solver == "sgd" else "constant"
+            self._policy = None
+            if named and not isinstance(self.solver, Optimizer):
+                self._policy = Policy(kind, self.learning_rate_init, self.power_t)
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        data, judge = self._part(rows, y, rng, validation)
+        n = len(data.train)
+        if self.batch_size != "auto" and self.batch_size > n:
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
+        net.seed = int(rng.randint(np.iinfo(np.int32).max))
+        net._state.ints[ids.SEED] = net.seed
+        options = options_of(self, n, 1 if incremental else self.max_iter, [*(self.callbacks or ()), *hooks])
+        options.check_curves(data.validation is not None)
+        run = StochasticRun(self, data, options, judge)
+        self.n_iter_ = 0
+        ended = ""
+        try:
+            ended = run.go().stopped
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        except DivergenceError as error:
+            raise ValueError(f"{_NOT_FINITE} {error}") from error
+        if incremental:
+            return
+        if ended == "epochs":
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        elif ended == "time":
+            warnings.warn(
+                f"Stochastic Optimizer: max_time ({self.max_time:g} s) is over after {self.n_iter_} iterations and the "
+                "optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _part(
+        self, rows: Rows, y: Any, rng: np.random.RandomState, validation: tuple[Any, Any, Any]
+    ) -> tuple[TrainingData, Judge | None]:
+        """Return what is trained on and what is looked at after each epoch, and who judges it."""
+        X_val, y_val, weight_val = validation
+        if X_val is not None:
+            if y_val is None:
+                raise ValueError("X_val needs y_val, its targets. Pass both, or neither.")
+            held, held_y = self._held_out(X_val, y_val, weight_val)
+            train = rows
+        elif y_val is not None or weight_val is not None:
+            raise ValueError("y_val and sample_weight_val need X_val, the inputs they belong to. Pass X_val too.")
+        elif not self.early_stopping:
+            return TrainingData(rows, None), None
+        else:
+            kept, out = self._split(rows.y, rng)
+            if len(out) < 2:
+                raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+            train, held, held_y = rows.take(kept), rows.take(out), y[out]
+        judge = Judge(held, held_y, self.scoring) if self.early_stopping else None
+        return TrainingData(train, held), judge
+
+    def _split(self, target: NDArray, rng: np.random.RandomState) -> tuple[NDArray, NDArray]:
+        """Return row numbers to train on and to hold out, the same share of each class."""
+        numbers = np.arange(len(target))
+        arguments = {"random_state": rng, "test_size": self.validation_fraction}
+        by_class = is_classifier(self) and target.shape[1] == 1
+        if by_class and self.n_outputs_ > 1:
+            # scikit-learn stratifies by two classes only; where several are too rare for it, nor do we.
+            before = rng.get_state()
+            try:
+                return train_test_split(numbers, stratify=target, **arguments)
+            except ValueError:
+                rng.set_state(before)
+                by_class = False
+        return train_test_split(numbers, stratify=target if by_class else None, **arguments)
+
+    def _held_out(self, X: Any, y: Any, weight: Any) -> tuple[Rows, NDArray]:
+        """Check validation data that the user passed."""
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        y, target = self._validation_target(y)
+        if len(y) != X.shape[0]:
+            raise ValueError(f"y_val has {len(y)} rows, but X_val has {X.shape[0]}. Pass one target for each row.")
+        return self._rows(X, target, None if weight is None else _check_sample_weight(weight, X)), y
+
+    def _validation_target(self, y: Any) -> tuple[NDArray, NDArray]:
+        """Return validation targets checked, and as the engine takes them."""
+        raise NotImplementedError
+
+    def _rows(self, X: Any, target: NDArray, weight: NDArray | None) -> Rows:
+        """Return checked data as the engine takes it."""
+        dtype = self.network_.dtype
+        x = self._engine_inputs(X)
+        y = checks.targets(target, len(x), self.n_outputs_, self.network_.loss_spec.kind, dtype)
+        w = np.zeros(0, dtype) if weight is None else np.ascontiguousarray(weight, dtype)
+        return Rows(x, y, w)
+
+    def _engine_inputs(self, X: Any) -> NDArray:
+        if hasattr(X, "toarray"):
+            X = X.toarray()
+        return checks.inputs(X, self.network_.plan.n_inputs, self.network_.dtype)
+
+    def _few_threads(self) -> contextlib.AbstractContextManager[None]:
+        n = self.n_jobs
+        return contextlib.nullcontext() if n is None or n < 1 else engine.at_most(n)
+
+    def _check_solver(self) -> bool:
+        if is_lbfgs(self.solver):
+            raise AttributeError(f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic.")
+        return True
+
+    # ---- the fitted network
+
+    def _link(self) -> None:
+        """Let coefs_ and intercepts_ be views of the network's parameters."""
+        net = self.network_
+        self.coefs_ = net.weights
+        self.intercepts_ = [bias for bias in net.biases if bias is not None]
+        self._views = (*self.coefs_, *self.intercepts_)
+
+    def _synchronize(self) -> None:
+        """Take over arrays that somebody has put into coefs_ or intercepts_."""
+        given = (*self.coefs_, *self.intercepts_)
+        if all(map(_same, given, self._views)):
+            return
+        for view, array in zip(self._views, given, strict=True):
+            if view is not array:
+                view[...] = array
+        self._link()
+
+    def _forward(self, x: NDArray) -> NDArray:
+        """Return the network's outputs for inputs that the engine can take."""
+        net = self.network_
+        out = np.empty((x.shape[0], net.plan.n_outputs), net.dtype)
+        kernels, scratch = net._arena.take(x.shape[0])
+        kernels.predict(net.plan.table, net.params, x, out, scratch)
+        net._arena.give(scratch)
+        return out
+
+    def _checked(self, X: Any) -> NDArray:
+        """Return X as the engine takes it; scikit-learn's checks are skipped where they could find nothing."""
+        if "network_" not in self.__dict__:
+            check_is_fitted(self)
+        self._synchronize()
+        net = self.network_
+        if type(X) is np.ndarray and "feature_names_in_" not in self.__dict__:
+            shape = X.shape
+            if len(shape) == 2 and shape[1] == net.plan.n_inputs and shape[0] > 0 and X.dtype == net.dtype:
+                flags = X.flags
+                if flags.c_contiguous and flags.aligned and flags.writeable and math.isfinite(np.vdot(X, X)):
+                    return X
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        return self._engine_inputs(X)
+
+    def _outputs(self, X: Any) -> NDArray:
+        """Return the network's outputs for whatever the user passed."""
+        return self._forward(self._checked(X))
+
+    def hidden_activations(self, X: Any) -> list[NDArray]:
+        """Return the hidden layers' activations.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        list of ndarrays of shape (n_samples, width)
+            One for each hidden layer, the first one first.
+        """
+        x = self._checked(X)
+        return self.network_.activations(x)[:-1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickling keeps: the network, and not its parameters a second time."""
+        state = super().__getstate__()
+        if "network_" not in state:
+            return state
+        self._synchronize()
+        return {name: value for name, value in state.items() if name not in ("coefs_", "intercepts_", "_views")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what pickling kept."""
+        super().__setstate__(state)
+        if "network_" in state:
+            self._link()
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _same(a: object, b: object) -> bool:
+    return a is b

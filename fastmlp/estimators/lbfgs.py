@@ -1,0 +1,88 @@
+"""Training by L-BFGS on scikit-learn's objective: all rows at once, the penalty in it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.optimize import _check_optimize_result
+
+from ..arguments import Rows
+from ..optimizers import LBFGS
+from ..reference import ids
+
+if TYPE_CHECKING:
+    from .base import BaseMLP
+
+__all__ = ["fit_lbfgs"]
+
+
+class _Objective:
+    """Loss and gradient by the flat parameters, with the penalty over the sum of weights."""
+
+    def __init__(self, est: BaseMLP, rows: Rows) -> None:
+        self.net, self.rows, self.objective = est.network_, rows, est._objective
+        self.constant = self.objective.constant(rows.y, rows.weight)
+        total = float(rows.weight.sum(dtype=np.float64)) if rows.weight.size else float(len(rows))
+        self.l2 = est.alpha / total
+        self.is_weight = np.zeros(self.net.n_params, bool)
+        for weights in self.net.plan.weights(self.is_weight):
+            weights[...] = True
+        self.grad = np.empty_like(self.net.params)
+        self.ints = self.net._state.ints.copy()
+        self.ints[ids.TRAINING] = 0
+
+    def __call__(self, params: NDArray) -> tuple[float, NDArray]:
+        net, rows = self.net, self.rows
+        with np.errstate(over="ignore"):  # a trial point too far for float32 has an infinite loss
+            net.params[...] = params
+        kernels, scratch = net._arena.take(len(rows))
+        value = kernels.value_and_grad(
+            net.plan.table, self.ints, net._state.reals, net.params, rows.x, rows.y, rows.weight, self.grad, scratch
+        )
+        net._arena.give(scratch)
+        weights = np.where(self.is_weight, params, 0.0)
+        value = self.objective.value * value + self.constant + 0.5 * self.l2 * float(weights @ weights)
+        return value, self.objective.gradient * self.grad.astype(np.float64) + self.l2 * weights
+
+
+def fit_lbfgs(est: BaseMLP, rows: Rows, hooks: list[Any]) -> None:
+    """Train; warns as scikit-learn does if iterations or evaluations run out."""
+    from scipy.optimize import minimize
+
+    net, function = est.network_, _Objective(est, rows)
+    began, out_of_time = time.perf_counter(), False
+    callbacks = [*(est.callbacks or ()), *hooks]
+
+    def after_iteration(intermediate_result: Any) -> None:
+        nonlocal out_of_time
+        net.params[...] = intermediate_result.x
+        est.n_iter_ += 1
+        logs = {"loss": float(intermediate_result.fun)}
+        answers = [callback.on_epoch_end(net, est.n_iter_ - 1, logs) for callback in callbacks]
+        out_of_time = est.max_time is not None and time.perf_counter() - began >= est.max_time
+        if any(answers) or out_of_time:
+            raise StopIteration
+
+    settings = {"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol}
+    if isinstance(est.solver, LBFGS):
+        own = est.solver
+        settings = {"maxfun": own.max_fun, "maxiter": own.max_iter, "gtol": own.tol, "maxcor": own.history}
+    est.n_iter_ = 0
+    watched = bool(callbacks) or est.max_time is not None
+    result = minimize(
+        function, net.params.astype(np.float64), method="L-BFGS-B", jac=True, options=settings,
+        callback=after_iteration if watched else None,
+    )  # fmt: skip
+    net.params[...] = result.x
+    est.loss_ = result.fun
+    if watched and result.status not in (0, 1, 2):  # the callback ended it
+        est.n_iter_ = int(result.nit)
+        if out_of_time:
+            warnings.warn(f"lbfgs: max_time ({est.max_time:g} s) is over.", ConvergenceWarning, stacklevel=5)
+        return
+    est.n_iter_ = _check_optimize_result("lbfgs", result, settings["maxiter"])

@@ -1,0 +1,71 @@
+"""An estimator's network before training: layers, activations, and initial weights drawn as scikit-learn draws them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import activations
+from ..initializers import INITIALIZERS, auto
+from ..network import MLP
+
+if TYPE_CHECKING:
+    from .base import BaseMLP
+    from .objective import Objective
+
+__all__ = ["initial_network"]
+
+# Whose initial weights scikit-learn has a rule for (Glorot and Bengio 2010), and the factor in it.
+_FACTORS = {"identity": 6.0, "relu": 6.0, "tanh": 6.0, "sigmoid": 2.0}
+
+
+def initial_network(
+    est: BaseMLP, objective: Objective, n_inputs: int, n_outputs: int, dtype: Any, rng: np.random.RandomState
+) -> MLP:
+    """Return a network with initial weights.
+
+    With scikit-learn's activations they are the very numbers that it draws from the same `rng`; a layer with another one
+    has the weights that suit it, see ``fastmlp.initializers``, and no bias to begin with.
+    """
+    sizes = [int(size) for size in est._hidden_sizes()]
+    names = _activations(est.activation, len(sizes))
+    layers = [{"width": width, "activation": name, "init": "zeros"} for width, name in zip(sizes, names, strict=True)]
+    net = MLP(
+        [n_inputs, *layers, {"width": n_outputs, "init": "zeros"}], output=objective.output, loss=objective.loss,
+        dropout=float(est.dropout), dtype=np.dtype(dtype).name,
+    )  # fmt: skip
+    # scikit-learn draws the output layer's weights by the hidden layers' activation.
+    drawn_by: list[Any] = [
+        *(dense.activation for dense in net.layers[:-1]),
+        net.layers[-2].activation if sizes else _plain(est),
+    ]
+    for name, weights, bias in zip(drawn_by, net.weights, net.biases, strict=True):
+        assert bias is not None
+        if name in _FACTORS:
+            bound = np.sqrt(_FACTORS[name] / sum(weights.shape))
+            weights[...] = rng.uniform(-bound, bound, weights.shape)
+            bias[...] = rng.uniform(-bound, bound, weights.shape[1])
+        else:
+            generator = np.random.default_rng(rng.randint(np.iinfo(np.int32).max))
+            weights[...] = INITIALIZERS[auto(name)](generator, *weights.shape)
+    return net
+
+
+def _plain(est: BaseMLP) -> Any:
+    """Return the activation whose rule a network without hidden layers follows, as in scikit-learn."""
+    known = isinstance(est.activation, str) and est.activation in (*activations.ACTIVATIONS, *activations.ALIASES)
+    return activations.lookup(est.activation).name if known else "identity"
+
+
+def _activations(given: Any, n: int) -> list[Any]:
+    """Return an activation for each of n hidden layers."""
+    if isinstance(given, (list, tuple, np.ndarray)):
+        names = list(given)
+        if len(names) != n:
+            raise ValueError(
+                f"activation names {len(names)} activations, but there are {n} hidden layers. "
+                "Pass one for each of hidden_layer_sizes, or a single one for all."
+            )
+        return names
+    return [given] * n

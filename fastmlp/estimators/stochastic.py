@@ -1,0 +1,143 @@
+"""Training by minibatches, with scikit-learn's rules for when to stop."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arguments import Options, TrainingData
+from ..history import History
+from ..reference import ids
+from ..training import Run
+from .rates import optimizer_of
+
+if TYPE_CHECKING:
+    from .base import BaseMLP
+    from .judge import Judge
+
+__all__ = ["StochasticRun"]
+
+
+class StochasticRun(Run):
+    """One call of an estimator's fit or partial_fit; its attributes grow with each epoch.
+
+    The engine is asked for as many epochs at once as can pass before training may have to stop: while the loss keeps
+    falling that is n_iter_no_change and one more.
+    """
+
+    def __init__(self, est: BaseMLP, data: TrainingData, options: Options, judge: Judge | None) -> None:
+        assert est.network_ is not None
+        super().__init__(est.network_, data, options)
+        self.est, self.judge = est, judge
+        self.objective = est._objective
+        self.constant = self.objective.constant(data.train.y, data.train.weight)
+        self.validation_constant = 0.0
+        if data.validation is not None:
+            self.validation_constant = self.objective.constant(data.validation.y, data.validation.weight)
+        own = optimizer_of(est, 1.0) is not est.solver
+        self.rate_factor = self.objective.gradient if own and options.optimizer.kind == ids.SGD else 1.0
+        self.seen_before = est.t_
+        self.pending: list[float] = []
+        self.began = time.perf_counter()
+
+    @property
+    def looks_at_each_epoch(self) -> bool:
+        """Whether anything has to happen between one epoch and the next."""
+        return super().looks_at_each_epoch or self.est.max_time is not None
+
+    def go(self) -> History:
+        """Train; the best parameters come back where there is a judge."""
+        if self.judge is not None:
+            self.best_params = self.judge.best_params
+        return super().go()
+
+    def record(self, losses: list[float], rates: list[float]) -> str | None:
+        """Note whole epochs that are over; returns what ends the training."""
+        self.pending = losses
+        return super().record(losses, rates)
+
+    def _steps(self) -> int:
+        left = self.est.n_iter_no_change + 1 - self.est._no_improvement_count
+        into = self.done % self.per_epoch
+        return int(max(1, min(super()._steps(), left * self.per_epoch - into)))
+
+    def _rates(self, steps: int) -> NDArray[np.float64]:
+        policy = self.est._policy
+        if policy is None:
+            return self.rate_factor * super()._rates(steps)
+        epochs = (self.done + np.arange(steps)) // self.per_epoch
+        first = self.done // self.per_epoch  # the policy's rate is this epoch's
+        rows = len(self.data.train)
+        return self.rate_factor * policy.rates(epochs - first, self.seen_before + first * rows, rows)
+
+    def _ended(self) -> str | None:
+        stalled = False
+        for loss in self.pending:
+            stalled = self._epoch_over(loss)
+        ended = super()._ended()
+        if ended or stalled:
+            return ended or ("converged" if self.judge is None else "early stopping")
+        limit = self.est.max_time
+        return "time" if limit is not None and time.perf_counter() - self.began >= limit else None
+
+    def _epoch_over(self, loss: float) -> bool:
+        """Take note of an epoch; returns whether training has come to its end."""
+        est = self.est
+        est.n_iter_ += 1
+        est.loss_ = self.objective.gradient * loss + self.constant
+        est.t_ += len(self.data.train)
+        est.loss_curve_.append(est.loss_)
+        if est.verbose:
+            print(f"Iteration {est.n_iter_}, loss = {est.loss_:.8f}")
+        if self.data.validation is not None:
+            value = self.objective.value * self.history.val_loss[-1] + self.validation_constant
+            est.validation_loss_curve_.append(value)
+        if self.judge is not None:
+            self._judge_epoch(self.judge)
+        else:
+            est._no_improvement_count = est._no_improvement_count + 1 if est.loss_ > est.best_loss_ - est.tol else 0
+            est.best_loss_ = min(est.best_loss_, est.loss_)
+        if est._policy is not None:
+            est._policy.epoch_over(est.t_)
+        if est._no_improvement_count <= est.n_iter_no_change:
+            return False
+        return self._stalled()
+
+    def _judge_epoch(self, judge: Judge) -> None:
+        est = self.est
+        score = judge.score(est)
+        assert est.validation_scores_ is not None
+        est.validation_scores_.append(score)
+        if est.verbose:
+            print(f"Validation score: {score:f}")
+        # A score that is NaN counts as none that is worse, as in scikit-learn.
+        est._no_improvement_count = est._no_improvement_count + 1 if score < est.best_validation_score_ + est.tol else 0
+        if score > est.best_validation_score_:
+            est.best_validation_score_ = score
+            self.best_params = judge.best_params = self.net.params.copy()
+
+    def _stalled(self) -> bool:
+        """Lower an adaptive rate, or say that training has come to its end."""
+        est = self.est
+        what = "Validation score" if self.judge is not None else "Training loss"
+        text = f"{what} did not improve more than tol={est.tol:f} for {est.n_iter_no_change} consecutive epochs."
+        further = est._policy.stalled() if est._policy is not None else ""
+        if est.verbose:
+            last = est._policy.last_words if est._policy is not None else " Stopping."
+            print(text + (further or last))
+        if further:
+            est._no_improvement_count = 0
+        return not further
+
+
+def options_of(est: BaseMLP, rows: int, epochs: int, callbacks: list[Any]) -> Options:
+    """Return the arguments of ``fm.MLP.fit`` that an estimator's parameters mean."""
+    batch = min(200, rows) if est.batch_size == "auto" else min(max(est.batch_size, 1), rows)
+    return Options(
+        epochs=epochs, batch_size=batch, optimizer=optimizer_of(est, est._objective.gradient), shuffle=est.shuffle,
+        metrics=(), early_stopping=None, callbacks=callbacks, progress=bool(est.progress),
+        on_divergence=est.on_divergence,
+    )  # fmt: skip
