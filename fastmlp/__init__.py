@@ -37,7 +37,9 @@ __all__ = [
     "RMSprop",
     "__version__",
     "activations",
+    "cross_validate",
     "datasets",
+    "from_sklearn",
     "initializers",
     "load",
     "losses",
@@ -47,6 +49,7 @@ __all__ = [
     "schedules",
     "set_threads",
     "sweep",
+    "to_sklearn",
     "use_engine",
     "warmup",
 ]
@@ -58,7 +61,7 @@ def __getattr__(name: str):
         from .formats.safetensors import load
 
         return load
-    if name in ("MLPClassifier", "MLPRegressor"):
+    if name in ("MLPClassifier", "MLPRegressor", "cross_validate", "from_sklearn", "to_sklearn"):
         return getattr(importlib.import_module(".estimators", __name__), name)
     if name in ("datasets", "plots"):
         return importlib.import_module(f".{name}", __name__)

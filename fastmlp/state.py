@@ -53,6 +53,14 @@ class TrainingState:
         self.optimizer: Optimizer | None = None
         self.backward_calls = 0
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what pickling kept, in memory of its own: joblib may have handed out read-only files."""
+        self.__dict__.update(state)
+        for name in ("ints", "reals", "slots"):
+            values = getattr(self, name)
+            setattr(self, name, aligned_zeros(values.shape, values.dtype))
+            getattr(self, name)[...] = values
+
     def use(self, optimizer: Optimizer) -> None:
         """Take the optimizer's settings; its state starts anew unless the one before was of the same kind."""
         if not optimizer.same_state_as(self.optimizer):

@@ -25,6 +25,7 @@ from ..optimizers import Optimizer
 from ..reference import ids
 from . import callbacks as callback_support
 from .compat import CallbackSupportMixin
+from .ensemble import fit_members
 from .judge import Judge
 from .lbfgs import fit_lbfgs
 from .objective import Objective
@@ -112,6 +113,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     n_jobs: int | None
 
     network_: MLP
+    estimators_: list[Any]
     coefs_: list[NDArray]
     intercepts_: list[NDArray]
     best_loss_: Any
@@ -133,7 +135,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         raise NotImplementedError
 
     def _objective_of(self, y: NDArray) -> tuple[Objective, int]:
-        """Return the objective and the number of outputs."""
+        """Return the objective for such targets, and the number of outputs."""
+        raise NotImplementedError
+
+    def _objective_for(self, n_outputs: int, out_activation: str) -> tuple[Objective, int]:
+        """Return the objective of a network that is already there, and the number of outputs."""
         raise NotImplementedError
 
     def _default_score(self, y: NDArray, outputs: NDArray, weight: NDArray | None) -> float:
@@ -147,8 +153,20 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     # ---- fitting
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, incremental: bool, validation: tuple[Any, Any, Any] = (None, None, None)
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool,
+        validation: tuple[Any, Any, Any] = (None, None, None),
+        **more: Any,
     ) -> Any:
+        if self.n_ensemble > 1:
+            named = dict(zip(("X_val", "y_val", "sample_weight_val"), validation, strict=True)) if not incremental else {}
+            method, goes_on = ("partial_fit", True) if incremental else ("fit", self.warm_start)
+            fit_members(self, method, goes_on, X, y, sample_weight, **named, **more)
+            return self
+        self.__dict__.pop("estimators_", None)
         self._check_sizes()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given_y = y
@@ -225,6 +243,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         options.check_curves(data.validation is not None)
         run = StochasticRun(self, data, options, judge)
         self.n_iter_ = 0
+        self._held_x = None if judge is None else judge.rows.x
         ended = ""
         try:
             ended = run.go().stopped
@@ -232,6 +251,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             warnings.warn("Training interrupted by user.", stacklevel=4)
         except DivergenceError as error:
             raise ValueError(f"{_NOT_FINITE} {error}") from error
+        finally:
+            del self._held_x
         if incremental:
             return
         if ended == "epochs":
@@ -354,6 +375,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             check_is_fitted(self)
         self._synchronize()
         net = self.network_
+        held = self.__dict__.get("_held_x")
+        if held is not None and X is held:
+            return held  # a scorer's question within fit
         if type(X) is np.ndarray and "feature_names_in_" not in self.__dict__:
             shape = X.shape
             if len(shape) == 2 and shape[1] == net.plan.n_inputs and shape[0] > 0 and X.dtype == net.dtype:
@@ -364,8 +388,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return self._engine_inputs(X)
 
     def _outputs(self, X: Any) -> NDArray:
-        """Return the network's outputs for whatever the user passed."""
-        return self._forward(self._checked(X))
+        """Return the network's outputs for whatever the user passed; the mean of an ensemble's."""
+        x = self._checked(X)
+        if "estimators_" not in self.__dict__:
+            return self._forward(x)
+        return np.mean([member._forward(x) for member in self.estimators_], axis=0)
 
     def hidden_activations(self, X: Any) -> list[NDArray]:
         """Return the hidden layers' activations.

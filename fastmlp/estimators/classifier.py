@@ -234,7 +234,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if _check_partial_fit_first_call(self, classes):
             multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
-        return self._fit(X, y, sample_weight, True)
+        return self._fit(X, y, sample_weight, True, classes=classes)
 
     def predict(self, X):
         """Predict classes.
@@ -331,8 +331,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _objective_of(self, y: NDArray) -> tuple[Objective, int]:
         multiclass = self._label_binarizer.y_type_ == "multiclass"
-        n_outputs = len(self.classes_) if multiclass else y.shape[1]
-        return classification(multiclass, n_outputs), n_outputs
+        return self._objective_for(len(self.classes_) if multiclass else y.shape[1], "softmax" if multiclass else "logistic")
+
+    def _objective_for(self, n_outputs: int, out_activation: str) -> tuple[Objective, int]:
+        return classification(out_activation == "softmax", n_outputs), n_outputs
 
     def _class_factors(self, y: Any, incremental: bool) -> NDArray | None:
         if self.class_weight is None:

@@ -262,7 +262,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return y, self._encode(y)
 
     def _objective_of(self, y: NDArray) -> tuple[Objective, int]:
-        return regression(self.loss, y.shape[1]), y.shape[1]
+        return self._objective_for(y.shape[1], "")
+
+    def _objective_for(self, n_outputs: int, out_activation: str) -> tuple[Objective, int]:
+        return regression(self.loss, n_outputs), n_outputs
 
     def _default_score(self, y: NDArray, outputs: NDArray, weight: NDArray | None) -> float:
         return r_squared(y, outputs, weight)

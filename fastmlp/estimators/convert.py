@@ -1,0 +1,226 @@
+"""From scikit-learn's fitted estimators to ours and back, the optimizer's state included."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import neural_network
+from sklearn.neural_network import _stochastic_optimizers as theirs
+from sklearn.utils.validation import check_is_fitted
+
+from ..reference import ids
+from .base import BaseMLP
+from .classifier import MLPClassifier
+from .rates import POLICIES, Policy, is_lbfgs, optimizer_of
+from .regressor import MLPRegressor
+
+__all__ = ["from_sklearn", "to_sklearn"]
+
+# Fitted attributes that are the same in both.
+_SHARED = """
+    classes_ _label_binarizer n_features_in_ feature_names_in_ n_iter_ t_ n_layers_ n_outputs_ out_activation_ loss_
+    loss_curve_ best_loss_ validation_scores_ best_validation_score_ _no_improvement_count
+""".split()
+_PAIRS: tuple[tuple[Any, Any], ...] = (
+    (MLPClassifier, neural_network.MLPClassifier),
+    (MLPRegressor, neural_network.MLPRegressor),
+)
+
+
+def from_sklearn(estimator: Any) -> Any:
+    """Return a fitted estimator of fastmlp that equals a fitted one of scikit-learn.
+
+    It predicts the same, and goes on training from the same point: moments and learning rate are taken over too.
+
+    Parameters
+    ----------
+    estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+        Fitted.
+
+    Returns
+    -------
+    MLPClassifier or MLPRegressor
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    NotFittedError
+        If it is not fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier((5,), solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0).fit(X, y)
+    >>> bool((from_sklearn(clf).predict(X) == clf.predict(X)).all())
+    True
+    """
+    for ours, their in _PAIRS:
+        if isinstance(estimator, their):
+            check_is_fitted(estimator)
+            known = set(ours._get_param_names())
+            new = ours(**{name: value for name, value in estimator.get_params(deep=False).items() if name in known})
+            _take_over(new, estimator)
+            return new
+    raise TypeError(
+        f"estimator must be a fitted MLPClassifier or MLPRegressor of scikit-learn; got {type(estimator).__name__}."
+    )
+
+
+def _take_over(new: BaseMLP, old: Any) -> None:
+    dtype = old.coefs_[0].dtype
+    # The output layer says how many outputs there are; class indices have one column whatever their number.
+    objective, new.n_outputs_ = new._objective_for(old.n_outputs_, old.out_activation_)
+    new._initialize(objective, old.coefs_[0].shape[0], dtype, np.random.RandomState(0))
+    for name in _SHARED:
+        if hasattr(old, name):
+            setattr(new, name, copy.copy(getattr(old, name)))
+    new.coefs_, new.intercepts_ = list(old.coefs_), list(old.intercepts_)
+    new._synchronize()
+    if getattr(old, "_best_coefs", None) is not None and new.early_stopping:
+        new._best_params = _flat(new, old._best_coefs, old._best_intercepts)
+    if not is_lbfgs(new.solver) and hasattr(old, "_optimizer"):
+        _take_state(new, old._optimizer)
+
+
+def _take_state(new: BaseMLP, optimizer: Any) -> None:
+    """Let the network's optimizer go on from where scikit-learn's is."""
+    net, layers = new.network_, len(new.coefs_)
+    net._state.use(optimizer_of(new, new._objective.gradient))
+    vectors = [optimizer.ms, optimizer.vs] if new.solver == "adam" else [optimizer.velocities]
+    # Moments of the engine's gradients, which are smaller by a factor; a velocity has the rate in it.
+    factors = [1 / new._objective.gradient, new._objective.gradient**-2.0] if new.solver == "adam" else [1.0]
+    for slot, arrays, factor in zip(net._state.slots, vectors, factors, strict=False):
+        slot[...] = factor * _flat(new, arrays[:layers], arrays[layers:])
+    new._policy = Policy(new.learning_rate if new.solver == "sgd" else "constant", new.learning_rate_init, new.power_t)
+    if new.solver == "adam":
+        net._state.reals[[ids.BETA1_POWER, ids.BETA2_POWER]] = new.beta_1**optimizer.t, new.beta_2**optimizer.t
+    else:
+        new._policy.rate = optimizer.learning_rate
+
+
+def _flat(est: BaseMLP, weights: list[NDArray], biases: list[NDArray]) -> NDArray:
+    """Return arrays of each layer as one vector of the network's layout."""
+    flat = np.zeros_like(est.network_.params)
+    for view, array in zip(est.network_.plan.weights(flat), weights, strict=True):
+        view[...] = array
+    for bias, array in zip(est.network_.plan.biases(flat), biases, strict=True):
+        assert bias is not None
+        bias[...] = array
+    return flat
+
+
+def to_sklearn(estimator: Any) -> Any:
+    """Return a fitted estimator of scikit-learn that equals a fitted one of fastmlp.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        Fitted, and with nothing that scikit-learn does not have.
+
+    Returns
+    -------
+    sklearn.neural_network.MLPClassifier or MLPRegressor
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    ValueError
+        If scikit-learn has no such activation, loss, ensemble or solver; dropout and the like, which concern training only,
+        are left behind.
+    NotFittedError
+        If it is not fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier((5,), solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0).fit(X, y)
+    >>> bool((to_sklearn(clf).predict(X) == clf.predict(X)).all())
+    True
+    """
+    for ours, their in _PAIRS:
+        if isinstance(estimator, ours):
+            check_is_fitted(estimator)
+            return _given_back(estimator, their)
+    raise TypeError(f"estimator must be a fitted MLPClassifier or MLPRegressor of fastmlp; got {type(estimator).__name__}.")
+
+
+def _given_back(old: BaseMLP, kind: Any) -> Any:
+    _refuse_what_they_lack(old)
+    known = kind().get_params(deep=False)
+    given = old.get_params(deep=False)
+    parameters = {name: given[name] for name in known}
+    parameters["activation"] = _common_activation(old)
+    if not isinstance(old.solver, str) or old.solver not in ("lbfgs", "sgd", "adam"):
+        parameters["solver"] = "adam"
+    if not isinstance(old.learning_rate, str) or old.learning_rate not in POLICIES:
+        parameters["learning_rate"] = "constant"
+    new = kind(**parameters)
+    old._synchronize()
+    for name in _SHARED:
+        if hasattr(old, name):
+            setattr(new, name, copy.copy(getattr(old, name)))
+    new.coefs_, new.intercepts_ = [w.copy() for w in old.coefs_], [b.copy() for b in old.intercepts_]
+    best = getattr(old, "_best_params", None)
+    best = old.network_.params if best is None else best
+    new._best_coefs = [w.copy() for w in old.network_.plan.weights(best)]
+    new._best_intercepts = [b.copy() for b in old.network_.plan.biases(best) if b is not None]
+    new._random_state = np.random.RandomState()
+    if old.solver in ("sgd", "adam") and old._policy is not None and old.network_._state.optimizer is not None:
+        new._optimizer = _their_optimizer(old, new)
+    return new
+
+
+def _their_optimizer(old: BaseMLP, new: Any) -> Any:
+    params = new.coefs_ + new.intercepts_
+    state, gradient = old.network_._state, old._objective.gradient
+
+    def split(slot: NDArray) -> list[NDArray]:
+        plan = old.network_.plan
+        return [w.copy() for w in plan.weights(slot)] + [b.copy() for b in plan.biases(slot) if b is not None]
+
+    if old.solver == "adam":
+        adam = theirs.AdamOptimizer(params, old.learning_rate_init, old.beta_1, old.beta_2, old.epsilon)
+        adam.ms = split(gradient * state.slots[0])
+        adam.vs = split(gradient**2 * state.slots[1])
+        # The engine keeps β₂^t, not t.
+        power = max(float(state.reals[ids.BETA2_POWER]), np.finfo(float).tiny)
+        adam.t = round(math.log(power) / math.log(old.beta_2)) if old.beta_2 > 0 else 1
+        return adam
+    sgd = theirs.SGDOptimizer(
+        params, old.learning_rate_init, old.learning_rate, old.momentum, old.nesterovs_momentum, old.power_t
+    )
+    assert old._policy is not None
+    sgd.learning_rate = old._policy.rate
+    if len(state.slots):
+        sgd.velocities = split(state.slots[0])
+    return sgd
+
+
+def _refuse_what_they_lack(old: BaseMLP) -> None:
+    if old.n_ensemble > 1:
+        raise ValueError(f"n_ensemble={old.n_ensemble}, but scikit-learn's MLP is one network. Pass one of estimators_.")
+    loss = getattr(old, "loss", "log_loss")
+    if loss not in ("log_loss", "squared_error", "poisson"):
+        raise ValueError(f"loss={loss!r}, which scikit-learn's MLPRegressor does not have.")
+    _common_activation(old)
+
+
+def _common_activation(old: BaseMLP) -> str:
+    """Return the one activation of the hidden layers, by scikit-learn's name."""
+    names = {dense.activation for dense in old.network_.layers[:-1]} or {"relu"}
+    name = names.pop()
+    if names or name not in ("identity", "sigmoid", "tanh", "relu"):
+        raise ValueError(
+            f"activation={old.activation!r}, but scikit-learn's MLP has one for all hidden layers, which is "
+            "'identity', 'logistic', 'tanh' or 'relu'."
+        )
+    return "logistic" if name == "sigmoid" else str(name)

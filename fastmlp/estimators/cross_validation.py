@@ -1,0 +1,78 @@
+"""cross_validate: the folds of a cross-validation, each with several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone, is_classifier
+from sklearn.ensemble._base import _set_random_states
+from sklearn.model_selection import check_cv
+from sklearn.model_selection import cross_validate as one_seed
+from sklearn.utils import indexable
+
+from .. import checks
+
+__all__ = ["cross_validate"]
+
+
+def cross_validate(
+    est: Any, X: Any, y: Any = None, *, cv: Any = 5, seeds: int | Iterable[int] = 10, groups: Any = None, **options: Any
+) -> dict[str, NDArray]:
+    """Evaluate an estimator by cross-validation with several seeds, on the same folds.
+
+    Parameters
+    ----------
+    est : estimator
+        Anything with a random_state, or with parts that have one, such as a pipeline.
+    X, y : array-like
+        The data.
+    cv : int, splitter or iterable
+        As for ``sklearn.model_selection.cross_validate``.
+    seeds : int or iterable of int
+        The random states, or how many: 0, 1, ...
+    groups : array-like, optional
+        For the splitter.
+    options
+        More arguments of ``sklearn.model_selection.cross_validate``: scoring, n_jobs, params, return_train_score,
+        return_estimator, ...
+
+    Returns
+    -------
+    dict
+        Arrays of shape (seeds, folds): "test_score" (or one of each metric), "fit_time", "score_time" and what else was asked
+        for; and "seeds".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `seeds` names none, or by scikit-learn.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastmlp import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> est = MLPClassifier((8,), solver="lbfgs", alpha=1.0, max_iter=500)
+    >>> cross_validate(est, X, y, cv=3, seeds=2)["test_score"].shape
+    (2, 3)
+    """
+    chosen = [checks.integer("a seed", seed, 0) for seed in (range(seeds) if isinstance(seeds, int) else seeds)]
+    if not chosen:
+        raise ValueError(f"seeds must name at least one random state; got {seeds!r}. Pass seeds=10, or a list of integers.")
+    X, y, groups = indexable(X, y, groups)
+    folds = list(check_cv(cv, y, classifier=is_classifier(est)).split(X, y, groups))
+    results = []
+    for seed in chosen:
+        seeded = clone(est)
+        _set_random_states(seeded, seed) if _has_parts(seeded) else seeded.set_params(random_state=seed)
+        results.append(one_seed(seeded, X, y, cv=folds, **options))
+    table = {name: np.array([result[name] for result in results]) for name in results[0]}
+    return {"seeds": np.array(chosen), **table}
+
+
+def _has_parts(est: Any) -> bool:
+    """Whether it has not a random_state itself, but parts that may."""
+    return "random_state" not in est.get_params(deep=False)

@@ -1,0 +1,39 @@
+"""Several networks from different seeds, whose predictions are averaged: an estimator's `n_ensemble`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+if TYPE_CHECKING:
+    from .base import BaseMLP
+
+__all__ = ["fit_members"]
+
+
+def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **named: Any) -> None:
+    """Fit the members of an ensemble by their `method`; the estimator's own attributes become the first one's.
+
+    Parameters
+    ----------
+    est : BaseMLP
+        Whose n_ensemble is above 1.
+    method : {"fit", "partial_fit"}
+        What is called of each member.
+    goes_on : bool
+        Whether members that there are go on, as with warm_start.
+    arguments, named
+        For that method.
+    """
+    members = est.__dict__.get("estimators_") if goes_on else None
+    if members is None or len(members) != est.n_ensemble:
+        seeds = check_random_state(est.random_state).randint(np.iinfo(np.int32).max, size=est.n_ensemble)
+        members = [clone(est).set_params(n_ensemble=1, random_state=int(seed)) for seed in seeds]
+    for member in members:
+        getattr(member, method)(*arguments, **named)
+    est.estimators_ = members
+    parameters = set(est._get_param_names())
+    est.__dict__.update({name: value for name, value in members[0].__dict__.items() if name not in parameters})
