@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
+from sklearn.utils.parallel import Parallel, delayed
+
+from .. import engine
 
 if TYPE_CHECKING:
     from .base import BaseMLP
@@ -32,8 +35,14 @@ def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **nam
     if members is None or len(members) != est.n_ensemble:
         seeds = check_random_state(est.random_state).randint(np.iinfo(np.int32).max, size=est.n_ensemble)
         members = [clone(est).set_params(n_ensemble=1, random_state=int(seed)) for seed in seeds]
-    for member in members:
-        getattr(member, method)(*arguments, **named)
+    # A network for each core, unless something of the user's own wants to hear of each by itself.
+    together = 1 if est.callbacks or est.verbose or est.progress else min(len(members), engine.threads())
+    Parallel(n_jobs=together, prefer="threads")(delayed(_fit)(member, method, arguments, named) for member in members)
     est.estimators_ = members
     parameters = set(est._get_param_names())
     est.__dict__.update({name: value for name, value in members[0].__dict__.items() if name not in parameters})
+
+
+def _fit(member: BaseMLP, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    with engine.alone():
+        getattr(member, method)(*arguments, **named)
