@@ -15,6 +15,7 @@ from .ids import (
     BETA2,
     BETA2_POWER,
     CLIP_NORM,
+    EACH_STEP,
     EPOCH,
     FAN_IN,
     L2,
@@ -106,7 +107,7 @@ def _penalized(ints, reals, part, few, loss, weight_sum):
 
 @inner
 def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limit):
-    """For TRAIN lr.size steps, returning the epochs finished; else one minibatch of all rows, returning its loss.
+    """For TRAIN lr.size steps, returning the losses written; else one minibatch of all rows, returning its loss.
 
     Every thread follows the same counters, number 0 writes them down.
     """
@@ -116,14 +117,15 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
     power1, power2 = reals[BETA1_POWER], reals[BETA2_POWER]
     loss_sum, weight_total = reals[LOSS_SUM], reals[WEIGHT_SUM]
     state = address(slots, 0)
+    each = ints[EACH_STEP] != 0
     finished, steps = 0, 0
     for step in range(lr.size if task == TRAIN else 1):
         at, count = row, min(ints[BATCH], rows - row)
         if task != TRAIN:
             at, count = 0, rows
-        elif row == 0:
+        elif row == 0 or each:
             loss_sum, weight_total = 0.0, 0.0
-            if data.ordered:
+            if row == 0 and data.ordered:
                 if part.tid == 0:
                     permutation(ints[SHUFFLE_SEED], epoch, data.order)
                 barrier(part.sync, part.n)
@@ -159,14 +161,17 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
             turn_weights(net, part.bounds, part.tid, 1)
         steps += 1
         row += count
-        if row == rows:
+        counts = row == rows or each
+        if counts:
             if part.tid == 0:
                 losses[finished] = _mean(ints, loss_sum, weight_total)
-            row, epoch, finished = 0, epoch + 1, finished + 1
+            finished += 1
+        if row == rows:
+            row, epoch = 0, epoch + 1
         barrier(part.sync, part.n)
         if few:
             turn_weights(net, part.whole, 0, 1)
-        if (row == 0 and not math.isfinite(losses[finished - 1])) or part.sync[ABORT] != 0:
+        if (counts and not math.isfinite(losses[finished - 1])) or part.sync[ABORT] != 0:
             break
     if part.tid == 0:
         ints[ROW], ints[EPOCH] = row, epoch

@@ -9,7 +9,7 @@ import pytest
 
 from fastmlp.reference import activations, dense, ids, optim, rng, train, vmath
 from fastmlp.reference.loss import loss_and_delta
-from tests.nets import ACTIVATIONS, HIDDEN, LOSSES, PARTNER, make_data, make_net, make_targets, number, settings
+from tests.nets import ACTIVATIONS, HIDDEN, LOSSES, PARTNER, Data, make_data, make_net, make_targets, number, settings
 
 NO_ARENA = np.empty(0)
 # Step of a central difference in float64: its error is about H^2, that of rounding about eps / H.
@@ -574,6 +574,21 @@ def test_reported_loss_is_the_weighted_mean_over_the_epochs_rows():
     losses = steps(net, data, np.empty((0, net.params.size)), [0, 0, 0.5, 0, 0, 0])
     np.testing.assert_allclose(losses, [before, loss_of(net, data)], rtol=1e-14)
     assert losses[1] != losses[0]
+
+
+@pytest.mark.parametrize("loss", ["MSE", "SSE"])
+def test_with_each_step_the_reported_losses_are_those_of_minibatches_before_their_steps(loss):
+    net = make_net([3, 4, 2], loss=loss, batch=3, each_step=1)
+    data, slots = make_data(net, 7, weighted=True), np.empty((0, net.params.size))
+    told, expected = [], []
+    for step in range(5):
+        part = slice(3 * (step % 3), 3 * (step % 3) + 3)
+        expected.append(loss_of(net, Data(data.x[part], data.y[part], data.weight[part])))
+        told += steps(net, data, slots, [0.1]).tolist()
+    np.testing.assert_allclose(told, expected, rtol=1e-14)
+    other = make_net([3, 4, 2], loss=loss, batch=3, each_step=1)
+    np.testing.assert_array_equal(steps(other, data, slots, [0.1] * 5), told)
+    assert [other.ints[i] for i in (ids.EPOCH, ids.ROW, ids.STEP)] == [1, 6, 5]
 
 
 def test_a_batch_larger_than_the_data_is_all_data():

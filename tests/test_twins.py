@@ -726,6 +726,8 @@ TRAININGS = {
     "penalties on many weights": ({"widths": [40, 300, 20], "batch": 4, "l2": 0.1, "l2_over_batch": 1, "loss_factor": 1.0},
                                   10, False),
     "clipped": ({"widths": [3, 5, 2], "batch": 4, "clip_norm": 0.1, "shuffle": 1}, 10, False),
+    "each step": ({"widths": [3, 5, 2], "batch": 4, "shuffle": 1, "each_step": 1}, 10, True),
+    "each step of a sum": ({"widths": [3, 5, 2], "batch": 4, "loss": "SSE", "each_step": 1}, 10, False),
 }  # fmt: skip
 for _name, _fields in OPTIMIZERS.items():
     TRAININGS[_name] = ({"widths": [3, 6, 2], "batch": 4, "shuffle": 1, **_fields, "eps": 1e-3}, 10, False)
@@ -761,6 +763,19 @@ def test_training_ends_after_an_epoch_whose_loss_is_not_finite(dtype):
         assert np.isfinite(losses[:-1]).all()
         assert end.ints[ids.STEP] == 3 * len(losses)
     np.testing.assert_array_equal(ends[0][0].ints, ends[1][0].ints)
+
+
+@PRECISION
+def test_training_ends_after_a_step_whose_loss_is_not_finite_where_each_is_told(dtype):
+    net = make_net([3, 4, 2], "RELU", batch=2, dtype=dtype, each_step=1)
+    data = make_data(net, 60)
+    rates = np.full(40, 1e30 if dtype == np.float32 else 1e250)
+    for engine in (compiled, plain):
+        end, _, losses = train_run(engine, net, data, rates, dtype)
+        assert 0 < len(losses) < 30
+        assert not np.isfinite(losses[-1])
+        assert np.isfinite(losses[:-1]).all()
+        assert end.ints[ids.STEP] == len(losses)
 
 
 @PRECISION

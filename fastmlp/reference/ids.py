@@ -45,8 +45,9 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     EPS_HAT,
     TRAINING,
     L2_OVER_BATCH,
+    EACH_STEP,
     N_INTS,
-) = range(15)
+) = range(16)
 
 # Run.reals: one training run's real numbers, float64.
 (

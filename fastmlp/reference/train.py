@@ -17,6 +17,7 @@ from .dense import linear_bwd_d, linear_bwd_w, linear_fwd
 from .ids import (
     ACTIVATION,
     BATCH,
+    EACH_STEP,
     EPOCH,
     L2,
     L2_OVER_BATCH,
@@ -311,26 +312,26 @@ def train_steps(
     lr : ndarray, float64
         One learning rate per step.
     losses : ndarray, float64
-        Overwritten with the mean training loss of each epoch that ends (SSE: the sum), as seen during its steps. With
-        L2_OVER_BATCH a minibatch's loss is LOSS_FACTOR times its rows' weighted mean, and L2 / 2 Σ w² over the sum of its
-        weights; the epoch's is the mean over its rows.
+        Overwritten with the mean training loss of each epoch that ends (SSE: the sum), as seen during its steps; with
+        EACH_STEP set, of each step's minibatch before the step. With L2_OVER_BATCH a minibatch's loss is LOSS_FACTOR times
+        its rows' weighted mean, and L2 / 2 Σ w² over the sum of its weights; the epoch's is the mean over its rows.
     arena
         Not used.
 
     Returns
     -------
     int
-        Epochs that ended. The call returns early after an epoch whose loss is not finite.
+        Losses that were written. The call returns early after one that is not finite.
     """
     layers, grad = _layers(table, params), np.empty_like(params)
     gradients = _layers(table, grad)
     finished = 0
     for rate in lr.tolist():
         row = int(ints[ROW])
-        if row == 0:
+        if row == 0 or ints[EACH_STEP]:
             reals[LOSS_SUM] = reals[WEIGHT_SUM] = 0.0
-            if ints[SHUFFLE]:
-                permutation(int(ints[SHUFFLE_SEED]), int(ints[EPOCH]), order)
+        if row == 0 and ints[SHUFFLE]:
+            permutation(int(ints[SHUFFLE_SEED]), int(ints[EPOCH]), order)
         batch = slice(row, min(row + int(ints[BATCH]), len(x)))
         rows = order[batch] if ints[SHUFFLE] else batch
         inputs, slopes, z = _forward(table, layers, x[rows], _dropout(ints, reals, row))
@@ -347,9 +348,10 @@ def train_steps(
         ints[STEP] += 1
         ints[ROW] = batch.stop
         if batch.stop == len(x):
-            losses[finished] = _mean(ints, reals[LOSS_SUM], reals[WEIGHT_SUM])
             ints[ROW] = 0
             ints[EPOCH] += 1
+        if batch.stop == len(x) or ints[EACH_STEP]:
+            losses[finished] = _mean(ints, reals[LOSS_SUM], reals[WEIGHT_SUM])
             finished += 1
             if not math.isfinite(losses[finished - 1]):
                 break
