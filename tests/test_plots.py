@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 import sys
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 import fastmlp as fm
 from fastmlp import plots
+from fastmlp.plots import figures
 from fastmlp.sweep_result import SweepResult
 
 
@@ -133,7 +135,7 @@ def test_ink_stands_out_on_every_colour_of_the_map():
 
     for level in np.linspace(0.0, 1.0, 101):
         colour = matplotlib.colormaps["viridis"](level)
-        ink = {"black": 0.0, "white": 1.0}[plots._ink(colour)]
+        ink = {"black": 0.0, "white": 1.0}[figures.ink(colour)]
         low, high = sorted([luminance(colour), ink])
         assert (high + 0.05) / (low + 0.05) >= 4.5
 
@@ -222,6 +224,12 @@ def test_save_writes_the_kind_that_the_name_says(tmp_path, ending, start):
 def test_an_unknown_kind_of_picture(tmp_path):
     with pytest.raises(ValueError, match=r"must end in one of .*pdf.*png"):
         plots.save(plots.loss_curves(history()), tmp_path / "curves.txt")
+
+
+def test_notebooks_show_figures():
+    figure = plots.loss_curves(history())
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert pickle.loads(pickle.dumps(figure))._repr_png_() == figure._repr_png_()
 
 
 def test_drawing_on_given_axes_makes_no_figure_and_leaves_pyplot_alone():

@@ -1,0 +1,11 @@
+"""Pictures of networks, trainings and sweeps.
+
+matplotlib is imported when a picture is drawn, and only its objects are used, never pyplot's state: figures need no
+display, none stays open, and notebooks show them all the same. Every function takes `ax`, and returns the figure.
+"""
+
+from .curves import loss_curves
+from .figures import check_name, save
+from .sweeps import heatmap
+
+__all__ = ["check_name", "heatmap", "loss_curves", "save"]

@@ -1,0 +1,79 @@
+"""What all pictures share: figures that need no display, colours that stay apart in colour-blind vision, files."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "MARKERS", "check_name", "figure", "figure_of", "ink", "save"]
+
+_MISSING = "Pictures need matplotlib: pip install fastmlp[plot]"
+
+# Okabe & Ito, "Color universal design" (2008), the two that stand out most against each other first, black last; then two
+# of Tol's "muted" scheme.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000", "#882255", "#999933")
+# As many as are told apart in a few points' size; one more than colours, so that pairs of both do not repeat.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*")
+
+
+def figure(width: float, height: float) -> Figure:
+    """Return an empty figure of this size in inches that belongs to no window."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
+    made: Any = Figure(figsize=(width, height), layout="constrained")
+    # By themselves notebooks show only pyplot's figures.
+    made._repr_png_ = functools.partial(_png, made)
+    return made
+
+
+def _png(made: Figure) -> bytes:
+    """Return the picture as a notebook takes it."""
+    out = io.BytesIO()
+    made.savefig(out, format="png")
+    return out.getvalue()
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that axes are on; the whole one if it has parts."""
+    found: Any = ax.figure
+    return found.figure
+
+
+def save(figure: Figure, path: str | os.PathLike) -> None:
+    """Write a figure to a file of the kind that its name ends in (.png, .pdf, .svg).
+
+    Raises
+    ------
+    ValueError
+        There is no such kind of picture.
+    """
+    check_name(path)
+    figure.savefig(path, dpi=150)
+
+
+def check_name(path: str | os.PathLike) -> None:
+    """Raise if :func:`save` could not write a file of that name, for its ending or for want of matplotlib."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
+    known = sorted(FigureCanvasAgg.get_supported_filetypes())
+    ending = os.path.splitext(os.fspath(path))[1].lower().removeprefix(".")
+    if ending not in known:
+        raise ValueError(f"{os.fspath(path)} cannot be drawn: its name must end in one of {', '.join(known)}.")
+
+
+def ink(colour: Sequence[float]) -> str:
+    """Return black or white, whichever stands out more on an RGBA colour: the contrast ratio of WCAG 2.1."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3])
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
