@@ -20,6 +20,7 @@ from .state import Arena, TrainingState
 if TYPE_CHECKING:
     from .callbacks import EarlyStopping
     from .history import History
+    from .lr_range import RangeTest
     from .optimizers import Optimizer
 
 __all__ = ["MLP"]
@@ -419,6 +420,12 @@ class MLP:
         )  # fmt: skip
         data = training.prepare(self, X, y, sample_weight, class_weight, validation)
         return training.fit(self, data, options)
+
+    def lr_range_test(self, X: ArrayLike, y: ArrayLike, **options: Any) -> RangeTest:
+        """Train a copy for some steps with a growing learning rate; see :func:`fastmlp.lr_range.lr_range_test`."""
+        from . import lr_range
+
+        return lr_range.lr_range_test(self, X, y, **options)
 
     # ---- inside
 

@@ -252,7 +252,7 @@ class Run(Fit):
     def _advance(self, steps: int) -> str | None:
         """Do `steps` steps; returns what ends the training."""
         began = time.perf_counter()
-        finished, rates = self._call(steps)
+        finished, rates = self.call(steps)
         seconds = time.perf_counter() - began
         # Grows slowly: the first calls may have waited for the compiler or for cold caches.
         self.steps_in_call = max(1, min(int(steps * CALL_SECONDS / max(seconds, 1e-6)), 4 * self.steps_in_call))
@@ -267,7 +267,7 @@ class Run(Fit):
             return self.diverged()
         return self._replay(finished)
 
-    def _call(self, steps: int) -> tuple[int, NDArray[np.float64]]:
+    def call(self, steps: int) -> tuple[int, NDArray[np.float64]]:
         """Let the engine do `steps` steps; returns the epochs that it finished, and the rates."""
         net, state, train = self.net, self.state, self.data.train
         rates = self._rates(steps)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 import fastmlp as fm
 from fastmlp import plots
+from fastmlp.lr_range import _judged
 from fastmlp.plots import figures
 from fastmlp.sweep_result import SweepResult
 
@@ -245,3 +246,34 @@ def test_without_matplotlib_the_message_says_how_to_get_it(monkeypatch, tmp_path
     for call in (lambda: plots.heatmap(result), lambda: plots.loss_curves(history()), lambda: plots.check_name("a.png")):
         with pytest.raises(ImportError, match=r"pip install fastmlp\[plot\]"):
             call()
+
+
+# ---- range tests
+
+
+def range_test(n=100, falls=True, limit=True):
+    rates = np.geomspace(1e-6, 10.0, 100)[:n]
+    r = np.log10(rates)
+    loss = 1.0 - falls * 0.5 / (1 + np.exp(-6 * (r + 3))) + limit * 0.5 * 10.0 ** (2 * r)
+    return _judged(rates, loss, n < 100, fm.Adam())
+
+
+def test_a_range_test_shows_losses_suggestion_and_limit():
+    test = range_test()
+    ax = test.plot().axes[0]
+    dots, line, _, mark = ax.lines
+    np.testing.assert_array_equal(dots.get_ydata(), test.losses)
+    np.testing.assert_array_equal(line.get_ydata(), test.smoothed)
+    assert mark.get_xdata()[0] == test.suggestion
+    assert mark.get_ydata()[0] == test.smoothed[list(test.lrs).index(test.suggestion)]
+    names = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert names == ["minibatch", "smoothed", f"suggestion {test.suggestion:.2g}", "too high"]
+    assert (ax.get_xscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "learning rate", "loss")
+    assert ax.get_ylim()[1] < test.losses.max()  # the explosion does not set the scale
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 60, 100])
+@pytest.mark.parametrize("falls", [True, False])
+def test_odd_range_tests_are_drawn_too(n, falls):
+    ax = figures.figure(4, 3).subplots()
+    assert_readable(plots.lr_range(range_test(n, falls, limit=falls), ax))

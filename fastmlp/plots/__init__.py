@@ -4,8 +4,8 @@ matplotlib is imported when a picture is drawn, and only its objects are used, n
 display, none stays open, and notebooks show them all the same. Every function takes `ax`, and returns the figure.
 """
 
-from .curves import loss_curves
+from .curves import loss_curves, lr_range
 from .figures import check_name, save
 from .sweeps import heatmap
 
-__all__ = ["check_name", "heatmap", "loss_curves", "save"]
+__all__ = ["check_name", "heatmap", "loss_curves", "lr_range", "save"]

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..history import History
+    from ..lr_range import RangeTest
 
-__all__ = ["loss_curves"]
+__all__ = ["loss_curves", "lr_range"]
 
 
 def loss_curves(history: History | Sequence[History], ax: Axes | None = None, labels: Sequence[str] | None = None) -> Figure:
@@ -67,6 +68,52 @@ def loss_curves(history: History | Sequence[History], ax: Axes | None = None, la
             ax.plot(best + 1, run.val_loss[best], "o", color=colour, markersize=5,
                     label="lowest validation loss" if len(histories) == 1 else None)  # fmt: skip
     _finish_curves(ax, lows, highs)
+    return figure_of(ax)
+
+
+def lr_range(test: RangeTest, ax: Axes | None = None) -> Figure:
+    """Draw what a range test found: the loss by learning rate.
+
+    Parameters
+    ----------
+    test : RangeTest
+        What ``net.lr_range_test`` returned. Dots are the minibatches' losses, the line is without their noise; the
+        suggested rate is marked, and rates from the limit on are shaded.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    """
+    if ax is None:
+        ax = figure(5.0, 3.6).subplots()
+    ax.set_xscale("log")
+    ax.plot(test.lrs, test.losses, ".", color="0.6", markersize=4, label="minibatch")
+    ax.plot(test.lrs, test.smoothed, color=COLOURS[0], linewidth=1.8, label="smoothed")
+    if len(test.losses) > 1:
+        # What lies above is the explosion at the end, which would flatten everything else.
+        start, low = float(test.losses[:10].max()), float(test.losses.min())
+        high = start + max(0.5 * (start - low), 0.1 * abs(start), 1e-12)
+        room = 0.08 if test.suggestion is not None else 0.6  # the legend lies under a curve that falls
+        ax.set_ylim(low - room * (high - low), high)
+        ax.set_xlim(test.lrs[0], test.lrs[-1])
+    if test.suggestion is not None:
+        at = int(np.searchsorted(test.lrs, test.suggestion))
+        ax.axvline(test.suggestion, color=COLOURS[5], linestyle=":", linewidth=1.2)
+        ax.plot(test.suggestion, test.smoothed[at], "D", color=COLOURS[5], markersize=6,
+                label=f"suggestion {test.suggestion:.2g}")  # fmt: skip
+    if test.limit is not None and test.limit < test.lrs[-1]:
+        ax.axvspan(test.limit, test.lrs[-1], color="0.88", label="too high", zorder=0)
+    ax.set(xlabel="learning rate", ylabel="loss")
+    ax.set_title(f"Range test, {type(test.optimizer).__name__}", fontsize="medium")
+    ax.grid(alpha=0.25)
+    ax.legend(fontsize="small", loc="lower left", edgecolor="none", framealpha=0.85)
     return figure_of(ax)
 
 
