@@ -25,7 +25,6 @@ from .ids import (
     EPS_HAT,
     L1,
     L2,
-    L2_OVER_BATCH,
     LOSS,
     OPTIMIZER,
     SHUFFLE,
@@ -245,8 +244,6 @@ def _set_rates(pack, ints, reals, factor, lr, first, size, some, sums):
         rate = lr * factor[who]
         if some & DECAYED:
             poke(numbers, SHRINK * lanes + lane, 1.0 - rate * reals[who, DECAY])
-        if ints[L2_OVER_BATCH] and sums[WEIGHT, lane] > 0.0:
-            poke(numbers, PENALTY2 * lanes + lane, reals[who, L2] / sums[WEIGHT, lane])
         if ints[OPTIMIZER] == ADAM:
             sums[POWER1, lane] *= reals[who, BETA1]
             sums[POWER2, lane] *= reals[who, BETA2]
@@ -270,7 +267,7 @@ def _train_step(pack, rows, turn, ints, reals, factor, lr, first, size, at, coun
         m = min(block, count - done)
         start = START_ZERO if done == 0 else START_SUMS
         _block(TRAIN, pack, rows, turn, ints, reals[0], first, size, at + done, m, start, sums)
-    if ints[OPTIMIZER] == ADAM or ints[L2_OVER_BATCH] or lr != sums[LAST_RATE, 0]:
+    if ints[OPTIMIZER] == ADAM or lr != sums[LAST_RATE, 0]:
         _set_rates(pack, ints, reals, factor, lr, first, size, some, sums)
         sums[LAST_RATE, 0] = lr
     if some:

@@ -7,7 +7,20 @@ import math
 import numpy as np
 
 from . import train
-from .ids import ACTIVATION, BATCH, CROSS_ENTROPY, EPOCH, LOSS, N_INTS, N_REALS, SHUFFLE, SHUFFLE_SEED, SOFTMAX, STEP
+from .ids import (
+    ACTIVATION,
+    BATCH,
+    CROSS_ENTROPY,
+    EPOCH,
+    L2_OVER_BATCH,
+    LOSS,
+    N_INTS,
+    N_REALS,
+    SHUFFLE,
+    SHUFFLE_SEED,
+    SOFTMAX,
+    STEP,
+)
 from .packs import LOSS_ONLY, PREDICT, TRAIN, _packs_size, _run_packs
 from .simd import VECTOR_BYTES
 from .threads import ABORT, alone, threads, threads_here, together
@@ -33,9 +46,9 @@ def _in_lanes(params):
 
 
 def _packs_can(table, ints, reals, training):
-    """Whether packs can do it: they have neither dropout nor softmax with a loss other than cross-entropy."""
-    dropout = training and reals[:, N_REALS:].any()
-    return not dropout and (table[-1, ACTIVATION] != SOFTMAX or ints[0, LOSS] == CROSS_ENTROPY)
+    """Whether packs can do it: no dropout, no penalty in the loss, no softmax with another loss than cross-entropy."""
+    more = training and (reals[:, N_REALS:].any() or ints[0, L2_OVER_BATCH])
+    return not more and (table[-1, ACTIVATION] != SOFTMAX or ints[0, LOSS] == CROSS_ENTROPY)
 
 
 def _run(task, table, ints, reals, params, slots, x, y, weight, lr, factor, losses, out, arena):

@@ -40,6 +40,7 @@ OPTIMIZERS = {
     "rmsprop": fm.RMSprop(0.01, l1=0.001),
     "adagrad": fm.Adagrad(0.05, clip_value=0.01),
     "clipped": fm.SGD(0.1, clip_norm=0.05),
+    "penalty in the loss": fm.Adam(0.01, l2=0.1, l2_over_batch=True),
     "schedule": fm.Adam(fm.schedules.Cosine(0.02, warmup=0.1)),
 }
 
