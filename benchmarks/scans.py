@@ -1,6 +1,7 @@
 """Measurements across the rows: one table of them, each with its way to measure and its way to show.
 
-``python -m benchmarks.report --sections start,functions,products,threads,choices,memory,widths,populations`` runs them.
+``python -m benchmarks.report --sections start,functions,products,threads,choices,memory,widths,populations,estimators`` runs
+them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ SCANS = {
     "memory": ("memory", ""),
     "widths": ("widths", ""),
     "populations": ("populations", ""),
+    "estimators": ("estimators", ""),
 }
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "real",
     "real_field",
     "sample_weight",
+    "surely_finite",
     "targets",
 ]
 
@@ -136,18 +137,31 @@ def floating(dtype: DTypeLike, name: str = "dtype") -> np.dtype:
     raise ValueError(f"{name} must be 'float32' or 'float64'; got {dtype!r}.")
 
 
+# From more elements on NumPy's BLAS would wake threads for a dot product, which takes milliseconds where cores are busy.
+_SMALL = 8192
+
+
+def surely_finite(array: NDArray) -> bool:
+    """Whether a contiguous array of floats is finite, in one quick pass; a False may be due to an overflow.
+
+    A sum is NaN or infinite if any element is; so is one of squares. np.isfinite(array).all() takes twice as long.
+    """
+    if array.size <= _SMALL:
+        return math.isfinite(np.vdot(array, array))  # np.dot is as quick, but warns of an overflow
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(np.add.reduce(array, axis=None))
+
+
 def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] = (), name: str = "X") -> NDArray:
     """Return `X` as a C-contiguous (n, n_inputs) array of `dtype`, all finite, n >= 1.
 
     It is `X` itself where that is one already. `layers` are the network's widths, for the message.
     """
-    # One row has to pass in well under a microsecond. A sum of squares is NaN or infinite if any element is; the
-    # reverse does not hold (it overflows at 1e19 in float32), so what fails here is looked at again below.
-    # np.dot is as quick, but warns of the overflow; np.isfinite(X).all() takes twice as long.
+    # One row has to pass in well under a microsecond.
     if type(X) is np.ndarray and X.dtype == dtype:
         flags, shape = X.flags, X.shape
         if len(shape) == 2 and shape[1] == n_inputs and shape[0] > 0 and flags.c_contiguous and flags.aligned:
-            if math.isfinite(np.vdot(X, X)):
+            if surely_finite(X):
                 return X if flags.writeable else _called_writable(X)
     array = _numbers(name, X)
     takes = f"this network takes {_several(n_inputs, 'input')}" + (f" (layers={list(layers)})" if len(layers) else "")
@@ -238,7 +252,7 @@ def _converted(name: str, array: NDArray, dtype: np.dtype) -> NDArray:
         out = np.require(array, dtype, ["C", "A"])
     if not out.flags.writeable:
         out = _called_writable(out)
-    if not math.isfinite(np.vdot(out, out)) and not np.isfinite(out).all():
+    if not surely_finite(out) and not np.isfinite(out).all():
         index = np.unravel_index(int(np.argmin(np.isfinite(out))), out.shape)
         value = array[index]
         where = f"row {index[0]}" + (f", column {index[1]}" if out.ndim > 1 else "")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import engine
+from . import checks, engine
 from .arguments import Options, Rows, TrainingData, prepare
 from .callbacks import Best
 from .errors import DivergenceError, DivergenceWarning
@@ -316,6 +316,5 @@ class Run(Fit):
 
 
 def _finite(values: NDArray) -> bool:
-    """Are all numbers finite? One pass without a temporary array, where their squares are finite too."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())
+    """Return whether all numbers are finite."""
+    return checks.surely_finite(values) or bool(np.isfinite(values).all())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import warnings
 from numbers import Integral, Real
 from typing import Any
@@ -186,9 +185,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 fit_lbfgs(self, rows, hooks)
             else:
                 self._fit_stochastic(rows, y, rng, incremental, validation, hooks)
-        if not math.isfinite(np.vdot(self.network_.params, self.network_.params)):
-            if not np.isfinite(self.network_.params).all():
-                raise ValueError(_NOT_FINITE)
+        if not np.isfinite(self.network_.params).all():
+            raise ValueError(_NOT_FINITE)
         return self
 
     def _check_sizes(self) -> None:
@@ -382,7 +380,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             shape = X.shape
             if len(shape) == 2 and shape[1] == net.plan.n_inputs and shape[0] > 0 and X.dtype == net.dtype:
                 flags = X.flags
-                if flags.c_contiguous and flags.aligned and flags.writeable and math.isfinite(np.vdot(X, X)):
+                if flags.c_contiguous and flags.aligned and flags.writeable and checks.surely_finite(X):
                     return X
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return self._engine_inputs(X)
