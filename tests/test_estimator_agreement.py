@@ -10,7 +10,10 @@ from sklearn.datasets import make_classification, make_multilabel_classification
 
 import fastmlp as fm
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp` and `iprint` options:DeprecationWarning"),  # scikit-learn 1.6
+]
 
 OLD = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 7)
 SINCE_1_7 = pytest.mark.skipif(OLD, reason="scikit-learn has it from 1.7 on")

@@ -11,7 +11,10 @@ from sklearn.linear_model import LogisticRegression
 
 import fastmlp as fm
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp` and `iprint` options:DeprecationWarning"),  # scikit-learn 1.6
+]
 
 
 def data(kind: str):
