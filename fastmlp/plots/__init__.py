@@ -4,8 +4,9 @@ matplotlib is imported when a picture is drawn, and only its objects are used, n
 display, none stays open, and notebooks show them all the same. Every function takes `ax`, and returns the figure.
 """
 
+from .boundary import decision_boundary, hidden_space
 from .curves import loss_curves, lr_range
 from .figures import check_name, save
 from .sweeps import heatmap
 
-__all__ = ["check_name", "heatmap", "loss_curves", "lr_range", "save"]
+__all__ = ["check_name", "decision_boundary", "heatmap", "hidden_space", "loss_curves", "lr_range", "save"]
