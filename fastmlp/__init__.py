@@ -46,6 +46,7 @@ __all__ = [
     "metrics",
     "optimizers",
     "plots",
+    "scalar",
     "schedules",
     "set_threads",
     "sweep",
@@ -63,7 +64,7 @@ def __getattr__(name: str):
         return load
     if name in ("MLPClassifier", "MLPRegressor", "cross_validate", "from_sklearn", "to_sklearn"):
         return getattr(importlib.import_module(".estimators", __name__), name)
-    if name in ("datasets", "plots"):
+    if name in ("datasets", "plots", "scalar"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
 

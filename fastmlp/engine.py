@@ -20,6 +20,8 @@ ENGINES = ("numba", "numpy")
 
 _name: str | None = None
 _module: ModuleType | None = None
+# Its other modules, which are imported when they are asked for.
+_parts: dict[str, ModuleType] = {}
 _n_threads: int | None = None
 # Changes whenever scratch memory that was sized before may be too small.
 generation = 0
@@ -65,6 +67,7 @@ def use_engine(name: str | None = None) -> None:
         jit.on_compile = _announce
         importlib.import_module("fastmlp.kernels.threads").set_threads(_n_threads)
     _name, _module = name, module
+    _parts.clear()
     generation += 1
 
 
@@ -86,6 +89,13 @@ def active() -> Any:
 def population() -> Any:
     """Return the module with the engine's functions for many networks at once."""
     return importlib.import_module(active().__name__.replace(".train", ".population"))
+
+
+def part(name: str) -> Any:
+    """Return another module of the engine, such as "tape"."""
+    if name not in _parts:
+        _parts[name] = importlib.import_module(f".{name}", active().__package__)
+    return _parts[name]
 
 
 def active_name() -> str:

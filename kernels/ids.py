@@ -68,3 +68,23 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     LOSS_FACTOR,
     N_REALS,
 ) = range(16)
+
+# Operations of a tape of scalars. OP_POWER has a constant exponent, OP_SQUARE the exponent 2.
+(
+    OP_ADD,
+    OP_SUB,
+    OP_MUL,
+    OP_DIV,
+    OP_POW,
+    OP_POWER,
+    OP_SQUARE,
+    OP_NEG,
+    OP_EXP,
+    OP_LOG,
+    OP_TANH,
+    OP_SIGMOID,
+    OP_RELU,
+    OP_SIN,
+    OP_COS,
+    OP_ABS,
+) = range(16)
