@@ -286,7 +286,7 @@ def _value(other: Any) -> Any:
     """Return an operand as a Value, or NotImplemented, so that Python asks the operand itself."""
     if isinstance(other, Value):
         return other
-    return Value(other) if isinstance(other, (float, Real)) else NotImplemented  # float first, which is faster to ask
+    return Value(float(other)) if isinstance(other, (float, Real)) else NotImplemented  # float: faster to ask
 
 
 def _number(other: Any) -> Any:
