@@ -1,7 +1,6 @@
 """Measurements across the rows: one table of them, each with its way to measure and its way to show.
 
-``python -m benchmarks.report --sections start,functions,products,threads,choices,memory,widths,populations,estimators`` runs
-them.
+``python -m benchmarks.report --sections all`` runs them, and the rows.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ SCANS = {
     "widths": ("widths", ""),
     "populations": ("populations", ""),
     "estimators": ("estimators", ""),
+    "scalars": ("scalars", ""),
 }
 
 

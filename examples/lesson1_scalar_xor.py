@@ -1,0 +1,94 @@
+"""Lesson 1: one neuron cannot learn XOR, nine can; number by number, and then in compiled kernels."""
+
+import time
+
+import numpy as np
+from pictures import boundary, figure, save
+
+import fastmlp as fm
+from fastmlp import scalar
+
+X = [[0, 0], [0, 1], [1, 0], [1, 1]]
+y = [-1, 1, 1, -1]
+
+
+def loss_of(model):
+    """Mean squared error, as a graph of Values."""
+    return sum((model(x) - target) ** 2 for x, target in zip(X, y, strict=True)) / 4
+
+
+def train(model, steps=300, lr=0.1, zero_grad=True):
+    """Gradient descent on all four rows; returns each step's loss."""
+    losses = []
+    for _ in range(steps):
+        loss = loss_of(model)
+        if zero_grad:
+            model.zero_grad()
+        loss.backward()
+        for p in model.parameters():
+            p.data -= lr * p.grad
+        losses.append(loss.data)
+    return losses
+
+
+# 1. One neuron draws one straight line, and no line separates XOR. The best it can do is to say 0 everywhere: loss 1.
+neuron = scalar.Neuron(2, seed=0)
+alone = train(neuron, steps=1000)
+print(f"one neuron: loss {alone[0]:.3f} -> {alone[-1]:.4f}, outputs {[round(neuron(x).data, 3) for x in X]}")
+assert abs(alone[-1] - 1) < 0.01
+assert max(abs(neuron(x).data) for x in X) < 0.1
+
+# 2. Eight neurons in front of it, and it works.
+mlp = scalar.MLP(2, [8, 1], seed=0)
+assert len(mlp.parameters()) == 33
+net = scalar.to_network(mlp)  # a copy for later: the same numbers in the compiled engine
+began = time.perf_counter()
+losses = train(mlp)
+walking = time.perf_counter() - began
+print(f"nine neurons: loss {losses[0]:.3f} -> {losses[-1]:.4f}, outputs {[round(mlp(x).data, 2) for x in X]}")
+assert losses[-1] < 0.1
+assert all((mlp(x).data > 0) == (target > 0) for x, target in zip(X, y, strict=True))
+
+# 3. The same training in one call of the compiled engine: the same curve, number by number.
+options = dict(epochs=300, batch_size=None, optimizer=fm.SGD(0.1), shuffle=False)
+net.copy().fit(X, y, **options)  # the first call compiles
+began = time.perf_counter()
+history = net.fit(X, y, **options)
+compiled = time.perf_counter() - began
+np.testing.assert_allclose(history.loss, losses, rtol=1e-9)
+print(f"300 steps: {1e3 * walking:.0f} ms on Values, {1e3 * compiled:.2f} ms compiled, {walking / compiled:.0f} times as fast")
+assert compiled < walking
+
+# 4. Where between 0 and 1 a seed ends: of 32, how many are below 0.1 after 300 steps, and the middle one.
+firsts, lasts = [], []
+for seed in range(32):
+    own = scalar.to_network(scalar.MLP(2, [8, 1], seed=seed)).fit(X, y, **options).loss
+    firsts.append(own[0])
+    lasts.append(own[-1])
+print(f"32 seeds: median {np.median(firsts):.2f} -> {np.median(lasts):.4f}; {np.sum(np.array(lasts) < 0.1)} end below 0.1")
+assert 1 < np.median(firsts) < 2.5
+assert np.median(lasts) < 0.05
+
+# 5. Gradients add up. Who forgets to zero them steps along the sum of all gradients so far, swings past the goal to where every
+#    tanh is flat, and stays there.
+forgetful = train(scalar.MLP(2, [8, 1], seed=0), zero_grad=False)
+print(f"without zero_grad: loss {forgetful[0]:.3f} -> {forgetful[-1]:.3f}, the worst on the way {max(forgetful):.3f}")
+assert forgetful[-1] > 0.5 > losses[-1]
+assert max(forgetful[10:]) > 1.2, "it swings"
+assert losses == sorted(losses, reverse=True), "the right way goes down at every step"
+
+# 6. A graph of one neuron: `dot -Tsvg` turns the text into a picture.
+out = scalar.Neuron(2, seed=0)([1.0, -1.0])
+out.backward()
+assert scalar.draw(out).count("shape=circle") == 5  # two products, two sums, tanh
+
+fig, ((left, right),) = figure(2)
+left.plot(alone[:300], label="one neuron", color="tab:gray")
+left.plot(forgetful, label="gradients not zeroed", color="tab:orange", linewidth=1)
+left.plot(losses, label="2-8-1, Values", color="tab:blue", linewidth=4, alpha=0.4)
+left.plot(history.loss, "--", label="2-8-1, compiled", color="black", linewidth=1)
+left.set(xlabel="step", ylabel="mean squared error", title="XOR, learning rate 0.1", ylim=(0, max(forgetful) * 1.35))
+left.legend(fontsize=8, loc="upper right")
+boundary(right, net.predict, X, [0, 1, 1, 0], middle=0.0)
+right.set_title("What 2-8-1 says")
+save(fig, "lesson1.png")

@@ -1,0 +1,57 @@
+"""Lesson 4: one row at a time, derivatives from SymPy, and a network that is saved and comes back."""
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import sympy
+from pictures import boundary, figure, save
+
+import fastmlp as fm
+
+X, y = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0.0, 1, 1, 0])
+
+# 1. What the delta rule needs of an activation is its derivative, and SymPy finds it.
+z = sympy.Symbol("z")
+formulas = {"tanh": sympy.tanh(z), "sigmoid": 1 / (1 + sympy.exp(-z))}
+for name, f in formulas.items():
+    slope = sympy.lambdify(z, sympy.diff(f, z))
+    one = fm.MLP([1, (1, False, name)], dtype="float64")
+    one.params = [1.0]
+    at = np.linspace(-4, 4, 41)[:, None]
+    print(f"{name}: f' = {sympy.simplify(sympy.diff(f, z))}")
+    np.testing.assert_allclose(one.jacobian(at).ravel(), slope(at).ravel(), atol=1e-13)
+
+# 2. Layers as (width, bias, activation); squared error on a sigmoid, as lessons have it, which a warning advises against.
+LAYERS = [2, (2, True, "tanh"), (2, True, "tanh"), (1, False, "sigmoid")]
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", fm.PairingWarning)
+    nets = fm.Population(LAYERS, seeds=range(32), loss="half_mse", dtype="float64")
+assert nets[0].n_params == 14
+
+# 3. One row a step, learning rate 0.1, 20,000 epochs. A bias's gradient is its unit's delta, and no other is larger here, since
+#    every input of a layer is in [-1, 1]: clipping gradients to [-1, 1] clips deltas.
+clipped, free = (nets.select(range(32)) for _ in range(2))
+for population, clip in ((clipped, 1.0), (free, None)):
+    population.fit(X, y, epochs=20_000, batch_size=1, optimizer=fm.SGD(0.1, clip_value=clip), shuffle=False)
+outputs = clipped.predict(X)[..., 0]
+right = (outputs.round() == y).all(axis=1)
+print(f"{right.sum()} of 32 seeds have XOR; outputs of the best {outputs[np.abs(outputs - y).max(axis=1).argmin()].round(3)}")
+print("clipping changed", int((clipped.params != free.params).any(axis=1).sum()), "of 32 networks")
+assert right.sum() >= 16
+assert np.array_equal(clipped.params, free.params), "no delta ever was beyond 1"
+
+# 4. Saved and loaded, it answers the same to the last bit.
+net = clipped[int(np.abs(outputs - y).max(axis=1).argmin())]
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "xor.safetensors"
+    net.save(path)
+    again = fm.load(path)
+np.testing.assert_array_equal(again.predict(X), net.predict(X))
+assert again.spec()["layers"] == net.spec()["layers"]
+
+fig, ((ax,),) = figure()
+fig.colorbar(boundary(ax, again.predict, X, y), label="output")
+ax.set_title("2-2-2-1, one row a step")
+save(fig, "lesson4.png")
