@@ -35,6 +35,8 @@ __all__ = [
     "Population",
     "PopulationHistory",
     "RMSprop",
+    "TabularClassifier",
+    "TabularRegressor",
     "__version__",
     "activations",
     "cross_validate",
@@ -50,6 +52,7 @@ __all__ = [
     "schedules",
     "set_threads",
     "sweep",
+    "tabular",
     "to_sklearn",
     "use_engine",
     "warmup",
@@ -64,7 +67,9 @@ def __getattr__(name: str):
         return load
     if name in ("MLPClassifier", "MLPRegressor", "cross_validate", "from_sklearn", "to_sklearn"):
         return getattr(importlib.import_module(".estimators", __name__), name)
-    if name in ("datasets", "plots", "scalar"):
+    if name in ("TabularClassifier", "TabularRegressor"):
+        return getattr(importlib.import_module(".tabular", __name__), name)
+    if name in ("datasets", "plots", "scalar", "tabular"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
 

@@ -99,6 +99,7 @@ class Options:
         batch_size: Any,
         optimizer: Any,
         shuffle: Any,
+        drop_last: Any = False,
         metrics: Iterable[Any],
         early_stopping: Any,
         callbacks: Iterable[Any],
@@ -110,6 +111,7 @@ class Options:
         self.batch_size = None if batch_size is None else checks.integer("batch_size", batch_size, 1)
         self.optimizer: Optimizer = optimizers.resolve(optimizer, networks=networks)
         self.shuffle = checks.flag("shuffle", shuffle)
+        self.drop_last = checks.flag("drop_last", drop_last)
         one = isinstance(metrics, str) or not isinstance(metrics, Iterable)
         self.metrics: list[Metric] = [metric_table.resolve(name) for name in ([metrics] if one else metrics)]
         self.callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]

@@ -360,6 +360,7 @@ class MLP:
         class_weight: Any = None,
         validation: Any = None,
         shuffle: bool = True,
+        drop_last: bool = False,
         metrics: Iterable[Any] = (),
         early_stopping: EarlyStopping | None = None,
         callbacks: Iterable[Any] = (),
@@ -387,6 +388,8 @@ class MLP:
             A fraction of the rows to hold back, for classes the same fraction of each; or other data.
         shuffle : bool
             Whether each epoch takes the rows in another order.
+        drop_last : bool
+            Whether an epoch leaves out the rows behind its last whole batch.
         metrics : iterable of str or callable
             What to compute after each epoch besides the loss; see ``fastmlp.metrics.METRICS``.
         early_stopping : EarlyStopping, optional
@@ -415,8 +418,8 @@ class MLP:
         from . import training
 
         options = training.Options(
-            epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=shuffle, metrics=metrics,
-            early_stopping=early_stopping, callbacks=callbacks, progress=progress, on_divergence=on_divergence,
+            epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=shuffle, drop_last=drop_last,
+            metrics=metrics, early_stopping=early_stopping, callbacks=callbacks, progress=progress, on_divergence=on_divergence,
         )  # fmt: skip
         data = training.prepare(self, X, y, sample_weight, class_weight, validation)
         return training.fit(self, data, options)

@@ -7,112 +7,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checks, schedules
+from . import checks
 from .reference import ids
-from .schedules import Schedule, Span
+from .schedules import Schedule
+from .stepping import Optimizer, Stepping
 
 __all__ = ["LBFGS", "OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "resolve"]
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """Base of all optimizers.
-
-    Attributes
-    ----------
-    kind : int
-        The engines' number for it in ``reference/ids.py``; -1 for one that no engine runs.
-    """
-
-    kind: ClassVar[int] = -1
-
-    @property
-    def slots(self) -> int:
-        """Number of state vectors, each as long as the parameters."""
-        return 0
-
-    def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        """Write the settings where the engines read them: nothing, for one that no engine runs."""
-
-    @property
-    def varied(self) -> dict[str, tuple[float, ...]]:
-        """Settings that have a number for each network of a population, by name."""
-        own = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value for name, value in own.items() if isinstance(value, tuple)}
-
-    def of(self, networks: NDArray[np.int64]) -> Optimizer:
-        """Return it with the numbers of these networks."""
-        return replace(self, **{name: tuple(value[i] for i in networks) for name, value in self.varied.items()})
-
-    def each(self, size: int) -> list[Optimizer]:
-        """Return one for each of `size` networks.
-
-        Raises
-        ------
-        ValueError
-            If a setting has another number of values.
-        """
-        varied = {name: checks.each(name, value, size) for name, value in self.varied.items()}
-        if not varied:
-            return [self] * size
-        return [replace(self, **{name: value[i] for name, value in varied.items()}) for i in range(size)]
-
-    def same_state_as(self, other: Optimizer | None) -> bool:
-        """Return whether it can go on from the state that `other` left, as with another learning rate."""
-        return isinstance(other, Optimizer) and (self.kind, self.slots) == (other.kind, other.slots)
-
-
-@dataclass(frozen=True)
-class Stepping(Optimizer):
-    """What SGD, Adam, RMSprop and Adagrad have in common: a rate, penalties, clipping.
-
-    In order: g += l1 sign(w) + l2 w, where `l2_over_batch` divides l2 by the sum of the minibatch's sample weights;
-    each element of g into ±clip_value; g scaled down to the norm clip_norm;
-    w *= 1 - lr weight_decay; then the optimizer's own step. Biases are neither penalised nor decayed.
-    For a :class:`fastmlp.Population` each number may be a sequence, one for each network.
-    """
-
-    lr: float | Schedule = 0.01
-    weight_decay: float = field(default=0.0, kw_only=True)
-    l1: float = field(default=0.0, kw_only=True)
-    l2: float = field(default=0.0, kw_only=True)
-    l2_over_batch: bool = field(default=False, kw_only=True)
-    clip_value: float | None = field(default=None, kw_only=True)
-    clip_norm: float | None = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        """Check the fields that all have."""
-        if not isinstance(self.lr, Schedule):
-            checks.reals_field(self, "lr", 0.0, open_low=True)
-        for name in ("weight_decay", "l1", "l2"):
-            checks.reals_field(self, name, 0.0)
-        object.__setattr__(self, "l2_over_batch", checks.flag("l2_over_batch", self.l2_over_batch))
-        for name in ("clip_value", "clip_norm"):
-            if getattr(self, name) is not None:
-                checks.reals_field(self, name, 0.0, open_low=True)
-
-    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
-        """Return the learning rate of each step; see :meth:`fastmlp.schedules.Schedule.rates`."""
-        return schedules.resolve(self.lr).rates(steps, span)
-
-    def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        """Write the settings where the engines read them; counters and the betas' powers are left alone."""
-        ints[ids.OPTIMIZER] = self.kind
-        ints[[ids.NESTEROV, ids.AMSGRAD, ids.EPS_HAT]] = 0
-        ints[ids.L2_OVER_BATCH] = self.l2_over_batch
-        reals[[ids.BETA1, ids.BETA2, ids.EPS]] = 0.0
-        reals[ids.L1], reals[ids.L2], reals[ids.DECAY] = self.l1, self.l2, self.weight_decay
-        reals[ids.CLIP_VALUE], reals[ids.CLIP_NORM] = self.clip_value or 0.0, self.clip_norm or 0.0
-        self._fill_own(ints, reals)
-
-    def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -139,6 +45,8 @@ class SGD(Stepping):
         have the penalty in them.
     clip_value, clip_norm : float, optional
         Limits of each element and of the norm of the gradient.
+    weight_factor, bias_factor : float or tuple of float
+        What the learning rate is multiplied by for weights and biases: one number, or one for each layer; 0 freezes it.
 
     Raises
     ------
@@ -192,7 +100,14 @@ class Adam(Stepping):
         Divide by the largest v so far (Reddi, Kale & Kumar 2018).
     eps_hat : bool
         Add eps to sqrt(v) before its correction, the form at the end of the paper's section 2, as scikit-learn does.
-    weight_decay, l1, l2, clip_value, clip_norm : float
+    ntk : bool
+        Train weights as V / sqrt(fan_in), in the neural tangent parametrisation (Jacot, Gabriel & Hongler 2018): V's
+        gradient is that of the weights / sqrt(fan_in), so a step of Adam on V is one on the weights with lr / sqrt(fan_in)
+        and eps * sqrt(fan_in).
+    scale_factor : float, optional
+        Train the first layer's weights as diag(s) V, as if a layer before it multiplied each input by a factor s of its own;
+        s starts at 1 and has this multiple of the learning rate. The network holds the product.
+    weight_decay, l1, l2, clip_value, clip_norm, weight_factor, bias_factor
         As for :class:`SGD`.
 
     Raises
@@ -213,6 +128,8 @@ class Adam(Stepping):
     eps: float = 1e-8
     amsgrad: bool = False
     eps_hat: bool = field(default=False, kw_only=True)
+    ntk: bool = field(default=False, kw_only=True)
+    scale_factor: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -220,15 +137,37 @@ class Adam(Stepping):
         checks.reals_field(self, "beta1", 0.0, 1.0, open_high=True)
         checks.reals_field(self, "beta2", 0.0, 1.0, open_high=True)
         checks.reals_field(self, "eps", 0.0, open_low=True)
-        for name in ("amsgrad", "eps_hat"):
+        for name in ("amsgrad", "eps_hat", "ntk"):
             object.__setattr__(self, name, checks.flag(name, getattr(self, name)))
+        if self.scale_factor is not None:
+            checks.real_field(self, "scale_factor", 0.0, open_low=True)
+            if self.amsgrad:
+                raise ValueError("scale_factor has no amsgrad form. Leave one of them out.")
 
     @property
     def slots(self) -> int:
         """Number of state vectors: m and v, with `amsgrad` the largest v too."""
         return 3 if self.amsgrad else 2
 
+    @property
+    def layered(self) -> bool:
+        """Whether layers, or weights and biases, have learning rates of their own."""
+        return super().layered or self.ntk or self.scales
+
+    @property
+    def scales(self) -> bool:
+        """Whether it keeps a scale for each input."""
+        return self.scale_factor is not None
+
+    def fill_layers(self, fan_in: NDArray[np.int64], factors: NDArray[np.float64]) -> None:
+        """Write each layer's factors of learning rate and eps, blocks of ``reference/ids.py``."""
+        super().fill_layers(fan_in, factors)
+        if self.ntk:
+            factors[ids.WEIGHT_RATE] /= np.sqrt(fan_in)
+            factors[ids.WEIGHT_EPS] = np.sqrt(fan_in)
+
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        reals[ids.SCALE_RATE] = self.scale_factor or 0.0
         reals[ids.BETA1], reals[ids.BETA2], reals[ids.EPS] = self.beta1, self.beta2, self.eps
         ints[ids.AMSGRAD], ints[ids.EPS_HAT] = self.amsgrad, self.eps_hat
 
@@ -239,7 +178,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, beta1, beta2, eps, amsgrad, eps_hat, l1, l2, clip_value, clip_norm
+    lr, beta1, beta2, eps, amsgrad, eps_hat, ntk, scale_factor, l1, l2, clip_value, clip_norm, weight_factor, bias_factor
         As for :class:`Adam`.
     weight_decay : float
         0.01 by default.
@@ -272,7 +211,7 @@ class RMSprop(Stepping):
         How much of v is kept in a step, in [0, 1).
     eps : float
         Keeps the divisor from zero.
-    weight_decay, l1, l2, clip_value, clip_norm : float
+    weight_decay, l1, l2, clip_value, clip_norm, weight_factor, bias_factor
         As for :class:`SGD`.
 
     Raises
@@ -318,7 +257,7 @@ class Adagrad(Stepping):
         Learning rate.
     eps : float
         Keeps the divisor from zero.
-    weight_decay, l1, l2, clip_value, clip_norm : float
+    weight_decay, l1, l2, clip_value, clip_norm, weight_factor, bias_factor
         As for :class:`SGD`.
 
     Raises

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -36,6 +37,10 @@ class Plan:
     table: NDArray[np.int64]
     dropout: NDArray[np.float64]
     n_params: int
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what pickling kept, in memory of its own: for read-only arrays Numba would compile all kernels again."""
+        self.__dict__.update(state, table=np.array(state["table"]), dropout=np.array(state["dropout"]))
 
     @cached_property
     def n_layers(self) -> int:

@@ -16,6 +16,7 @@ __all__ = [
     "SCHEDULES",
     "Constant",
     "Cosine",
+    "CosineLog",
     "Exponential",
     "InverseScaling",
     "OneCycle",
@@ -203,6 +204,43 @@ class Cosine(Schedule):
 
 
 @dataclass(frozen=True)
+class CosineLog(Schedule):
+    """Waves from 0 to `lr` and back, each twice as long as the one before (Holzmüller, Grinsztajn & Steinwart 2024).
+
+    The rate is lr (1 - cos(2π log2(1 + (2^cycles - 1) t))) / 2, where t goes from 0 to 1 over the fit.
+
+    Parameters
+    ----------
+    lr : float
+        The highest rate.
+    cycles : int
+        Number of waves.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `cycles` is not an integer from 1 to 30.
+
+    Examples
+    --------
+    >>> CosineLog(1.0, cycles=2).rates(np.arange(4), Span(0, 4, 1)).round(2).tolist()
+    [0.0, 0.32, 0.72, 0.65]
+    """
+
+    cycles: int = 4
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        object.__setattr__(self, "cycles", checks.integer("cycles", self.cycles, 1, 30))
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the rate of each step."""
+        part = (np.asarray(steps, np.float64) - span.start) / span.steps
+        return self.lr * 0.5 * (1.0 - np.cos(2.0 * np.pi * np.log2(1.0 + (2.0**self.cycles - 1.0) * part)))
+
+
+@dataclass(frozen=True)
 class OneCycle(Schedule):
     """Up to `lr` and down to almost nothing over the fit, both as half cosines (Smith & Topin 2018, as in PyTorch).
 
@@ -372,6 +410,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "step": Step,
     "exponential": Exponential,
     "cosine": Cosine,
+    "cosine_log": CosineLog,
     "one_cycle": OneCycle,
     "inverse_scaling": InverseScaling,
     "reduce_on_plateau": ReduceOnPlateau,

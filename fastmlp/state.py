@@ -43,12 +43,13 @@ class TrainingState:
 
     def __init__(self, plan: Plan, loss: LossSpec, seed: int, dtype: np.dtype) -> None:
         self.ints = np.zeros(ids.N_INTS, np.int64)
-        self.reals = np.zeros(ids.N_REALS + plan.n_layers)
+        self.reals = np.zeros(ids.N_REALS + ids.LAYER_BLOCKS * plan.n_layers)
         self.ints[[ids.SEED, ids.SHUFFLE_SEED]] = seed & SEED_MASK
         self.ints[ids.LOSS] = loss.loss.id
         self.reals[ids.LOSS_FACTOR] = 1.0
         self.reals[ids.LOSS_PARAM], self.reals[ids.SMOOTHING] = loss.parameter, loss.smoothing
-        self.reals[ids.N_REALS :] = plan.dropout
+        self.reals[ids.N_REALS :].reshape(ids.LAYER_BLOCKS, -1)[ids.DROPOUT] = plan.dropout
+        self._plan = plan
         self.slots = aligned_zeros((0, plan.n_params), dtype)
         self.optimizer: Optimizer | None = None
         self.backward_calls = 0
@@ -62,18 +63,31 @@ class TrainingState:
             getattr(self, name)[...] = values
 
     def use(self, optimizer: Optimizer) -> None:
-        """Take the optimizer's settings; its state starts anew unless the one before was of the same kind."""
+        """Take the optimizer's settings; its state starts anew unless the one before was of the same kind.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer has settings for another number of layers.
+        """
+        optimizer.check_layers(self._plan.n_layers)
         if not optimizer.same_state_as(self.optimizer):
             self.slots = aligned_zeros((optimizer.slots, self.slots.shape[1]), self.slots.dtype)
             self.reals[[ids.BETA1_POWER, ids.BETA2_POWER]] = 1.0
+            settings = self.reals[: ids.N_REALS + ids.LAYER_BLOCKS * self._plan.n_layers]
+            scales = np.zeros((ids.SCALE_BLOCKS, self._plan.n_inputs if optimizer.scales else 0))
+            scales[ids.SCALE] = 1.0
+            self.reals = np.concatenate([settings, scales.ravel()])
         if optimizer.kind >= 0:
+            factors = self.reals[ids.N_REALS :][: ids.LAYER_BLOCKS * self._plan.n_layers].reshape(ids.LAYER_BLOCKS, -1)
+            optimizer.fill_layers(self._plan.table[:, ids.FAN_IN], factors)
             optimizer.fill(self.ints, self.reals)
         self.optimizer = optimizer
 
     def save(self, params: NDArray, into: Saved | None = None) -> Saved:
         """Copy everything, into the memory of `into` if that fits."""
         current = Saved(params, self.slots, self.ints, self.reals)
-        if into is None or into.slots.shape != self.slots.shape:
+        if into is None or (into.slots.shape, into.reals.shape) != (self.slots.shape, self.reals.shape):
             return Saved(params.copy(), self.slots.copy(), self.ints.copy(), self.reals.copy())
         for target, array in zip(into, current, strict=True):
             target[...] = array

@@ -198,13 +198,13 @@ class Run(Fit):
         super().__init__(net, data, options)
         state, rows = self.state, len(data.train)
         self.batch = min(options.batch_size or rows, rows)
-        self.per_epoch = -(-rows // self.batch)
+        self.per_epoch = rows // self.batch if options.drop_last else -(-rows // self.batch)
         start = int(state.ints[ids.STEP])
         self.span = Span(start, options.epochs * self.per_epoch, self.per_epoch)
         # A schedule that does not fit this training says so now.
         self._rates_of(start, min(1, self.span.steps))
         state.use(options.optimizer)
-        state.ints[[ids.BATCH, ids.SHUFFLE, ids.TRAINING]] = self.batch, options.shuffle, 1
+        state.ints[[ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, options.shuffle, options.drop_last, 1
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
         self.losses = np.zeros(1)
         self._kind = (self.batch, net.dtype.char, engine.active_name(), net.plan.table.tobytes())

@@ -46,8 +46,10 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     TRAINING,
     L2_OVER_BATCH,
     EACH_STEP,
+    DROP_LAST,
+    FACTORS,
     N_INTS,
-) = range(16)
+) = range(18)
 
 # Run.reals: one training run's real numbers, float64.
 (
@@ -66,8 +68,15 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     LOSS_SUM,
     WEIGHT_SUM,
     LOSS_FACTOR,
+    SCALE_RATE,
     N_REALS,
-) = range(16)
+) = range(17)
+
+# Behind them, blocks of one number for each layer: dropout; and with FACTORS what the learning rates of weights and biases
+# and the weights' eps are multiplied by.
+DROPOUT, WEIGHT_RATE, BIAS_RATE, WEIGHT_EPS, LAYER_BLOCKS = range(5)
+# With SCALE_RATE > 0, behind those, blocks of one number for each input: its scale, and Adam's two moments of it.
+SCALE, SCALE_M, SCALE_V, SCALE_BLOCKS = range(4)
 
 # Operations of a tape of scalars. OP_POWER has a constant exponent, OP_SQUARE the exponent 2.
 (

@@ -12,23 +12,36 @@ from .ids import (
     BETA1_POWER,
     BETA2,
     BETA2_POWER,
+    BIAS_RATE,
     CLIP_NORM,
     CLIP_VALUE,
     DECAY,
     EPS,
     EPS_HAT,
+    FACTORS,
     FAN_IN,
+    HAS_BIAS,
     L1,
     L2,
     L2_OVER_BATCH,
+    LAYER_BLOCKS,
+    N_REALS,
     NESTEROV,
     OFFSET,
     OPTIMIZER,
     RMSPROP,
+    SCALE_M,
+    SCALE_RATE,
+    SCALE_V,
+    WEIGHT_EPS,
+    WEIGHT_RATE,
     WIDTH,
 )
-from .jit import entry, inner
+from .jit import entry, glue, inner
 from .simd import add, address, elementwise, largest, shift
+
+# The least scale that an input may have: it must divide.
+LEAST_SCALE = 1e-6
 
 
 @elementwise("p! g", "rate")
@@ -56,6 +69,14 @@ def _adam(p, m, v, g, rate, root, keep1, take1, keep2, take2, eps):
     return p - rate * m / (v.sqrt() * root + eps), m, v
 
 
+@elementwise("p! m! v! g", "ratio rate factor root keep1 take1 keep2 take2 eps")
+def _adam_scaled(p, m, v, g, ratio, rate, factor, root, keep1, take1, keep2, take2, eps):
+    g = factor * g
+    m = keep1 * m + take1 * g
+    v = keep2 * v + take2 * (g * g)
+    return ratio * p - rate * m / (v.sqrt() * root + eps), m, v
+
+
 @elementwise("p! m! v! top! g", "rate root keep1 take1 keep2 take2 eps")
 def _amsgrad(p, m, v, top, g, rate, root, keep1, take1, keep2, take2, eps):
     m = keep1 * m + take1 * g
@@ -75,6 +96,11 @@ def _root_mean_square(p, v, g, rate, keep, take, eps):
 def _penalty(g, w, l1, l2):
     sign = (w > 0.0).choose(l1, (w < 0.0).choose(-l1, 0.0 * l1))
     return g + (sign + l2 * w)
+
+
+@elementwise("w g", fold=add)
+def _dot(w, g):
+    return w * g
 
 
 @elementwise("g!", "limit")
@@ -153,20 +179,71 @@ def _norm_factor(reals, g, n):
 @inner
 def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, first, last):
     """One step on first..last of the flat vectors; state vector s starts at slots + s*stride, powerN is betaN^t."""
-    n = last - first
     if reals[DECAY] != 0.0:
         for layer in range(table.shape[0]):
             start, count = _weights_in(table, layer, first, last)
             scale(count, (shift(w, start),), (1.0 - lr * reals[DECAY],))
+    if not ints[FACTORS]:
+        _move(ints, reals, power1, power2, w, slots, stride, g, lr, reals[EPS], first, last)
+        return
+    layers = table.shape[0]
+    for layer in range(layers):
+        at = N_REALS + layer
+        start, count = _weights_in(table, layer, first, last)
+        rate, eps = lr * reals[at + WEIGHT_RATE * layers], reals[EPS] * reals[at + WEIGHT_EPS * layers]
+        if layer == 0 and reals[SCALE_RATE] > 0.0:
+            _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, start, start + count)
+        else:
+            _move(ints, reals, power1, power2, w, slots, stride, g, rate, eps, start, start + count)
+        if table[layer, HAS_BIAS]:
+            start = table[layer, OFFSET] + table[layer, FAN_IN] * table[layer, WIDTH]
+            begin, end = max(first, start), min(last, start + table[layer, WIDTH])
+            rate = lr * reals[at + BIAS_RATE * layers]
+            _move(ints, reals, power1, power2, w, slots, stride, g, rate, reals[EPS], begin, max(begin, end))
+
+
+@glue
+def _corrections(ints, power1, power2):
+    """What Adam's m is multiplied by besides the learning rate, and its sqrt(v), for their start at zero."""
+    c1, c2 = 1.0 - power1, 1.0 - power2
+    if ints[EPS_HAT]:
+        return math.sqrt(c2) / c1, 1.0
+    return 1.0 / c1, 1.0 / math.sqrt(c2)
+
+
+@inner
+def _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, first, last):
+    """Adam on V and s, where the first layer's weights are diag(s) V, for whole rows of them: first..last; see the twin."""
+    n, k = table[0, WIDTH], table[0, FAN_IN]
+    scales = N_REALS + LAYER_BLOCKS * table.shape[0]
+    beta1, beta2 = reals[BETA1], reals[BETA2]
+    correct, root = _corrections(ints, power1, power2)
+    for start in range(first, last, n):
+        i = scales + start // n
+        s = reals[i]
+        p, dp, s0 = shift(w, start), shift(g, start), shift(slots, start)
+        slope = _dot(n, (p, dp), ()) / s
+        m = beta1 * reals[i + SCALE_M * k] + (1.0 - beta1) * slope
+        v = beta2 * reals[i + SCALE_V * k] + (1.0 - beta2) * slope * slope
+        new = s - lr * reals[SCALE_RATE] * correct * m / (math.sqrt(v) * root + reals[EPS])
+        if abs(new) < LEAST_SCALE:
+            new = math.copysign(LEAST_SCALE, new)
+        _adam_scaled(n, (p, s0, shift(s0, stride), dp),
+                     (new / s, new * rate * correct, s, root, beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps))  # fmt: skip
+        reals[i], reals[i + SCALE_M * k], reals[i + SCALE_V * k] = new, m, v
+
+
+@inner
+def _move(ints, reals, power1, power2, w, slots, stride, g, lr, eps, first, last):
+    """The optimizer's own step on first..last of the flat vectors, with this learning rate and eps."""
+    n = last - first
     p, dp = shift(w, first), shift(g, first)
     s0 = shift(slots, first)
     kind = ints[OPTIMIZER]
-    beta1, beta2, eps = reals[BETA1], reals[BETA2], reals[EPS]
+    beta1, beta2 = reals[BETA1], reals[BETA2]
     if kind == ADAM:
-        c1, c2 = 1.0 - power1, 1.0 - power2
-        rate, root = lr / c1, 1.0 / math.sqrt(c2)
-        if ints[EPS_HAT]:
-            rate, root = lr * math.sqrt(c2) / c1, 1.0
+        correct, root = _corrections(ints, power1, power2)
+        rate = lr * correct
         s1 = shift(s0, stride)
         numbers = (rate, root, beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps)
         if ints[AMSGRAD]:

@@ -47,7 +47,7 @@ def _in_lanes(params):
 
 def _packs_can(table, ints, reals, training):
     """Whether packs can do it: no dropout, no penalty in the loss, no softmax with another loss than cross-entropy."""
-    more = training and (reals[:, N_REALS:].any() or ints[0, L2_OVER_BATCH])
+    more = training and (reals[:, N_REALS:][:, : len(table)].any() or ints[0, L2_OVER_BATCH])
     return not more and (table[-1, ACTIVATION] != SOFTMAX or ints[0, LOSS] == CROSS_ENTROPY)
 
 

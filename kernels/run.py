@@ -15,6 +15,7 @@ from .ids import (
     BETA2,
     BETA2_POWER,
     CLIP_NORM,
+    DROP_LAST,
     EACH_STEP,
     EPOCH,
     FAN_IN,
@@ -119,6 +120,8 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
     state = address(slots, 0)
     each = ints[EACH_STEP] != 0
     finished, steps = 0, 0
+    if task == TRAIN and ints[DROP_LAST]:
+        rows -= rows % ints[BATCH]
     for step in range(lr.size if task == TRAIN else 1):
         at, count = row, min(ints[BATCH], rows - row)
         if task != TRAIN:

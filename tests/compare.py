@@ -87,10 +87,10 @@ def network_bounds(net: Net, data: Data, dtype, d_out=None) -> Bounds:
     Inputs must not sit on a kink of an activation or a loss.
     """
     u = eps(dtype)
-    drop = train._dropout(net.ints, net.reals, int(net.ints[ids.ROW]))
+    drop = train._dropout(net.ints, net.reals, len(net.table), int(net.ints[ids.ROW]))
     layers = train._layers(net.table, net.params)
     inputs, slopes, z = train._forward(net.table, layers, data.x, drop)
-    scale = 1 / (1 - net.reals[ids.N_REALS :].max())  # dropout's
+    scale = 1 / (1 - net.reals[ids.N_REALS :][: len(net.table)].max())  # dropout's
     of_inputs, of_slopes = [np.zeros_like(data.x)], [None]
     for layer, (w, bias) in enumerate(layers):
         magnitude = np.abs(inputs[layer]) @ np.abs(w) + (np.abs(bias) if bias.size else 0)

@@ -11,10 +11,11 @@ from fastmlp.reference import ids
 
 INTS = """
     BATCH SHUFFLE SHUFFLE_SEED SEED EPOCH ROW STEP LOSS OPTIMIZER NESTEROV AMSGRAD EPS_HAT TRAINING L2_OVER_BATCH EACH_STEP
+    DROP_LAST FACTORS
 """.split()
 REALS = """
     L1 L2 DECAY CLIP_VALUE CLIP_NORM BETA1 BETA2 EPS BETA1_POWER BETA2_POWER LOSS_PARAM SMOOTHING LOSS_SUM WEIGHT_SUM
-    LOSS_FACTOR
+    LOSS_FACTOR SCALE_RATE
 """.split()
 ACTIVATIONS = """
     IDENTITY RELU LEAKY_RELU ELU SELU GELU GELU_TANH SILU MISH SOFTPLUS TANH SIGMOID HARD_SIGMOID HARD_SWISH SOFTMAX EXP
@@ -102,8 +103,9 @@ def make_net(
     params = np.random.default_rng(seed).normal(size=start)
     for k, n, _, _, at in rows:
         params[at : at + k * n] /= np.sqrt(k)
-    ints, reals = np.zeros(ids.N_INTS, np.int64), np.zeros(ids.N_REALS + layers)
-    reals[ids.N_REALS :] = dropout
+    ints, reals = np.zeros(ids.N_INTS, np.int64), np.ones(ids.N_REALS + ids.LAYER_BLOCKS * layers)
+    reals[: ids.N_REALS] = 0.0
+    reals[ids.N_REALS :][:layers] = dropout
     settings(ints, reals, loss=loss, loss_param=0.7, beta1_power=1.0, beta2_power=1.0, eps=1e-8, batch=4, seed=seed)
     settings(ints, reals, **values)
     return Net(table, params.astype(dtype), ints, reals)

@@ -72,12 +72,15 @@ def test_there_is_source_to_read() -> None:
 
 # ---- who imports whom
 
+# Packages that are imported when somebody asks for an estimator: they derive from scikit-learn's.
+ESTIMATORS = {"estimators", "tabular"}
+
 
 @each(FASTMLP)
 def test_fastmlp_imports_neither_numba_nor_any_optional_package_when_it_is_imported(path) -> None:
     allowed = {"numpy", "__future__", *__import__("sys").stdlib_module_names}
-    if path.parent.name == "estimators":  # which is imported when it is asked for
-        allowed |= {"sklearn"}
+    if path.parent.name in ESTIMATORS:
+        allowed.add("sklearn")
     outside = [module for _, module in imports(at_import_time(tree(path))) if not module.startswith(".")]
     assert {top(module) for module in outside} - allowed - {"fastmlp"} == set()
 
@@ -248,6 +251,9 @@ def arguments(node: ast.AST) -> set[str]:
 def test_every_documented_parameter_exists(path) -> None:
     module = tree(path)
     fields = {node.name: arguments(node) for node in module.body if isinstance(node, ast.ClassDef)}
+    for neighbour in (path.parent / f"{name.strip('.')}.py" for _, name in imports(module) if name.startswith(".")):
+        if neighbour.exists():
+            fields |= {node.name: arguments(node) for node in tree(neighbour).body if isinstance(node, ast.ClassDef)}
     for name, node in public(module):
         known = arguments(node)
         for base in getattr(node, "bases", []):

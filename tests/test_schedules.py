@@ -34,7 +34,7 @@ def test_every_schedule_gives_a_positive_rate_for_each_step(name: str) -> None:
     assert found.shape == (12,)
     assert found.dtype == np.float64
     assert (found >= 0.0).all()
-    assert found.max() == pytest.approx(0.1, rel=0.01)
+    assert found.max() == pytest.approx(0.1, rel=0.02)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -163,7 +163,7 @@ def test_each_fit_has_its_own_watch() -> None:
 
 
 def test_other_schedules_watch_nothing() -> None:
-    assert [SCHEDULES[name](0.1).watch() for name in SCHEDULES if name != "reduce_on_plateau"] == [None] * 6
+    assert [SCHEDULES[name](0.1).watch() for name in SCHEDULES if name != "reduce_on_plateau"] == [None] * (len(SCHEDULES) - 1)
 
 
 @pytest.mark.parametrize(

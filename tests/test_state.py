@@ -27,7 +27,7 @@ def test_a_new_state_has_the_networks_settings_and_no_optimizer() -> None:
     assert new.ints[ids.SEED] == 7
     assert new.ints[ids.LOSS] == ids.HUBER
     assert new.reals[ids.LOSS_PARAM] == 0.5
-    assert new.reals[ids.N_REALS :].tolist() == [0.25, 0.0]
+    assert new.reals[ids.N_REALS :][:2].tolist() == [0.25, 0.0]
     assert new.slots.shape == (0, PLAN.n_params)
     assert new.optimizer is None
     assert not new.ints[[ids.EPOCH, ids.ROW, ids.STEP]].any()

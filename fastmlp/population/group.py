@@ -104,6 +104,11 @@ class Group:
 
     def use(self, optimizer: Optimizer) -> None:
         """Take an optimizer's settings; the state starts anew unless the one before was of the same kind."""
+        if optimizer.layered:
+            raise ValueError(
+                "a population has one learning rate for all of a network. Leave out weight_factor, bias_factor, ntk and "
+                "scale_factor, or train networks of fm.MLP one by one."
+            )
         each = optimizer.each(len(self))
         slots = max(one.slots for one in each)
         before = None if self.optimizer is None else self.optimizer.each(1 if not self.optimizer.varied else len(self))[0]

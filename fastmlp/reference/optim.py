@@ -17,21 +17,33 @@ from .ids import (
     BETA1_POWER,
     BETA2,
     BETA2_POWER,
+    BIAS_RATE,
     CLIP_NORM,
     CLIP_VALUE,
     DECAY,
     EPS,
     EPS_HAT,
+    FACTORS,
     FAN_IN,
+    HAS_BIAS,
     L1,
     L2,
     L2_OVER_BATCH,
+    LAYER_BLOCKS,
+    N_REALS,
     NESTEROV,
     OFFSET,
     OPTIMIZER,
     RMSPROP,
+    SCALE_BLOCKS,
+    SCALE_RATE,
+    WEIGHT_EPS,
+    WEIGHT_RATE,
     WIDTH,
 )
+
+# The least scale that an input may have: it must divide.
+LEAST_SCALE = 1e-6
 
 
 def _weights(table, flat):
@@ -111,6 +123,15 @@ def update(
 
     Adam is that of Kingma and Ba (ICLR 2015), algorithm 1; EPS_HAT its form at the end of their section 2.
 
+    With FACTORS, each layer's weights have lr times WEIGHT_RATE and EPS times WEIGHT_EPS, and its bias lr times BIAS_RATE.
+    With SCALE_RATE also, Adam trains V and s in the place of the first layer's weights W = diag(s) V, which is a layer that
+    multiplies each input by a factor of its own, folded into the weights behind it. Their gradients are, G being that of W::
+
+        dV[j, :] = s[j] G[j, :]        ds[j] = Σ_k V[j, k] G[j, k]
+
+    The learning rate of s is lr times SCALE_RATE. V is W / s and need not be kept: a product and a quotient have an error of
+    half a unit in the last place each. So s stays away from 0 by 1e-6.
+
     Parameters
     ----------
     table : ndarray of shape (L, 5), int64
@@ -131,13 +152,45 @@ def update(
     reals[BETA1_POWER] *= reals[BETA1]
     reals[BETA2_POWER] *= reals[BETA2]
     # Python's floats, unlike NumPy's, leave float32 arrays in float32.
-    beta1, beta2, eps, decay = (float(reals[i]) for i in (BETA1, BETA2, EPS, DECAY))
+    eps, decay = float(reals[EPS]), float(reals[DECAY])
     if decay:
         for w in _weights(table, params):
             w *= 1 - lr * decay
+    if not ints[FACTORS]:
+        _move(ints, reals, params, slots, grad, lr, eps)
+        return
+    rates = reals[N_REALS:][: LAYER_BLOCKS * len(table)].reshape(LAYER_BLOCKS, len(table))
+    for layer, row in enumerate(table):
+        end = row[OFFSET] + row[FAN_IN] * row[WIDTH]
+        part, bias = slice(row[OFFSET], end), slice(end, end + row[HAS_BIAS] * row[WIDTH])
+        own = lr * float(rates[WEIGHT_RATE, layer]), eps * float(rates[WEIGHT_EPS, layer])
+        if layer == 0 and reals[SCALE_RATE] > 0:
+            shape = row[FAN_IN], row[WIDTH]
+            views = (params[part].reshape(shape), slots[:2, part].reshape(2, *shape), grad[part].reshape(shape))
+            _move_scaled(ints, reals, reals[N_REALS + rates.size :].reshape(SCALE_BLOCKS, -1), *views, lr, eps, *own)
+        else:
+            _move(ints, reals, params[part], slots[:, part], grad[part], *own)
+        _move(ints, reals, params[bias], slots[:, bias], grad[bias], lr * float(rates[BIAS_RATE, layer]), eps)
+
+
+def _move_scaled(ints, reals, state, w, moments, g, lr, eps, w_lr, w_eps):
+    """Adam on V and s, where w = diag(s) V; state (3, k) has s and its moments."""
+    s = state[0].copy()
+    slope = (w * g).sum(axis=1, dtype=np.float64) / s
+    _adam(ints, reals, state[0], state[1:], slope, lr * float(reals[SCALE_RATE]), eps)
+    state[0] = np.copysign(np.maximum(np.abs(state[0]), LEAST_SCALE), state[0])
+    old, new = (values.astype(w.dtype)[:, None] for values in (s, state[0]))
+    w /= old
+    _adam(ints, reals, w, moments, old * g, w_lr, w_eps)
+    w *= new
+
+
+def _move(ints, reals, params, slots, grad, lr, eps):
+    """Take the optimizer's own step on a part of the vectors, with this learning rate and eps."""
+    beta1, beta2 = float(reals[BETA1]), float(reals[BETA2])
     kind = ints[OPTIMIZER]
     if kind == ADAM:
-        _adam(ints, reals, params, slots, grad, lr)
+        _adam(ints, reals, params, slots, grad, lr, eps)
     elif kind == RMSPROP:
         _divide_by_root(params, slots[0], grad, lr, beta2, 1 - beta2, eps)
     elif kind == ADAGRAD:
@@ -151,8 +204,8 @@ def update(
         params += beta1 * v - step if ints[NESTEROV] else v
 
 
-def _adam(ints, reals, params, slots, grad, lr):
-    beta1, beta2, eps = float(reals[BETA1]), float(reals[BETA2]), float(reals[EPS])
+def _adam(ints, reals, params, slots, grad, lr, eps):
+    beta1, beta2 = float(reals[BETA1]), float(reals[BETA2])
     correct1, correct2 = 1 - float(reals[BETA1_POWER]), 1 - float(reals[BETA2_POWER])
     m, v = slots[0], slots[1]
     m *= beta1

@@ -17,6 +17,8 @@ from .dense import linear_bwd_d, linear_bwd_w, linear_fwd
 from .ids import (
     ACTIVATION,
     BATCH,
+    DROP_LAST,
+    DROPOUT,
     EACH_STEP,
     EPOCH,
     L2,
@@ -91,14 +93,15 @@ def _backward(layers, inputs, slopes, delta, gradients=None):
     return delta @ layers[0][0].T if gradients is None else None
 
 
-def _dropout(ints, reals, row):
+def _dropout(ints, reals, layers, row):
     """Make what `_forward` takes as `drop` for the minibatch at `row` of the current epoch."""
-    if not ints[TRAINING] or not reals[N_REALS:].any():
+    rates = reals[N_REALS + DROPOUT :][:layers]
+    if not ints[TRAINING] or not rates.any():
         return None
     seed, epoch = int(ints[SEED]), int(ints[EPOCH])
 
     def drop(layer, a, g):
-        rate = float(reals[N_REALS + layer])
+        rate = float(rates[layer])
         if rate > 0:
             mask = np.empty_like(a)
             dropout_mask(seed, epoch, row, layer, rate, mask)
@@ -223,7 +226,7 @@ def value_and_grad(
     from ROW on, and the loss is that of the masked network.
     """
     layers = _layers(table, params)
-    inputs, slopes, z = _forward(table, layers, x, _dropout(ints, reals, int(ints[ROW])))
+    inputs, slopes, z = _forward(table, layers, x, _dropout(ints, reals, len(layers), int(ints[ROW])))
     loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y, weight)
     _backward(layers, inputs, slopes, delta, _layers(table, grad))
     return _mean(ints, loss_sum, weight_sum)
@@ -292,8 +295,9 @@ def train_steps(
 ) -> int:
     """Take len(lr) optimizer steps, one per minibatch, from where the counters stand.
 
-    An epoch goes once through all rows, BATCH at a time, the last minibatch being what is left; with SHUFFLE in the
-    order of `permutation(SHUFFLE_SEED, EPOCH)`. Each step is: forward, loss, backward, `condition`, `update`.
+    An epoch goes once through all rows, BATCH at a time, the last minibatch being what is left, which DROP_LAST leaves
+    out; with SHUFFLE in the order of `permutation(SHUFFLE_SEED, EPOCH)`. Each step is: forward, loss, backward,
+    `condition`, `update`.
 
     Parameters
     ----------
@@ -325,6 +329,7 @@ def train_steps(
     """
     layers, grad = _layers(table, params), np.empty_like(params)
     gradients = _layers(table, grad)
+    rows_per_epoch = len(x) - (len(x) % int(ints[BATCH]) if ints[DROP_LAST] else 0)
     finished = 0
     for rate in lr.tolist():
         row = int(ints[ROW])
@@ -332,9 +337,9 @@ def train_steps(
             reals[LOSS_SUM] = reals[WEIGHT_SUM] = 0.0
         if row == 0 and ints[SHUFFLE]:
             permutation(int(ints[SHUFFLE_SEED]), int(ints[EPOCH]), order)
-        batch = slice(row, min(row + int(ints[BATCH]), len(x)))
+        batch = slice(row, min(row + int(ints[BATCH]), rows_per_epoch))
         rows = order[batch] if ints[SHUFFLE] else batch
-        inputs, slopes, z = _forward(table, layers, x[rows], _dropout(ints, reals, row))
+        inputs, slopes, z = _forward(table, layers, x[rows], _dropout(ints, reals, len(layers), row))
         loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y[rows], weight[rows] if weight.size else weight)
         _backward(layers, inputs, slopes, delta, gradients)
         if ints[L2_OVER_BATCH]:
@@ -347,10 +352,10 @@ def train_steps(
         update(table, ints, reals, params, slots, grad, rate)
         ints[STEP] += 1
         ints[ROW] = batch.stop
-        if batch.stop == len(x):
+        if batch.stop == rows_per_epoch:
             ints[ROW] = 0
             ints[EPOCH] += 1
-        if batch.stop == len(x) or ints[EACH_STEP]:
+        if batch.stop == rows_per_epoch or ints[EACH_STEP]:
             losses[finished] = _mean(ints, reals[LOSS_SUM], reals[WEIGHT_SUM])
             finished += 1
             if not math.isfinite(losses[finished - 1]):

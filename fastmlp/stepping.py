@@ -1,0 +1,152 @@
+"""What optimizers have in common: settings that engines read, learning rates, penalties, clipping, factors for layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import checks, schedules
+from .reference import ids
+from .schedules import Schedule, Span
+
+__all__ = ["Optimizer", "Stepping"]
+
+# Settings that may have a number for each layer; others may have one for each network of a population.
+_FOR_LAYERS = ("weight_factor", "bias_factor")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Base of all optimizers.
+
+    Attributes
+    ----------
+    kind : int
+        The engines' number for it in ``reference/ids.py``; -1 for one that no engine runs.
+    """
+
+    kind: ClassVar[int] = -1
+
+    @property
+    def slots(self) -> int:
+        """Number of state vectors, each as long as the parameters."""
+        return 0
+
+    def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        """Write the settings where the engines read them: nothing, for one that no engine runs."""
+
+    @property
+    def varied(self) -> dict[str, tuple[float, ...]]:
+        """Settings that have a number for each network of a population, by name."""
+        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in own.items() if isinstance(value, tuple) and name not in _FOR_LAYERS}
+
+    def of(self, networks: NDArray[np.int64]) -> Optimizer:
+        """Return it with the numbers of these networks."""
+        return replace(self, **{name: tuple(value[i] for i in networks) for name, value in self.varied.items()})
+
+    def each(self, size: int) -> list[Optimizer]:
+        """Return one for each of `size` networks.
+
+        Raises
+        ------
+        ValueError
+            If a setting has another number of values.
+        """
+        varied = {name: checks.each(name, value, size) for name, value in self.varied.items()}
+        if not varied:
+            return [self] * size
+        return [replace(self, **{name: value[i] for name, value in varied.items()}) for i in range(size)]
+
+    @property
+    def layered(self) -> bool:
+        """Whether layers, or weights and biases, have learning rates of their own."""
+        return False
+
+    @property
+    def scales(self) -> bool:
+        """Whether it keeps a scale for each input."""
+        return False
+
+    def check_layers(self, n_layers: int) -> None:
+        """Raise ValueError if it has settings for another number of layers."""
+
+    def fill_layers(self, fan_in: NDArray[np.int64], factors: NDArray[np.float64]) -> None:
+        """Write each layer's factors of learning rate and eps, blocks of ``reference/ids.py``."""
+
+    def same_state_as(self, other: Optimizer | None) -> bool:
+        """Return whether it can go on from the state that `other` left, as with another learning rate."""
+        if not isinstance(other, Optimizer):
+            return False
+        return (self.kind, self.slots, self.scales) == (other.kind, other.slots, other.scales)
+
+
+@dataclass(frozen=True)
+class Stepping(Optimizer):
+    """What SGD, Adam, RMSprop and Adagrad have in common: a rate, penalties, clipping.
+
+    In order: g += l1 sign(w) + l2 w, where `l2_over_batch` divides l2 by the sum of the minibatch's sample weights; each
+    element of g into ±clip_value; g scaled down to the norm clip_norm; w *= 1 - lr weight_decay; then the optimizer's own
+    step, in which a layer's weights and its bias may have a multiple of lr. Biases are neither penalised nor decayed.
+    For a :class:`fastmlp.Population` each number may be a sequence, one for each network.
+    """
+
+    lr: float | Schedule = 0.01
+    weight_decay: float = field(default=0.0, kw_only=True)
+    l1: float = field(default=0.0, kw_only=True)
+    l2: float = field(default=0.0, kw_only=True)
+    l2_over_batch: bool = field(default=False, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
+    clip_norm: float | None = field(default=None, kw_only=True)
+    weight_factor: float | tuple[float, ...] = field(default=1.0, kw_only=True)
+    bias_factor: float | tuple[float, ...] = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Check the fields that all have."""
+        for name in _FOR_LAYERS:
+            checks.reals_field(self, name, 0.0)
+        if not isinstance(self.lr, Schedule):
+            checks.reals_field(self, "lr", 0.0, open_low=True)
+        for name in ("weight_decay", "l1", "l2"):
+            checks.reals_field(self, name, 0.0)
+        object.__setattr__(self, "l2_over_batch", checks.flag("l2_over_batch", self.l2_over_batch))
+        for name in ("clip_value", "clip_norm"):
+            if getattr(self, name) is not None:
+                checks.reals_field(self, name, 0.0, open_low=True)
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the learning rate of each step; see :meth:`fastmlp.schedules.Schedule.rates`."""
+        return schedules.resolve(self.lr).rates(steps, span)
+
+    def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        """Write the settings where the engines read them; counters and the betas' powers are left alone."""
+        ints[ids.OPTIMIZER] = self.kind
+        ints[[ids.NESTEROV, ids.AMSGRAD, ids.EPS_HAT]] = 0
+        ints[ids.L2_OVER_BATCH] = self.l2_over_batch
+        reals[[ids.BETA1, ids.BETA2, ids.EPS]] = 0.0
+        reals[ids.L1], reals[ids.L2], reals[ids.DECAY] = self.l1, self.l2, self.weight_decay
+        reals[ids.CLIP_VALUE], reals[ids.CLIP_NORM] = self.clip_value or 0.0, self.clip_norm or 0.0
+        ints[ids.FACTORS], reals[ids.SCALE_RATE] = self.layered, 0.0
+        self._fill_own(ints, reals)
+
+    @property
+    def layered(self) -> bool:
+        """Whether layers, or weights and biases, have learning rates of their own."""
+        return (self.weight_factor, self.bias_factor) != (1.0, 1.0)
+
+    def check_layers(self, n_layers: int) -> None:
+        """Raise ValueError if it has factors for another number of layers."""
+        for name in _FOR_LAYERS:
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != n_layers:
+                raise ValueError(f"{name} has {len(value)} numbers, but the network has {n_layers} layers. Pass one for each.")
+
+    def fill_layers(self, fan_in: NDArray[np.int64], factors: NDArray[np.float64]) -> None:
+        """Write each layer's factors of learning rate and eps, blocks of ``reference/ids.py``."""
+        factors[ids.WEIGHT_RATE], factors[ids.BIAS_RATE], factors[ids.WEIGHT_EPS] = self.weight_factor, self.bias_factor, 1.0
+
+    def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        raise NotImplementedError

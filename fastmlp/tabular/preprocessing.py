@@ -1,0 +1,256 @@
+"""From a table of numbers and categories to the numbers that a network takes: the preprocessing of RealMLP.
+
+Holzmüller, Grinsztajn & Steinwart, "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data"
+(NeurIPS 2024, arXiv 2407.04491), appendix A.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import OrdinalEncoder
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+__all__ = ["TabularEncoder"]
+
+# Beyond about this many times a column's usual spread, values are squeezed.
+CLIP = 3.0
+MISSING = -1
+
+
+class TabularEncoder(TransformerMixin, BaseEstimator):
+    """One-hot codes for categories; then every column centred, scaled and smoothly clipped, robustly against outliers.
+
+    A category of more than two gets a column each, two get one column of 1 and -1; missing and unknown ones are 0. Then
+    x' = (x - median) / IQR (half the range where the IQR is 0, and 0 for a constant column), and x' / sqrt(1 + (x' / 3)²).
+    Missing numbers become 0, where the median is.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype", None, or array-like of bool, int or str
+        Which columns are categories: those of a category, string or object dtype in a pandas or polars frame and those with
+        text in an array; none; or the ones marked, numbered or named.
+
+    Attributes
+    ----------
+    categorical_ : (n_features_in_,) bool array
+        Which columns are categories.
+    categories_ : list of arrays
+        The categories of each such column, without missing ones.
+    median_, factor_ : (n_columns,) arrays
+        x' = (x - median_) * factor_, of the columns after one-hot coding.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By `fit` and `transform`, if X is no table, has infinite numbers, or other columns than in `fit`.
+
+    Examples
+    --------
+    >>> from fastmlp.tabular import TabularEncoder
+    >>> X = [[0.0, "a"], [1.0, "b"], [2.0, "a"], [3.0, None]]
+    >>> TabularEncoder().fit_transform(np.array(X, dtype=object)).astype(float).round(2).tolist()
+    [[-0.95, 0.4], [-0.33, -1.11], [0.33, 0.4], [0.95, -0.4]]
+    """
+
+    def __init__(self, categorical_features: Any = "from_dtype") -> None:
+        self.categorical_features = categorical_features
+
+    def fit(self, X: Any, y: Any = None) -> TabularEncoder:
+        """Learn categories, medians and spreads.
+
+        Parameters
+        ----------
+        X : (n, columns) array or frame
+        y : ignored
+        """
+        self._fit(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> NDArray[np.float32]:
+        """Learn from X and return what :meth:`transform` does."""
+        return self._scaled(self._fit(X))
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Return the numbers for a network.
+
+        Parameters
+        ----------
+        X : (n, columns) array or frame
+
+        Returns
+        -------
+        (n, n_columns) float32 array
+        """
+        check_is_fitted(self)
+        columns = self._columns(self._validated(X, reset=False))
+        return self._scaled(self._encoded(columns))
+
+    def _fit(self, X: Any) -> NDArray[np.float64]:
+        X = self._validated(X, reset=True)
+        text = [values.dtype == object for values in self._columns(X, np.zeros(X.shape[1], bool))]
+        self.categorical_ = self._chosen(np.array(text, bool))
+        columns = self._columns(X)
+        self.categories_, self._encoders = [], {}
+        for i in np.flatnonzero(self.categorical_):
+            encoder = OrdinalEncoder(
+                handle_unknown="use_encoded_value", unknown_value=MISSING, encoded_missing_value=MISSING, dtype=np.int64
+            )
+            encoder.fit(columns[i][:, None])
+            self._encoders[int(i)] = encoder
+            self.categories_.append(np.array([c for c in encoder.categories_[0] if not _is_missing(c)], dtype=object))
+        encoded = self._encoded(columns)
+        self.median_, self.factor_ = _spread(encoded)
+        return encoded
+
+    def _validated(self, X: Any, reset: bool) -> Any:
+        """Return X as a frame or an array, checked, with columns noted or compared."""
+        if is_frame(X):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            if X.shape[0] == 0 or X.shape[1] == 0:
+                raise ValueError(f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s): 1 of each is required.")
+            return X
+        return validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+
+    def _chosen(self, text: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which columns are categories; `text` says which are no numbers."""
+        wanted = self.categorical_features
+        if isinstance(wanted, str) and wanted == "from_dtype":
+            return text
+        chosen = np.zeros(len(text), bool)
+        if wanted is None:
+            return chosen
+        wanted = np.asarray(wanted)
+        if wanted.dtype.kind in "UO" and wanted.size:
+            names = getattr(self, "feature_names_in_", None)
+            if names is None or not np.isin(wanted, names).all():
+                known = "X has no column names" if names is None else f"X has the columns {list(names)}"
+                raise ValueError(f"categorical_features names {wanted.tolist()}, but {known}.")
+            wanted = np.isin(names, wanted)
+        if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "bui"):
+            raise ValueError(
+                "categorical_features must be 'from_dtype', None, or a list of column names, numbers or True and False; "
+                f"got {self.categorical_features!r}."
+            )
+        if wanted.dtype.kind == "b":
+            if len(wanted) != len(text):
+                raise ValueError(f"categorical_features has {len(wanted)} entries, but X has {len(text)} columns.")
+            return wanted
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= len(text)):
+            raise ValueError(f"categorical_features must be from 0 to {len(text) - 1}; got {wanted.tolist()}.")
+        chosen[wanted.astype(np.int64)] = True
+        return chosen
+
+    def _columns(self, X: Any, categorical: NDArray[np.bool_] | None = None) -> list[NDArray]:
+        """Return X's columns: float64 with NaN, or objects with NaN where they are categories."""
+        categorical = self.categorical_ if categorical is None else categorical
+        frame = is_frame(X)
+        return [_column(X, i, frame, bool(categorical[i])) for i in range(X.shape[1])]
+
+    def _encoded(self, columns: list[NDArray]) -> NDArray[np.float64]:
+        """Return numbers as they are and one-hot codes of categories, side by side."""
+        parts, categories = [], iter(self.categories_)
+        for i, values in enumerate(columns):
+            if not self.categorical_[i]:
+                if values.dtype == object:
+                    raise ValueError(
+                        f"X has text in column {i} ({_first_text(values)!r}), which fit took for numbers. "
+                        "Pass numbers, or name the column in categorical_features."
+                    )
+                parts.append(values[:, None])
+                continue
+            codes = self._encoders[i].transform(values[:, None])[:, 0]
+            n = len(next(categories))
+            one_hot = (codes[:, None] == np.arange(n)).astype(np.float64)
+            parts.append(one_hot[:, :1] - one_hot[:, 1:] if n == 2 else one_hot)
+        return np.concatenate(parts, axis=1)
+
+    def _scaled(self, encoded: NDArray[np.float64]) -> NDArray[np.float32]:
+        # Two large numbers of opposite signs may be further apart than any number; the clip takes infinity to CLIP.
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (encoded - self.median_) * self.factor_
+            clipped = scaled / np.hypot(1.0, scaled / CLIP)
+        clipped = np.where(np.isinf(scaled), np.copysign(CLIP, scaled), clipped)
+        return np.nan_to_num(clipped, nan=0.0).astype(np.float32)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a pandas or polars frame."""
+    return hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "shape")
+
+
+def _column(X: Any, i: int, frame: bool, categorical: bool) -> NDArray:
+    """Return a column: float64 with NaN, or objects with NaN if it is one of categories or has text."""
+    if not frame:
+        values = X[:, i]
+        if not categorical and values.dtype.kind in "biuf":
+            return values.astype(np.float64)
+        if not categorical and values.dtype.kind == "O" and not any(isinstance(value, (str, bytes)) for value in values):
+            return _numbers(values, i)
+        return _objects(values)
+    pandas = hasattr(X, "iloc")
+    series = X.iloc[:, i] if pandas else X[:, i]
+    dtype = series.dtype
+    numeric = getattr(dtype, "kind", "O") in "biuf" if pandas else dtype.is_numeric() or str(dtype) == "Boolean"
+    if numeric and not categorical and str(dtype) != "category":
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan) if pandas else series.cast(float).to_numpy()
+        return _numbers(values, i)
+    if getattr(dtype, "kind", "O") in "mM" or str(dtype).startswith(("Date", "Time", "Duration")):
+        raise TypeError(f"column {X.columns[i]!r} has dtype {dtype}. Pass dates as numbers, such as year, month and day.")
+    return _objects(series.to_numpy(dtype=object) if pandas else np.array(series.to_list(), dtype=object))
+
+
+def _numbers(values: NDArray, i: int) -> NDArray[np.float64]:
+    """Return numbers, finite or NaN."""
+    try:
+        numbers = np.array([np.nan if _is_missing(v) else v for v in values] if values.dtype == object else values, np.float64)
+    except TypeError as error:
+        raise TypeError(f"column {i} of X: argument must be a string or a number ({error}).") from error
+    if np.isinf(numbers).any():
+        raise ValueError(f"Input X contains infinity or a value too large for dtype('float64') in column {i}.")
+    return numbers
+
+
+def _objects(values: NDArray) -> NDArray:
+    """Return objects, missing ones as NaN."""
+    objects = np.empty(len(values), object)
+    objects[:] = [np.nan if _is_missing(value) else value for value in values.tolist()]
+    return objects
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, (float, np.floating)) and value != value) or type(value).__name__ == "NAType"
+
+
+def _first_text(values: NDArray) -> Any:
+    return next(value for value in values if not _is_missing(value))
+
+
+def _spread(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each column's median and 1 / IQR, or 2 / range, or 0; NaN does not count."""
+    median, factor = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for i in range(x.shape[1]):
+        values = x[:, i][~np.isnan(x[:, i])]
+        if values.size == 0:
+            continue
+        low, quarter, median[i], three, high = np.quantile(values, (0.0, 0.25, 0.5, 0.75, 1.0))
+        spread = three - quarter
+        if spread == 0.0:
+            spread = high / 2 - low / 2
+        # The rounding of a quantile may leave a spread of one unit in the last place, and 1 / spread must be finite.
+        if spread > 1e-300:
+            factor[i] = 1.0 / spread
+    return median, factor

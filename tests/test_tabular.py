@@ -1,0 +1,315 @@
+"""TabularClassifier and TabularRegressor: the recipe, what they accept, and what they tell."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+import fastmlp as fm
+from fastmlp.tabular import recipe
+from fastmlp.tabular.recipe import LastBest, Rows, error_rate, log_loss, squared_error
+
+SMALL = {"hidden": (32, 32), "epochs": 32, "batch_size": 32, "random_state": 0}
+
+
+def classifier(**options) -> fm.TabularClassifier:
+    return fm.TabularClassifier(**SMALL | options)
+
+
+def regressor(**options) -> fm.TabularRegressor:
+    return fm.TabularRegressor(**SMALL | options)
+
+
+IRIS = load_iris(return_X_y=True)
+DIABETES = load_diabetes(return_X_y=True)
+
+
+def test_they_are_imported_when_they_are_asked_for() -> None:
+    code = (
+        "import sys, fastmlp; assert 'sklearn' not in sys.modules; fastmlp.TabularClassifier; assert 'sklearn' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ---- the recipe
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_the_default_is_the_published_recipe(kind, monkeypatch) -> None:
+    """RealMLP-TD-S, table A.1 of arXiv 2407.04491."""
+    seen = {}
+
+    def fit(net, X, y, **arguments):
+        seen.update(arguments, net=net, params=net.params.copy(), rows=len(X))
+
+    monkeypatch.setattr(fm.MLP, "fit", fit)
+    X, y = load_breast_cancer(return_X_y=True) if kind == "classes" else DIABETES
+    estimator = fm.TabularClassifier(random_state=0) if kind == "classes" else fm.TabularRegressor(random_state=0)
+    estimator.fit(X, y)
+    net = seen["net"]
+    assert net.plan.widths == (X.shape[1], 256, 256, 256, 2 if kind == "classes" else 1)
+    assert [dense.activation for dense in net.layers[:3]] == ["selu" if kind == "classes" else "mish"] * 3
+    assert seen["rows"] == round(0.8 * len(X))
+    assert (seen["epochs"], seen["batch_size"], seen["drop_last"]) == (256, 256, True)
+    if kind == "classes":
+        assert (net.output, net.loss_spec.name, net.loss_spec.smoothing) == ("softmax", "cross_entropy", 0.1)
+    else:
+        assert (net.output, net.loss_spec.name) == ("identity", "mse")
+    optimizer = seen["optimizer"]
+    assert (optimizer.beta1, optimizer.beta2, optimizer.eps) == (0.9, 0.95, 1e-8)
+    assert (optimizer.ntk, optimizer.scale_factor, optimizer.bias_factor, optimizer.weight_decay) == (True, 6.0, 0.1, 0.0)
+    steps = np.arange(100)
+    rates = optimizer.rates(steps, fm.schedules.Span(0, 100, 10))
+    lr = 0.04 if kind == "classes" else 0.07
+    np.testing.assert_allclose(rates, lr * 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * steps / 100))))
+    for layer in range(3):
+        scaled = np.sqrt(net.plan.widths[layer]) * net.weights[layer]
+        assert abs(scaled.std() - 1) < 0.05
+        assert abs(net.biases[layer].std() - 1) < 0.15
+    assert not net.weights[3].any()
+    assert not net.biases[3].any()
+
+
+def test_the_last_of_the_best_epochs_comes_back() -> None:
+    net = fm.MLP([1, 1])
+    errors = iter([0.5, 0.25, 0.25, 0.75])
+    judge = LastBest(Rows(np.zeros((1, 1), np.float32), np.zeros(1), None), lambda *_: next(errors))
+    for epoch in range(4):
+        net.params = [epoch, epoch]
+        judge.on_epoch_end(net, epoch, {})
+    history = fm.History()
+    judge.on_train_end(net, history)
+    assert net.params.tolist() == [2.0, 2.0]
+    assert (judge.epoch, history.best_epoch, judge.errors) == (2, 2, [0.5, 0.25, 0.25, 0.75])
+
+
+def test_metrics_by_hand() -> None:
+    p, y = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]], np.float32), np.array([0, 0, 1])
+    assert error_rate(y, p, None) == pytest.approx(2 / 3)
+    assert error_rate(y, p, np.array([1.0, 0.0, 1.0])) == 0.5
+    assert log_loss(y, p, None) == pytest.approx(-np.log([0.9, 0.4, 0.5]).mean())
+    assert log_loss(np.array([1]), np.array([[1.0, 0.0]], np.float32), None) == pytest.approx(
+        -np.log(np.finfo(np.float32).tiny)
+    )
+    assert squared_error(np.array([[1.0, 2.0]]), np.array([[2.0, 4.0]]), None) == 2.5
+    assert squared_error(np.array([[1.0], [2.0]]), np.array([[2.0], [2.0]]), np.array([3.0, 1.0])) == 0.75
+
+
+def test_fit_returns_the_best_of_its_validation_errors() -> None:
+    X, y = DIABETES
+    X, X_val, y, y_val = train_test_split(X, y, random_state=0)
+    estimator = regressor().fit(X, y, X_val=X_val, y_val=y_val)
+    (errors,), (best,) = estimator.validation_errors_, estimator.best_epochs_
+    assert len(errors) == 32
+    assert best == 32 - np.argmin(errors[::-1])
+    outside = (y_val < y.min()) | (y_val > y.max())
+    assert not outside.any()
+    ours = (
+        (estimator.networks_[0].predict(estimator.encoder_.transform(X_val))[:, 0] - (y_val - y.mean()) / y.std()) ** 2
+    ).mean()
+    assert ours == pytest.approx(min(errors), rel=1e-5)
+
+
+def test_log_loss_goes_without_smoothing_and_gives_better_probabilities() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+    by_error, by_loss = classifier().fit(X, y), classifier(metric="log_loss").fit(X, y)
+    assert by_loss.networks_[0].loss_spec.smoothing == 0.0
+    losses = [log_loss(y_test, e.predict_proba(X_test), None) for e in (by_error, by_loss)]
+    assert losses[1] < losses[0]
+    assert classifier(metric="log_loss", label_smoothing=0.2).fit(X, y).networks_[0].loss_spec.smoothing == 0.2
+
+
+def test_predictions_stay_in_the_range_of_the_targets() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    y = 3 * X[:, 0]
+    estimator = regressor().fit(X, y)
+    far = estimator.predict(np.array([[1e6, 0.0], [-1e6, 0.0]]))
+    assert sorted(far) == pytest.approx([y.min(), y.max()])
+
+
+def test_a_constant_target_is_predicted() -> None:
+    assert regressor().fit(np.arange(20.0)[:, None], np.full(20, 7.0)).predict([[3.0], [40.0]]).tolist() == [7.0, 7.0]
+
+
+def test_good_without_tuning() -> None:
+    """What scikit-learn's own MLP reaches on these after scaling is about 0.97 and 0.3 to 0.45."""
+    assert cross_val_score(fm.TabularClassifier(random_state=0), *load_breast_cancer(return_X_y=True), cv=3).mean() > 0.96
+    assert cross_val_score(fm.TabularRegressor(random_state=0, n_ensemble=3), *DIABETES, cv=3).mean() > 0.35
+
+
+# ---- what they accept
+
+
+def frame(library):
+    rng = np.random.default_rng(0)
+    n = 300
+    colour = rng.choice(["red", "green", "blue"], n)
+    size, noise = rng.normal(size=n), rng.normal(size=n)
+    y = np.where((colour == "red") ^ (size > 0), "yes", "no")
+    size[::17] = np.nan
+    columns = {"colour": list(colour), "size": size, "noise": noise}
+    if library == "polars":
+        return pl.DataFrame(columns), y
+    table = pd.DataFrame(columns)
+    if library == "category":
+        table["colour"] = table["colour"].astype("category")
+    return table, y
+
+
+@pytest.mark.parametrize("library", ["pandas", "category", "polars"])
+def test_frames_with_categories_and_missing_numbers(library) -> None:
+    X, y = frame(library)
+    estimator = classifier(epochs=64).fit(X, y)
+    assert estimator.score(X, y) > 0.9
+    assert estimator.classes_.tolist() == ["no", "yes"]
+    assert estimator.feature_names_in_.tolist() == ["colour", "size", "noise"]
+    assert estimator.encoder_.categorical_.tolist() == [True, False, False]
+    with pytest.raises(ValueError, match="The feature names should match"):
+        estimator.predict(X[["size", "colour", "noise"]])
+
+
+def test_columns_of_numbers_may_be_categories() -> None:
+    rng = np.random.default_rng(0)
+    code = rng.integers(0, 30, 600)
+    y = rng.normal(size=30)[code]
+    X = code[:, None].astype(float)
+    as_numbers, as_categories = regressor().fit(X, y), regressor(categorical_features=[0]).fit(X, y)
+    assert as_categories.encoder_.median_.shape == (30,)
+    assert as_categories.score(X, y) > 0.95 > as_numbers.score(X, y)
+
+
+def test_several_targets() -> None:
+    X, y = DIABETES
+    Y = np.stack([y, X[:, 0]], axis=1)
+    estimator = regressor().fit(X, Y)
+    assert estimator.predict(X).shape == Y.shape
+    assert estimator.score(X, Y) > 0.4
+
+
+def test_weights_count() -> None:
+    """Two kinds of rows contradict each other: the heavy ones are believed."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2))
+    y = (X[:, 0] > 0).astype(int)
+    y[200:] = 1 - y[200:]
+    for heavy in (slice(0, 200), slice(200, 400)):
+        weight = np.full(400, 0.05)
+        weight[heavy] = 1.0
+        estimator = classifier().fit(X, y, sample_weight=weight)
+        assert estimator.score(X[heavy], y[heavy]) > 0.9
+    with pytest.raises(ValueError, match="Sample weights must contain at least one non-zero number"):
+        classifier().fit(X, y, sample_weight=np.zeros(400))
+
+
+def test_validation_rows_and_weights_may_be_given() -> None:
+    X, y = IRIS
+    estimator = classifier().fit(X, y, X_val=X[:50], y_val=y[:50], sample_weight_val=np.arange(50))
+    probability = estimator.predict_proba(X[:50])
+    assert estimator.validation_errors_[0][-1] == pytest.approx(error_rate(y[:50], probability, np.arange(50)), abs=1e-6)
+    with pytest.raises(ValueError, match="y_val has the class 7, which y has not"):
+        classifier().fit(X, y, X_val=X[:1], y_val=[7])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        classifier().fit(X, y, X_val=X[:1], y_val=y[:2])
+
+
+def test_without_validation_the_last_epoch_is_taken() -> None:
+    estimator = classifier(validation_fraction=0.0).fit(*IRIS)
+    assert (estimator.best_epochs_, estimator.validation_errors_) == ([32], [[]])
+    assert classifier().fit([[0.0], [1.0]], [0, 1]).best_epochs_ == [32]  # too few rows to hold any out
+
+
+# ---- many networks
+
+
+def test_an_ensemble_averages_networks_that_saw_different_folds() -> None:
+    X, y = IRIS
+    estimator = classifier(n_ensemble=4).fit(X, y)
+    assert len(estimator.networks_) == len(estimator.best_epochs_) == 4
+    each = [net.predict(estimator.encoder_.transform(X)) for net in estimator.networks_]
+    np.testing.assert_allclose(estimator.predict_proba(X), np.mean(each, axis=0), rtol=1e-6)
+    assert len({net.params.tobytes() for net in estimator.networks_}) == 4
+    numbers = regressor(n_ensemble=3).fit(*DIABETES)
+    assert len(numbers.networks_) == 3
+    assert numbers.score(*DIABETES) > 0.4
+
+
+@pytest.mark.usefixtures("any_threads")
+def test_results_depend_on_the_seed_and_not_on_threads() -> None:
+    X, y = DIABETES
+    results = []
+    for n_jobs, threads in ((1, 1), (2, 2), (None, 2), (3, None)):
+        fm.set_threads(threads)
+        results.append(regressor(n_ensemble=3, n_jobs=n_jobs).fit(X, y).predict(X))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+    assert (regressor(n_ensemble=3, random_state=1).fit(X, y).predict(X) != results[0]).any()
+
+
+def test_the_folds_hold_out_every_row_once(monkeypatch) -> None:
+    held = []
+    monkeypatch.setattr(recipe.Recipe, "train", lambda self, train, held_out, *_: (held.append(held_out.y), (None, None))[1])
+    classifier(n_ensemble=5, n_jobs=1).fit(*IRIS)
+    assert [np.bincount(y).tolist() for y in held] == [[10, 10, 10]] * 5
+
+
+# ---- as scikit-learn's users use them
+
+
+def test_clone_pickle_grid_search_and_pipeline() -> None:
+    X, y = IRIS
+    estimator = classifier()
+    assert clone(estimator).get_params() == estimator.get_params()
+    estimator.fit(X, y)
+    again = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(again.predict_proba(X), estimator.predict_proba(X))
+    search = GridSearchCV(classifier(epochs=8), {"lr": [1e-5, 0.04]}, cv=2).fit(X, y)
+    assert search.best_params_ == {"lr": 0.04}
+    assert make_pipeline(FunctionTransformer(), classifier()).fit(X, y).score(X, y) > 0.9
+
+
+def test_predict_log_proba_is_the_logarithm() -> None:
+    estimator = classifier().fit(*IRIS)
+    np.testing.assert_array_equal(estimator.predict_log_proba(IRIS[0]), np.log(estimator.predict_proba(IRIS[0])))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"n_ensemble": 0}, ValueError, "n_ensemble must be"),
+        ({"metric": "auc"}, ValueError, "metric must be one of 'error', 'log_loss'"),
+        ({"epochs": 1.5}, TypeError, "epochs must be"),
+        ({"batch_size": 0}, ValueError, "batch_size must be"),
+        ({"lr": -1.0}, ValueError, "lr must be"),
+        ({"hidden": (8, 0)}, ValueError, "a width of hidden must be"),
+        ({"label_smoothing": 1.0}, ValueError, "label_smoothing must be"),
+        ({"validation_fraction": 1.0}, ValueError, "validation_fraction must be"),
+        ({"verbose": "much"}, TypeError, "verbose must be"),
+        ({"n_jobs": 0.5, "n_ensemble": 2}, TypeError, "n_jobs must be"),
+        ({"n_ensemble": 200}, ValueError, "n_splits=200"),
+    ],
+)
+def test_wrong_arguments_are_refused_by_fit(options, error, message) -> None:
+    with pytest.raises(error, match=message):
+        classifier(**options).fit(*IRIS)
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"y has 1 class \(3\), but a classifier needs 2 or more"):
+        classifier().fit(IRIS[0], np.full(150, 3))
+
+
+def test_one_hidden_layer_may_be_a_number() -> None:
+    assert classifier(hidden=16).fit(*IRIS).networks_[0].plan.widths == (4, 16, 3)

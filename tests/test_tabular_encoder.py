@@ -1,0 +1,150 @@
+"""TabularEncoder: from numbers and categories to a network's inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from fastmlp.tabular import TabularEncoder
+
+
+def clipped(x):
+    """The smooth clip of the paper."""
+    return x / np.sqrt(1 + (x / 3) ** 2)
+
+
+def test_numbers_are_centred_and_scaled_by_quartiles_then_clipped() -> None:
+    x = np.array([0.0, 1.0, 2.0, 3.0, 100.0])  # median 2, quartiles 1 and 3
+    out = TabularEncoder().fit_transform(x[:, None])
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out[:, 0], clipped((x - 2) / 2), rtol=1e-6)
+    assert out.max() < 3
+
+
+def test_half_the_range_stands_in_for_a_spread_of_zero_and_constants_are_zero() -> None:
+    X = np.array([[0.0, 7.0], [0.0, 7.0], [0.0, 7.0], [0.0, 7.0], [10.0, 7.0]])
+    encoder = TabularEncoder().fit(X)
+    np.testing.assert_allclose(encoder.transform(X)[:, 0], clipped(np.array([0, 0, 0, 0, 2.0])), rtol=1e-6)
+    assert encoder.transform([[0.0, 5e30]])[0, 1] == 0.0
+
+
+def test_missing_numbers_are_where_the_median_is() -> None:
+    encoder = TabularEncoder().fit([[1.0, np.nan], [np.nan, np.nan], [3.0, np.nan], [5.0, np.nan]])
+    assert encoder.transform([[np.nan, np.nan], [3.0, 4.0]]).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_large_numbers_do_not_overflow() -> None:
+    X = np.array([[-1e308], [0.0], [1e308], [1e308]])
+    out = TabularEncoder().fit_transform(X)
+    assert np.isfinite(out).all()
+    assert TabularEncoder().fit(np.array([[0.0], [1e-300], [3e-300]])).transform([[1e308]]) == 3.0
+
+
+def test_categories_get_a_column_each_and_two_of_them_one_together() -> None:
+    X = np.array([["a", "x"], ["b", "y"], ["c", "x"], ["a", "y"]], dtype=object)
+    encoder = TabularEncoder().fit(X)
+    encoded = encoder._encoded(encoder._columns(X))
+    assert encoded.tolist() == [[1, 0, 0, 1], [0, 1, 0, -1], [0, 0, 1, 1], [1, 0, 0, -1]]
+    assert [list(c) for c in encoder.categories_] == [["a", "b", "c"], ["x", "y"]]
+    np.testing.assert_allclose(encoder.transform(X), clipped((encoded - encoder.median_) * encoder.factor_), rtol=1e-6)
+
+
+def test_missing_and_unknown_categories_are_zero() -> None:
+    encoder = TabularEncoder().fit(np.array([["a", "x"], ["b", "y"], ["c", None], [np.nan, "y"]], dtype=object))
+    rows = np.array([[None, np.nan], ["new", "new"]], dtype=object)
+    assert encoder._encoded(encoder._columns(rows)).tolist() == [[0.0] * 4] * 2
+
+
+FRAMES = {
+    "pandas": pd.DataFrame(
+        {
+            "n": [1.0, np.nan, 3.0, 4.0],
+            "i": pd.array([1, None, 2, 5], dtype="Int64"),
+            "b": [True, False, True, True],
+            "c": pd.Categorical(["u", "v", None, "w"]),
+            "s": ["x", "y", None, "x"],
+        }
+    ),
+    "polars": pl.DataFrame(
+        {
+            "n": [1.0, None, 3.0, 4.0],
+            "i": [1, None, 2, 5],
+            "b": [True, False, True, True],
+            "c": pl.Series(["u", "v", None, "w"], dtype=pl.Categorical),
+            "s": ["x", "y", None, "x"],
+        }
+    ),
+    "array": np.array(
+        [[1.0, 1, True, "u", "x"], [None, None, False, "v", "y"], [3.0, 2, True, np.nan, None], [4.0, 5, True, "w", "x"]],
+        dtype=object,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_every_kind_of_table_gives_the_same(name) -> None:
+    encoder = TabularEncoder().fit(FRAMES[name])
+    assert encoder.categorical_.tolist() == [False, False, False, True, True]
+    np.testing.assert_array_equal(encoder.transform(FRAMES[name]), TabularEncoder().fit_transform(FRAMES["pandas"]))
+    if name != "array":
+        assert encoder.feature_names_in_.tolist() == ["n", "i", "b", "c", "s"]
+
+
+@pytest.mark.parametrize("chosen", [["i", "s"], [1, 4], [False, True, False, False, True]], ids=str)
+def test_columns_may_be_chosen_by_name_number_and_mask(chosen) -> None:
+    frame = FRAMES["pandas"].drop(columns="c").assign(c=[1.0, 2.0, np.nan, 4.0])[["n", "i", "b", "c", "s"]]
+    encoder = TabularEncoder(chosen).fit(frame)
+    assert encoder.categorical_.tolist() == [False, True, False, False, True]
+    assert [list(c) for c in encoder.categories_] == [[1, 2, 5], ["x", "y"]]
+
+
+def test_text_that_is_not_chosen_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"X has text in column 4 \('x'\).* categorical_features"):
+        TabularEncoder(["c"]).fit(FRAMES["pandas"])
+    with pytest.raises(ValueError, match=r"X has text in column 3 \('u'\)"):
+        TabularEncoder(None).fit(FRAMES["polars"])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (["z"], r"categorical_features names \['z'\], but X has the columns \['n', 'i', 'b', 'c', 's'\]"),
+        ([5], r"categorical_features must be from 0 to 4; got \[5\]"),
+        ([True], r"categorical_features has 1 entries, but X has 5 columns"),
+        (1.5, r"categorical_features must be 'from_dtype', None, or a list of column names"),
+    ],
+)
+def test_wrong_choices_are_refused(chosen, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        TabularEncoder(chosen).fit(FRAMES["pandas"])
+    if chosen == ["z"]:
+        with pytest.raises(ValueError, match="X has no column names"):
+            TabularEncoder(chosen).fit(np.zeros((2, 2)))
+
+
+def test_dates_are_refused_with_a_remedy() -> None:
+    days = pd.to_datetime(["2020-01-01", "2020-01-02"])
+    for frame in (pd.DataFrame({"day": days}), pl.DataFrame({"day": days.to_list()})):
+        with pytest.raises(TypeError, match=r"column 'day' has dtype .* Pass dates as numbers"):
+            TabularEncoder().fit(frame)
+
+
+def test_infinity_is_refused_in_frames_too() -> None:
+    for frame in (pd.DataFrame({"a": [1.0, np.inf]}), pl.DataFrame({"a": [1.0, np.inf]})):
+        with pytest.raises(ValueError, match="Input X contains infinity"):
+            TabularEncoder().fit(frame)
+
+
+def test_text_where_fit_found_numbers_is_refused() -> None:
+    encoder = TabularEncoder().fit(np.array([[1.0], [2.0]]))
+    with pytest.raises(ValueError, match=r"X has text in column 0 \('a'\)"):
+        encoder.transform(np.array([["a"], [2.0]], dtype=object))
+    with pytest.raises(ValueError, match=r"X has 2 features, but TabularEncoder is expecting 1 features"):
+        encoder.transform(np.zeros((3, 2)))
+
+
+def test_an_empty_frame_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        TabularEncoder().fit(FRAMES["pandas"].iloc[:0])
