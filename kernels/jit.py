@@ -18,6 +18,8 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
+from .aside import aside
+
 _FLAGS = {"nogil": True, "error_model": "numpy"}
 
 
@@ -142,7 +144,25 @@ def entry(function):
             dispatcher._cache = KernelCache(function)
         except RuntimeError:  # no writable folder anywhere: compile in every process
             pass
+        # What Numba calls when arguments are of types that it has no code for yet.
+        dispatcher._compile_for_args = functools.partial(aside, dispatcher._compile_for_args)
     return dispatcher
+
+
+_ready: set[tuple] = set()
+
+
+def make_ready(kernel, args) -> None:
+    """Compile or load a kernel for such arguments before threads run it, which would all wait for the compiler.
+
+    A plain function's kernels are left to the thread that comes to them first.
+    """
+    if not hasattr(kernel, "_compile_for_args"):
+        return
+    kinds = (kernel, *[getattr(arg, "dtype", None) for arg in args])
+    if kinds not in _ready:
+        kernel._compile_for_args(*args)
+        _ready.add(kinds)
 
 
 def cache_folder() -> str | None:

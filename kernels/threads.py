@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from .jit import inner
+from .jit import inner, make_ready
 from .simd import I64
 
 # What threads share: the barrier's counter and its generation in cache lines of their own, beside the latter whether all is
@@ -94,6 +94,8 @@ def together(kernel, n: int, long: bool, *args):
     global _pool, _pool_size
     sync = np.zeros(SYNC_SIZE, np.int64)
     apart = long and threading.current_thread() is threading.main_thread()
+    if n > 1 or apart:
+        make_ready(kernel, (*args, 0, n, sync))
     if (n == 1 and not apart) or not _lock.acquire(blocking=False):
         return kernel(*args, 0, 1, sync)
     try:

@@ -79,7 +79,7 @@ def files(folder: Path) -> list[Path]:
 
 def stamp_of(package: Path) -> str:
     """The stamp that a copy of the package computes."""
-    spec = importlib.util.spec_from_file_location("copied_jit", package / "jit.py")
+    spec = importlib.util.spec_from_file_location(f"{jit.__package__}.copied_jit", package / "jit.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
