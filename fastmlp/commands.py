@@ -138,7 +138,10 @@ def warmup(args: argparse.Namespace) -> None:
 
 def _choose_engine(args: argparse.Namespace) -> None:
     if args.engine is not None:
-        engine.use_engine(args.engine)
+        try:
+            engine.use_engine(args.engine)
+        except RuntimeError as error:
+            raise UsageError(str(error)) from error
     if args.threads is not None:
         engine.set_threads(args.threads)
 

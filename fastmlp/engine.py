@@ -34,7 +34,7 @@ def use_engine(name: str | None = None) -> None:
     ----------
     name : {"numba", "numpy"}, optional
         Compiled kernels, or the NumPy reference, which gives the same results but for rounding. None takes what the
-        environment variable FASTMLP_ENGINE names, else numba if it is installed.
+        environment variable FASTMLP_ENGINE names, else numba if it is installed and may compile.
 
     Raises
     ------
@@ -42,6 +42,8 @@ def use_engine(name: str | None = None) -> None:
         If there is no such engine.
     ImportError
         If numba is asked for and not installed.
+    RuntimeError
+        If numba is asked for and NUMBA_DISABLE_JIT forbids it to compile.
 
     Examples
     --------
@@ -56,10 +58,15 @@ def use_engine(name: str | None = None) -> None:
         argument = "the environment variable FASTMLP_ENGINE"
     installed = _installed("numba")
     if name is None:
-        name = "numba" if installed else "numpy"
+        name = "numba" if installed and _compiles() else "numpy"
     checks.choice(argument, name, ENGINES)
     if name == "numba" and not installed:
         raise ImportError("the engine 'numba' needs numba: pip install numba. The engine 'numpy' works without it.")
+    if name == "numba" and not _compiles():
+        raise RuntimeError(
+            f"{argument} is 'numba', whose kernels run compiled only, but NUMBA_DISABLE_JIT is set. "
+            "Unset it before Python starts, or use the engine 'numpy'."
+        )
     package = "fastmlp.kernels" if name == "numba" else "fastmlp.reference"
     module = importlib.import_module(f"{package}.train")
     if name == "numba":
@@ -77,6 +84,11 @@ def _installed(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except (ImportError, ValueError):
         return False
+
+
+def _compiles() -> bool:
+    """Whether numba, which is installed, may compile."""
+    return not importlib.import_module("numba").config.DISABLE_JIT
 
 
 def active() -> Any:

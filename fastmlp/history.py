@@ -27,7 +27,7 @@ class History:
         Time spent in ``fit``.
     stopped : str
         Why the last call ended: "epochs" (all done), "early stopping", "callback", "converged" (L-BFGS finds no lower
-        loss), "diverged" or "interrupted".
+        loss), "diverged", "interrupted", or "failed" (an exception, as of a callback).
     best_epoch : int or None
         The best epoch of the last call, counted from 0, if it had early stopping.
 

@@ -83,7 +83,7 @@ class Fit:
                     raise DivergenceError(self._divergence)
         except BaseException as error:
             self.go_back()
-            history.stopped = "diverged" if isinstance(error, DivergenceError) else "interrupted"
+            history.stopped = _why(error)
             raise
         finally:
             history.seconds = before + time.perf_counter() - began
@@ -313,6 +313,13 @@ class Run(Fit):
             if ended:
                 return ended
         return None
+
+
+def _why(error: BaseException) -> str:
+    """Return what an exception says of how a training ended: only what is no Exception, as Ctrl-C, interrupts."""
+    if isinstance(error, DivergenceError):
+        return "diverged"
+    return "failed" if isinstance(error, Exception) else "interrupted"
 
 
 def _finite(values: NDArray) -> bool:

@@ -12,7 +12,10 @@ from fastmlp import schedules
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
+from tests.compiler import needs_compiler
 from tests.problems import classes, classifier, numbers, regressor
+
+pytestmark = needs_compiler
 
 STEPPING = [name for name in OPTIMIZERS if name != "lbfgs"]
 HIDDEN = [name for name, activation in ACTIVATIONS.items() if activation.hidden]

@@ -12,6 +12,7 @@ import fastmlp as fm
 from fastmlp import datasets, engine
 from fastmlp.cli import main
 from fastmlp.datasets import split
+from tests.compiler import needs_compiler
 
 
 @pytest.fixture(autouse=True)
@@ -218,6 +219,7 @@ def test_info_names_engine_versions_and_threads(capsys):
         assert re.search(rf"^{name} +\S", out, re.MULTILINE)
 
 
+@needs_compiler
 def test_info_tells_of_this_cpu_and_the_cache_with_the_compiled_engine(capsys):
     pytest.importorskip("numba")
     out = run(capsys, "info", "--engine", "numba")

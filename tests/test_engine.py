@@ -13,6 +13,7 @@ import pytest
 
 import fastmlp as fm
 from fastmlp import engine as engines
+from tests.compiler import needs_compiler
 from tests.problems import classes, classifier
 
 
@@ -28,6 +29,7 @@ def run(script: str, **environment: str) -> str:
 # ---- which engine
 
 
+@needs_compiler
 def test_use_engine_chooses() -> None:
     for name in ("numpy", "numba"):
         fm.use_engine(name)
@@ -54,6 +56,7 @@ def test_an_unknown_engine_is_refused_and_the_one_before_stays(name, error, mess
     fm.use_engine()
 
 
+@needs_compiler
 def test_the_environment_variable_chooses_where_nobody_else_does(monkeypatch) -> None:
     monkeypatch.setenv("FASTMLP_ENGINE", "numpy")
     fm.use_engine()
@@ -68,12 +71,14 @@ def test_the_environment_variable_chooses_where_nobody_else_does(monkeypatch) ->
     assert engines.active_name() == "numba"
 
 
+@needs_compiler
 @pytest.mark.parametrize("name", ["numba", "numpy"])
 def test_the_environment_variable_is_read_at_first_use(name) -> None:
     script = "import fastmlp as fm; fm.MLP([1, 1]).predict([[1.0]]); from fastmlp import engine; print(engine.active_name())"
     assert run(script, FASTMLP_ENGINE=name) == name
 
 
+@needs_compiler
 def test_info_says_what_runs() -> None:
     for name in ("numpy", "numba"):
         fm.use_engine(name)
@@ -88,6 +93,29 @@ def test_info_says_what_runs() -> None:
 
 # ---- imports
 
+
+def test_without_leave_to_compile_the_plain_engine_runs() -> None:
+    """NUMBA_DISABLE_JIT has Numba run Python code as it stands, which vectors of LLVM's have none of."""
+    script = "import fastmlp as fm; fm.MLP([2, 3, 1]).fit([[1, 2]], [1], epochs=1); print(fm.engine.active_name())"
+    assert run(script, NUMBA_DISABLE_JIT="1") == "numpy"
+
+
+@pytest.mark.parametrize(("name", "source"), [("'numba'", "the engine"), ("None", "the environment variable FASTMLP_ENGINE")])
+def test_an_engine_that_may_not_compile_is_refused_by_name(name, source) -> None:
+    script = f"""
+import fastmlp as fm
+try:
+    fm.use_engine({name})
+except RuntimeError as error:
+    print(error)
+"""
+    said = run(script, NUMBA_DISABLE_JIT="1", FASTMLP_ENGINE="numba")
+    assert said == (
+        f"{source} is 'numba', whose kernels run compiled only, but NUMBA_DISABLE_JIT is set. "
+        "Unset it before Python starts, or use the engine 'numpy'."
+    )
+
+
 OPTIONAL = ["numba", "llvmlite", "sklearn", "scipy", "matplotlib", "rich", "joblib", "pandas", "safetensors"]
 
 
@@ -96,6 +124,7 @@ def test_importing_fastmlp_imports_nothing_but_numpy() -> None:
     assert json.loads(run(script)) == []
 
 
+@needs_compiler
 def test_a_training_imports_nothing_that_it_does_not_need() -> None:
     script = f"""
 import json, sys, fastmlp as fm
@@ -181,6 +210,7 @@ def test_a_wrong_number_of_threads_is_refused(n, error, message, any_threads) ->
     assert engines.threads() == before
 
 
+@needs_compiler
 def test_the_number_of_threads_outlives_a_change_of_engine(any_threads) -> None:
     fm.set_threads(3)
     assert engines.threads() == 3
@@ -232,6 +262,7 @@ class AnyThreads(AllThreads):
         return int(self.rng.integers(1, n + 1)), int(self.rng.integers(1, min(5, steps) + 1))
 
 
+@needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_number_of_threads_changes_no_bit(dtype, any_threads, monkeypatch) -> None:
     from fastmlp.kernels import train
@@ -248,6 +279,7 @@ def test_the_number_of_threads_changes_no_bit(dtype, any_threads, monkeypatch) -
             np.testing.assert_array_equal(one, other)
 
 
+@needs_compiler
 def test_these_networks_are_large_enough_for_threads(any_threads, monkeypatch) -> None:
     """Else the test above would say nothing."""
     from fastmlp.kernels import threads, train
@@ -263,6 +295,7 @@ def test_these_networks_are_large_enough_for_threads(any_threads, monkeypatch) -
                                                      train.INPUT_GRADIENT, train.ACTIVATIONS}  # fmt: skip
 
 
+@needs_compiler
 @pytest.mark.parametrize(("name", "size"), [("numba", "small"), ("numba", "large"), ("numpy", "small")])
 def test_two_networks_trained_at_once_are_as_if_each_were_alone(name, size, any_threads) -> None:
     fm.use_engine(name)
@@ -310,6 +343,7 @@ def test_threads_may_ask_one_network_at_the_same_time(engine, any_threads) -> No
     assert not wrong
 
 
+@needs_compiler
 def test_the_engine_may_change_while_other_threads_ask() -> None:
     """Scratch memory that was sized for one engine is not given to the other."""
     net, X, _ = large("float64")
@@ -333,6 +367,7 @@ def test_the_engine_may_change_while_other_threads_ask() -> None:
     assert not wrong
 
 
+@needs_compiler
 def test_the_number_of_threads_may_change_while_other_threads_train_and_ask(any_threads, monkeypatch) -> None:
     """Scratch memory that was sized for fewer threads than there are now is not overrun."""
     from fastmlp.kernels import train
@@ -395,6 +430,7 @@ def dispatchers():
             yield from (value for value in vars(module).values() if getattr(value, "signatures", None))
 
 
+@needs_compiler
 @pytest.mark.parametrize("kind", ["read-only", "memory-mapped", "broadcast", "F-order", "unaligned"])
 def test_no_kind_of_array_is_compiled_for_anew(kind, tmp_path) -> None:
     """To compile takes many seconds; whatever comes in must have the one type that the kernels know."""

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from tests.compiler import needs_compiler
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
 
@@ -116,6 +117,7 @@ def test_a_script_that_is_interrupted_ends_as_python_scripts_do() -> None:
     assert process.returncode != 0
 
 
+@needs_compiler
 def test_an_interruption_between_the_starts_of_two_threads_leaves_none_waiting(monkeypatch, any_threads) -> None:
     """Threads that have begun wait for the others at a barrier; they must not wait for one that will never come."""
     from concurrent.futures import ThreadPoolExecutor

@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 import fastmlp as fm
+from tests.compiler import needs_compiler
 from tests.problems import classes, classifier, numbers, regressor
 
 
@@ -131,6 +132,7 @@ def test_trial_points_that_are_too_far_for_float32_are_survived(engine) -> None:
     assert np.isfinite(net.params).all()
 
 
+@needs_compiler
 def test_engines_agree() -> None:
     X, y = classes()
     curves = []

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 
 import fastmlp as fm
+from tests.compiler import needs_compiler
 from tests.problems import classes, classifier
 
 
@@ -30,6 +31,7 @@ def test_what_python_allocates_in_a_fit_does_not_grow_with_its_steps(engine) -> 
     assert peak(many) < few + many * 2 * 64
 
 
+@needs_compiler
 def test_compiled_code_allocates_as_often_for_one_step_as_for_thousands() -> None:
     """Numba counts what compiled code allocates."""
     from numba.core.runtime import _nrt_python, rtsys
@@ -53,6 +55,7 @@ def test_compiled_code_allocates_as_often_for_one_step_as_for_thousands() -> Non
     assert counts[0] == counts[1] == counts[2]
 
 
+@needs_compiler
 def test_the_process_does_not_grow_in_a_long_training() -> None:
     """The most memory that the process ever had is reached in the first steps."""
     import resource

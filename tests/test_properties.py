@@ -13,6 +13,7 @@ from fastmlp.activations import ACTIVATIONS
 from fastmlp.losses import LOSSES, CrossEntropy, Huber, Quantile
 from fastmlp.optimizers import OPTIMIZERS
 from tests import oracle
+from tests.compiler import needs_compiler
 
 HIDDEN = [name for name, activation in ACTIVATIONS.items() if activation.hidden]
 QUICK = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
@@ -89,6 +90,7 @@ def on_both(ask):
     return answers
 
 
+@needs_compiler
 @QUICK
 @given(problems())
 def test_the_loss_and_the_outputs_are_what_the_formulas_say(problem) -> None:
@@ -101,6 +103,7 @@ def test_the_loss_and_the_outputs_are_what_the_formulas_say(problem) -> None:
         np.testing.assert_allclose(value, oracle.loss(net, X, np.asarray(y), weight), rtol=1e-9, atol=1e-11)
 
 
+@needs_compiler
 @QUICK
 @given(problems())
 def test_engines_agree_on_every_answer_and_shapes_are_right(problem) -> None:
@@ -116,6 +119,7 @@ def test_engines_agree_on_every_answer_and_shapes_are_right(problem) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-9 * scale)
 
 
+@needs_compiler
 @QUICK
 @given(problems(), optimizers(), st.integers(0, 6), st.one_of(st.none(), st.integers(1, 100)), st.booleans(), st.booleans())
 def test_engines_agree_on_every_training_and_losses_are_finite(problem, optimizer, epochs, batch, shuffle, watched) -> None:

@@ -17,6 +17,9 @@ from fastmlp.kernels import minibatch, pace, run, threads, train
 import fastmlp as fm
 from fastmlp import engine
 from fastmlp.reference import ids
+from tests.compiler import needs_compiler
+
+pytestmark = needs_compiler
 
 ACTIVATIONS = [name for name, activation in fm.activations.ACTIVATIONS.items() if activation.hidden]
 OPTIMIZERS = [fm.SGD(0.01, momentum=0.9), fm.Adam(1e-3), fm.Adam(1e-3, clip_norm=0.5, l1=0.01, l2=0.01), fm.AdamW(1e-3)]
