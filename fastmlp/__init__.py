@@ -5,7 +5,7 @@ import importlib
 from . import activations, initializers, losses, metrics, optimizers, schedules
 from .callbacks import Callback, EarlyStopping
 from .engine import set_threads, use_engine, warmup
-from .errors import DivergenceError, DivergenceWarning, ModelFileError, PairingWarning
+from .errors import DivergenceError, DivergenceWarning, ModelFileError, PairingWarning, PrecisionWarning
 from .history import History
 from .layers import Dense
 from .network import MLP
@@ -34,10 +34,12 @@ __all__ = [
     "PairingWarning",
     "Population",
     "PopulationHistory",
+    "PrecisionWarning",
     "RMSprop",
     "TabularClassifier",
     "TabularRegressor",
     "__version__",
+    "activation",
     "activations",
     "cross_validate",
     "datasets",
@@ -52,6 +54,7 @@ __all__ = [
     "schedules",
     "set_threads",
     "sweep",
+    "symbolic",
     "tabular",
     "to_sklearn",
     "use_engine",
@@ -69,7 +72,11 @@ def __getattr__(name: str):
         return getattr(importlib.import_module(".estimators", __name__), name)
     if name in ("TabularClassifier", "TabularRegressor"):
         return getattr(importlib.import_module(".tabular", __name__), name)
-    if name in ("datasets", "plots", "scalar", "tabular"):
+    if name == "activation":
+        from .symbolic import activation
+
+        return activation
+    if name in ("datasets", "plots", "scalar", "symbolic", "tabular"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import checks
 from .reference import ids
 
-__all__ = ["ACTIVATIONS", "ALIASES", "Activation", "lookup"]
+__all__ = ["ACTIVATIONS", "ALIASES", "Activation", "canonical", "lookup"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class Activation:
     init: str
     hidden: bool = True
     source: str = ""
+
+    def __str__(self) -> str:
+        """Return its name."""
+        return self.name
+
+    def spec(self) -> Any:
+        """Return what specs and files hold of it, which :func:`lookup` takes: its name."""
+        return self.name
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -73,8 +82,8 @@ def lookup(name: Any, argument: str = "activation") -> Activation:
 
     Parameters
     ----------
-    name : str or Activation
-        A key of `ACTIVATIONS` or `ALIASES`.
+    name : str, Activation or dict
+        A key of `ACTIVATIONS` or `ALIASES`; what :func:`fastmlp.activation` returned; or the `spec` of that.
     argument : str
         What the caller's argument is called, for the message.
 
@@ -83,7 +92,7 @@ def lookup(name: Any, argument: str = "activation") -> Activation:
     ValueError
         If there is none of that name; the message has the nearest ones.
     TypeError
-        If `name` is no string.
+        If `name` is none of these.
 
     Examples
     --------
@@ -92,8 +101,26 @@ def lookup(name: Any, argument: str = "activation") -> Activation:
     """
     if isinstance(name, Activation):
         return name
+    if isinstance(name, Mapping):
+        from .symbolic.custom import from_spec
+
+        return from_spec(name)
+    if callable(name):
+        raise TypeError(f"{argument} is a function, {name!r}. Make an activation of it first: fm.activation(function).")
     if isinstance(name, str) and name in ALIASES:
         name = ALIASES[name]
     if isinstance(name, str) and name in ACTIVATIONS:
         return ACTIVATIONS[name]
     return ACTIVATIONS[checks.choice(argument, name, (*ACTIVATIONS, *ALIASES))]
+
+
+def canonical(name: Any, argument: str = "activation") -> str | Activation:
+    """Return the one form in which layers keep an activation: the full name of a built-in one, others as they are.
+
+    Examples
+    --------
+    >>> canonical("swish")
+    'silu'
+    """
+    found = lookup(name, argument)
+    return found.name if ACTIVATIONS.get(found.name) is found else found

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import checks
 
-__all__ = ["active", "active_name", "alone", "at_most", "info", "set_threads", "threads", "use_engine", "warmup"]
+__all__ = ["active", "active_name", "alone", "at_most", "define", "info", "set_threads", "threads", "use_engine", "warmup"]
 
 ENGINES = ("numba", "numpy")
 
@@ -23,6 +23,8 @@ _module: ModuleType | None = None
 # Its other modules, which are imported when they are asked for.
 _parts: dict[str, ModuleType] = {}
 _n_threads: int | None = None
+# Activations that are not built in: number -> the function of an engine's module `custom` that enters it, and its arguments.
+_definitions: dict[int, tuple[str, tuple]] = {}
 # Changes whenever scratch memory that was sized before may be too small.
 generation = 0
 
@@ -73,9 +75,32 @@ def use_engine(name: str | None = None) -> None:
         jit: Any = importlib.import_module("fastmlp.kernels.jit")
         jit.on_compile = _announce
         importlib.import_module("fastmlp.kernels.threads").set_threads(_n_threads)
+    for number, definition in list(_definitions.items()):
+        _enter(package, number, *definition)
     _name, _module = name, module
     _parts.clear()
     generation += 1
+
+
+def define(number: int, how: str, *definition: Any) -> None:
+    """Give an activation that is not built in its number, in the engine chosen now and in those chosen later.
+
+    Parameters
+    ----------
+    number : int
+        From FIRST_CUSTOM of ``reference/ids.py`` on.
+    how : str
+        "define" or "define_functions", of ``reference/custom.py``.
+    *definition
+        What that takes.
+    """
+    if _module is not None:
+        _enter(_module.__name__.rpartition(".")[0], number, how, definition)
+    _definitions[number] = how, definition
+
+
+def _enter(package: str, number: int, how: str, definition: tuple) -> None:
+    getattr(importlib.import_module(f"{package}.custom"), how)(number, *definition)
 
 
 def _installed(package: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError", "DivergenceWarning", "ModelFileError", "PairingWarning"]
+__all__ = ["DivergenceError", "DivergenceWarning", "ModelFileError", "PairingWarning", "PrecisionWarning"]
 
 
 class ModelFileError(ValueError):
@@ -19,3 +19,7 @@ class DivergenceWarning(UserWarning):
 
 class PairingWarning(UserWarning):
     """A loss was chosen whose gradient vanishes where the output activation is saturated."""
+
+
+class PrecisionWarning(UserWarning):
+    """An activation of the user's own that comes out wrong somewhere."""

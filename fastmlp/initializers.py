@@ -121,7 +121,7 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 
-def auto(activation: str) -> str:
+def auto(activation: str | activations.Activation) -> str:
     """Return the name that ``init="auto"`` means for a layer with that activation.
 
     Examples

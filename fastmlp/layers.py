@@ -22,8 +22,8 @@ class Dense:
     ----------
     width : int
         Number of units.
-    activation : str, optional
-        A name of `fastmlp.activations.ACTIVATIONS`; None takes the network's.
+    activation : str or Activation, optional
+        A name of `fastmlp.activations.ACTIVATIONS`, or one of :func:`fastmlp.activation`; None takes the network's.
     bias : bool
         Whether it has one.
     dropout : float
@@ -44,7 +44,7 @@ class Dense:
     """
 
     width: int
-    activation: str | None = None
+    activation: str | activations.Activation | None = None
     bias: bool = True
     dropout: float = 0.0
     init: Any = "auto"
@@ -54,20 +54,20 @@ class Dense:
         set_field = object.__setattr__
         set_field(self, "width", checks.integer("a layer's width", self.width, 1))
         if self.activation is not None:
-            set_field(self, "activation", activations.lookup(self.activation).name)
+            set_field(self, "activation", activations.canonical(self.activation))
         set_field(self, "bias", checks.flag("bias", self.bias))
         checks.real_field(self, "dropout", 0.0, 1.0, open_high=True)
         set_field(self, "init", initializers.resolve(self.init))
 
 
-def as_dense(spec: Any, default_activation: str, *, dropout: float = 0.0, init: Any = "auto") -> Dense:
+def as_dense(spec: Any, default_activation: str | activations.Activation, *, dropout: float = 0.0, init: Any = "auto") -> Dense:
     """Return the Dense that `spec` means, with its activation filled in.
 
     Parameters
     ----------
     spec : int, Dense, tuple or dict
         A width; ``(width, bias)``; ``(width, bias, activation)``; or a dict of Dense's arguments.
-    default_activation : str
+    default_activation : str or Activation
         Activation of a layer that names none.
     dropout : float
         Dropout of a layer that does not come as a Dense or a dict with its own.

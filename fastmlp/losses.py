@@ -65,7 +65,7 @@ LOSSES: dict[str, Loss] = {
     )
 }  # fmt: skip
 
-# The loss that loss="auto" means, by output activation.
+# The loss that loss="auto" means, by output activation; "mse" for those that are not built in.
 AUTO: dict[str, str] = {name: "mse" for name in ACTIVATIONS} | {
     loss.output: loss.name for loss in LOSSES.values() if loss.from_logits
 }
@@ -200,7 +200,7 @@ def resolve(spec: Any, output: str = "identity") -> LossSpec:
     if isinstance(spec, Mapping):
         return _from_dict(spec)
     if spec == "auto":
-        spec = AUTO[output]
+        spec = AUTO.get(output, "mse")
     loss = LOSSES[checks.choice("loss", spec, ("auto", *LOSSES), "fm.losses.Huber, Quantile or CrossEntropy")]
     return LossSpec(loss, loss.parameter or 0.0)
 
@@ -259,7 +259,7 @@ def check_pairing(spec: LossSpec, output: str, stacklevel: int = 3) -> None:
     --------
     >>> check_pairing(resolve("mse"), "identity")
     """
-    loss, own = spec.loss, AUTO[output]
+    loss, own = spec.loss, AUTO.get(output, "mse")
     if loss.from_logits and loss.output != output:
         raise ValueError(
             f"loss={loss.name!r} is computed from the logits of output={loss.output!r}, but this network has "

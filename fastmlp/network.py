@@ -18,6 +18,7 @@ from .schedules import Span
 from .state import Arena, TrainingState
 
 if TYPE_CHECKING:
+    from .activations import Activation
     from .callbacks import EarlyStopping
     from .history import History
     from .lr_range import RangeTest
@@ -34,9 +35,9 @@ class MLP:
     layers : sequence
         The number of inputs, then a layer each, the last one being the outputs: a width, a :class:`fastmlp.Dense`, a tuple
         ``(width, bias)`` or ``(width, bias, activation)``, or a dict of Dense's arguments. ``[n, k]`` is a linear model.
-    activation : str
-        Activation of the hidden layers that name none; see ``fastmlp.activations.ACTIVATIONS``.
-    output : str, optional
+    activation : str or Activation
+        Activation of the hidden layers that name none; see ``fastmlp.activations.ACTIVATIONS`` and :func:`fastmlp.activation`.
+    output : str or Activation, optional
         Activation of the outputs: "identity" for numbers, "sigmoid" for probabilities, "softmax" for the probabilities of
         classes, or any other; by default the last layer's own, else "identity".
     loss : str, Huber, Quantile or CrossEntropy
@@ -82,8 +83,8 @@ class MLP:
         self,
         layers: Sequence[Any],
         *,
-        activation: str = "relu",
-        output: str | None = None,
+        activation: str | Activation = "relu",
+        output: str | Activation | None = None,
         loss: Any = "auto",
         init: Any = "auto",
         dropout: float = 0.0,
@@ -91,7 +92,7 @@ class MLP:
         seed: int = 0,
     ) -> None:
         n_inputs, specs = _split_layers(layers)
-        hidden = activations.lookup(activation).name
+        hidden = activations.canonical(activation)
         init = initializers.resolve(init)
         dropout = checks.real("dropout", dropout, 0.0, 1.0, open_high=True)
         self.dtype = checks.floating(dtype)
@@ -170,7 +171,8 @@ class MLP:
     def spec(self) -> dict[str, Any]:
         """Return the architecture as a dict of plain values, which :meth:`from_spec` takes; without parameters."""
         layers = [
-            {field.name: getattr(dense, field.name) for field in fields(dense)} | {"init": initializers.to_spec(dense.init)}
+            {field.name: getattr(dense, field.name) for field in fields(dense)}
+            | {"activation": activations.lookup(dense.activation).spec(), "init": initializers.to_spec(dense.init)}
             for dense in self.layers
         ]
         return {
@@ -462,9 +464,9 @@ def _split_layers(layers: Sequence[Any]) -> tuple[int, list[Any]]:
     return checks.integer("layers[0], the number of inputs,", specs[0], 1), specs[1:]
 
 
-def _output_layer(spec: Any, output: str | None, init: Any):
+def _output_layer(spec: Any, output: str | Activation | None, init: Any):
     """Return the last layer; its own activation, if it names one, and `output` must agree."""
-    chosen = None if output is None else activations.lookup(output, "output").name
+    chosen = None if output is None else activations.canonical(output, "output")
     dense = as_dense(spec, chosen or "identity", init=init)
     if chosen is not None and dense.activation != chosen:
         raise ValueError(f"the last layer has activation={dense.activation!r}, but output={output!r}. Leave one of them out.")

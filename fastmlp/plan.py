@@ -32,11 +32,19 @@ class Plan:
         Rate of each layer's outputs; 0 for the last.
     n_params : int
         Length of the flat vector: each layer's weights (fan_in, width) row-major, then its bias if it has one.
+    activations : tuple of Activation
+        Of the layers. Numbers of activations that are not built in hold in one process only.
     """
 
     table: NDArray[np.int64]
     dropout: NDArray[np.float64]
     n_params: int
+    activations: tuple[activations.Activation, ...]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what pickling kept, with this process's numbers of the activations."""
+        self.__dict__.update(state)
+        self.table[:, ACTIVATION] = [activation.id for activation in self.activations]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what pickling kept, in memory of its own: for read-only arrays Numba would compile all kernels again."""
@@ -113,10 +121,11 @@ def make_plan(n_inputs: int, denses: Sequence[Dense]) -> Plan:
     if not denses:
         raise ValueError("a network needs an output layer: give layers a number of inputs and at least one width.")
     table = np.zeros((len(denses), COLUMNS), np.int64)
+    kinds = tuple(activations.lookup(dense.activation) for dense in denses)
     fan_in, offset = n_inputs, 0
     for number, dense in enumerate(denses):
         last = number == len(denses) - 1
-        activation = activations.lookup(dense.activation)
+        activation = kinds[number]
         _check_activation(activation, dense.width, number, last)
         if last and dense.dropout > 0.0:
             raise ValueError(f"the output layer has dropout={dense.dropout}, but outputs stay. Give it dropout=0.")
@@ -125,7 +134,7 @@ def make_plan(n_inputs: int, denses: Sequence[Dense]) -> Plan:
         row[OFFSET] = offset
         offset += (fan_in + dense.bias) * dense.width
         fan_in = dense.width
-    return Plan(table, np.array([dense.dropout for dense in denses], np.float64), offset)
+    return Plan(table, np.array([dense.dropout for dense in denses], np.float64), offset, kinds)
 
 
 def _check_activation(activation: activations.Activation, width: int, number: int, last: bool) -> None:

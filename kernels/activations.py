@@ -1,6 +1,7 @@
 """Activations f with their derivatives f', each computed together from z, on whole stretches of memory.
 
-One function of Vecs per activation; adding one is one entry of ``_FUNCTIONS``, with its id and its twin.
+One function of Vecs per activation; adding one is one entry of ``_FUNCTIONS``, with its id and its twin. Numbers that are
+not there are the user's own activations (``custom.py``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from . import custom
 from .ids import (
     ELU,
     EXP,
@@ -143,15 +145,19 @@ _FUNCTIONS = {
 }
 
 
-def _dispatch(builder, activation, rows, width, ld, z, write):
+def _dispatch(builder, activation, rows, width, ld, z, outs, write):
     """Emit loops over rows and vectors for each activation and a jump to the one asked for.
 
-    write(offset, mask, f, f') stores a vector.
+    write(offset, mask, f, f') stores a vector to `outs`, which activations that are no part of the engine get as they are.
     """
     elem = z.type.pointee
     lanes = element_lanes(elem)
     done = builder.append_basic_block("activation.done")
-    switch = builder.switch(activation, done)
+    other = builder.append_basic_block("activation.custom")
+    switch = builder.switch(activation, other)
+    builder.position_at_end(other)
+    custom.call(builder, activation, custom.ACTIVATE if len(outs) == 2 else custom.APPLY, elem, [rows, width, ld, z, *outs])
+    builder.branch(done)
     for number, function in _FUNCTIONS.items():
         block = builder.append_basic_block(f"activation{function.__name__}")
         switch.add_case(I64(number), block)
@@ -177,7 +183,7 @@ def _activate_loops(typingctx, activation, rows, width, ld, z, a, g):
             store(builder, value, a, i, mask)
             store(builder, slope, g, i, mask)
 
-        _dispatch(builder, *where, z, write)
+        _dispatch(builder, *where, z, (a, g), write)
         return context.get_dummy_value()
 
     index = types.intp
@@ -188,7 +194,7 @@ def _activate_loops(typingctx, activation, rows, width, ld, z, a, g):
 def _apply_loops(typingctx, activation, rows, width, ld, z, a):
     def codegen(context, builder, sig, args):
         *where, z, a = args
-        _dispatch(builder, *where, z, lambda i, mask, value, _: store(builder, value, a, i, mask))
+        _dispatch(builder, *where, z, (a,), lambda i, mask, value, _: store(builder, value, a, i, mask))
         return context.get_dummy_value()
 
     index = types.intp

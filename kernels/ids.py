@@ -22,6 +22,8 @@ FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, COLUMNS = 0, 1, 2, 3, 4, 5
     SOFTMAX,
     EXP,
 ) = range(16)
+# Numbers of activations that are no part of the engine, and how many of them there may be.
+FIRST_CUSTOM, MOST_CUSTOM = 100, 16384
 
 # Losses.
 CROSS_ENTROPY, BCE, MSE, SSE, HALF_MSE, MAE, HUBER, POISSON, QUANTILE = range(9)

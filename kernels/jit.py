@@ -14,9 +14,11 @@ from pathlib import Path
 
 import llvmlite
 import numba
+import numpy as np
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.extending import is_jitted
 
 from .aside import aside
 
@@ -163,6 +165,16 @@ def make_ready(kernel, args) -> None:
     if kinds not in _ready:
         kernel._compile_for_args(*args)
         _ready.add(kinds)
+
+
+def scalar(function):
+    """Compile a function of the user's own, for callers inside ``kernels/``; what is compiled already stays as it is."""
+    return function if isinstance(function, np.ufunc) or is_jitted(function) else numba.njit(**_FLAGS)(function)
+
+
+def callback(function, signature):
+    """Compile for callers that know an address; its attribute `address` is that."""
+    return numba.cfunc(signature, error_model="numpy")(function)
 
 
 def cache_folder() -> str | None:

@@ -118,6 +118,28 @@ def vexpm1_negative(x: Vec) -> Vec:
     return q.fma(scale, scale - 1.0)
 
 
+def vexpm1(x: Vec) -> Vec:
+    """e^x - 1 over the whole range."""
+    n, q = _reduce(x.maximum(-40.0).minimum(_EXP_RANGE[x.bits][1]))
+    # Twice the half: 2^n itself overflows at the end of the range.
+    half = _power_of_two(x, x.b.sub(n, x.int_const(1)))
+    value = q.fma(half, half - 0.5)
+    return value + value
+
+
+def vsinh(x: Vec) -> Vec:
+    """sinh(x) = (E + E / (1 + E)) / 2 with E = e^|x| - 1, which is exact to first order."""
+    e = vexpm1(x.abs())
+    rest = (e > 1e30).choose(e.const(1.0), e / (e + 1.0))
+    return (0.5 * e + 0.5 * rest).copysign(x)
+
+
+def vcosh(x: Vec) -> Vec:
+    """cosh(x) = (e^|x| + e^-|x|) / 2."""
+    e = vexp(x.abs())
+    return 0.5 * e + 0.5 / e
+
+
 def vtanh(x: Vec) -> Vec:
     """tanh(x), odd by construction: in float64 one quotient, in float32 a polynomial up to 0.625 and 1 - 2e/(1 + e) beyond."""
     t = x.abs()
@@ -178,6 +200,13 @@ def vlog(x: Vec) -> Vec:
     value = (x > (3.4028234e38 if x.bits == 32 else 1.7976931348623157e308)).choose(x, value)
     value = (x <= 0.0).choose((x < 0.0).choose(x.const(math.nan), x.const(-math.inf)), value)
     return x.is_nan().choose(x, value)
+
+
+def vlog1p(u: Vec) -> Vec:
+    """ln(1 + u): the logarithm of the rounded sum w, and the sum's error by the derivative 1/w."""
+    w = u + 1.0
+    error = (u.abs() < (1e30 if u.bits == 32 else 1e300)).choose((u - (w - 1.0)) / w, 0.0)
+    return vlog(w) + (w > 0.0).choose(error, 0.0)
 
 
 def verf(x: Vec) -> Vec:

@@ -39,12 +39,12 @@ def save(net: MLP, path: str | os.PathLike) -> None:
     """Write a network to a file, whole or not at all; an existing file keeps its mode.
 
     Architecture, parameters and seed are kept; the history and the optimizer's state are not. An initializer that is a
-    function of your own is kept as "auto".
+    function of your own is kept as "auto". An activation of your own is kept as its formula, a tree of operations.
 
     Raises
     ------
     ValueError
-        A parameter is infinite or NaN.
+        A parameter is infinite or NaN, or an activation is a pair of Python functions.
     OSError
         The file cannot be written.
 
@@ -198,8 +198,8 @@ def _architecture(path: str | os.PathLike, header: dict[str, Any]) -> dict[str, 
         _fail(path, "its layers are not a list of the number of inputs and at least one layer")
     for number, layer in enumerate(layers[1:]):
         _check_keys(path, f"layer {number}", layer, _LAYER_KEYS)
-        if not isinstance(layer["activation"], str):
-            _fail(path, f"layer {number} has the activation {_short(layer['activation'])}, not a name")
+        if not isinstance(layer["activation"], (str, dict)):
+            _fail(path, f"layer {number} has the activation {_short(layer['activation'])}, not a name or a formula")
     _check_keys(path, "the loss", spec["loss"], frozenset(["name", "parameter", "smoothing"]))
     return spec
 

@@ -32,7 +32,7 @@ def kind_of(net: MLP) -> tuple:
 
 def _family(net: MLP) -> tuple:
     """Return what they must have in common if layers may be widened."""
-    layers = tuple((str(dense.activation), bool(dense.bias)) for dense in net.layers)
+    layers = tuple((dense.activation, bool(dense.bias)) for dense in net.layers)
     return net.loss_spec.loss.id, net.loss_spec.parameter, net.dtype.char, layers
 
 
