@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,33 @@ _DIGITS = 100
 # Errors that pass: relative ones, and those beside numbers of the size of 1, in units of the last place.
 _RELATIVE, _ABSOLUTE = 256, 16
 
+# Beyond this an exponential is infinite or 0 in any precision, and a sine is a matter of the argument's rounding: mpmath
+# would go on, with as many digits as that takes.
+_BEYOND = 1e7
+
+
+def _bounded(function: Callable, high: float, low: float) -> Callable:
+    return lambda x: mpmath.mpf(high if x > 0 else low) if abs(x) > _BEYOND else function(x)
+
+
+_inf, _nan = float("inf"), float("nan")
+_exp = _bounded(mpmath.exp, _inf, 0.0)
+_cosh = _bounded(mpmath.cosh, _inf, _inf)
 _FUNCTIONS: dict[str, Any] = {
-    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
-    "softplus": lambda x: mpmath.log(1 + mpmath.exp(x)),
-    "expm1": mpmath.expm1,
+    "exp": _exp,
+    "sinh": _bounded(mpmath.sinh, _inf, -_inf),
+    "cosh": _cosh,
+    "tanh": _bounded(mpmath.tanh, 1.0, -1.0),
+    "erf": _bounded(mpmath.erf, 1.0, -1.0),
+    "erfc": _bounded(mpmath.erfc, 0.0, 2.0),
+    "sin": _bounded(mpmath.sin, _nan, _nan),
+    "cos": _bounded(mpmath.cos, _nan, _nan),
+    "tan": _bounded(mpmath.tan, _nan, _nan),
+    "sigmoid": lambda x: 1 / (1 + _exp(-x)),
+    "softplus": lambda x: mpmath.log(1 + _exp(x)),
+    "expm1": _bounded(mpmath.expm1, _inf, -1.0),
     "log1p": mpmath.log1p,
-    "logcosh": lambda x: mpmath.log(mpmath.cosh(x)),
+    "logcosh": lambda x: mpmath.log(_cosh(x)),
 }
 
 
@@ -86,7 +108,7 @@ def exact(expr: sympy.Expr) -> list[float | None]:
         for x in GRID:
             try:
                 value = mpmath.mpmathify(function(mpmath.mpf(float(x))))
-            except (ZeroDivisionError, ValueError, OverflowError):
+            except (ZeroDivisionError, ValueError, OverflowError, TypeError):
                 value = mpmath.nan
             if isinstance(value, mpmath.mpc):
                 value = value.real if value.imag == 0 else mpmath.nan
@@ -140,7 +162,7 @@ def _ranges(what: str, dtype: str, got: np.ndarray, wanted: list[float | None]) 
 def _right(got: float, wanted: float | None, dtype: str) -> bool:
     if wanted is None:
         return False
-    limits = np.finfo(dtype)
-    if abs(wanted) > limits.max:
-        return got * wanted > 0 and abs(got) > float(limits.max) / 2
-    return abs(got - wanted) <= float(limits.eps) * (_RELATIVE * abs(wanted) + _ABSOLUTE)
+    largest, eps = float(np.finfo(dtype).max), float(np.finfo(dtype).eps)
+    if abs(wanted) > largest:
+        return got * wanted > 0 and abs(got) > largest / 2
+    return abs(got - wanted) <= eps * (_RELATIVE * abs(wanted) + _ABSOLUTE)

@@ -15,6 +15,9 @@ from .tree import Tree, checked, cost, program
 
 __all__ = ["Derived", "derive"]
 
+# SymPy's simplify takes long where there are more operations.
+_SIMPLE = 20
+
 
 class Derived(NamedTuple):
     """Trees of f and f', and where floating-point numbers do not give them."""
@@ -68,7 +71,7 @@ def _forms(expr: Expr) -> Iterator[tuple[Expr, Expr]]:
     value = stable(expr)
     first = _derivative(value)
     slopes = [first, stable(first), sympy.factor_terms(first), *_with_what_f_has(value, first)]
-    if sympy.count_ops(first) < 40:
+    if sympy.count_ops(first) < _SIMPLE:
         slopes.append(sympy.simplify(first))
     slopes += [slope.subs(value, A) for slope in slopes if value != X]
     slopes += [sympy.expand(slope).subs(value, A) for slope in slopes[:4] if value != X]
