@@ -15,6 +15,7 @@ from .measure import Effort
 SCANS = {
     "start": ("startup", ""),
     "functions": ("functions", ""),
+    "formulas": ("formulas", ""),
     "products": ("products", ""),
     "threads": ("comparisons", "_threads"),
     "choices": ("comparisons", "_choices"),

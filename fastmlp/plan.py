@@ -42,13 +42,12 @@ class Plan:
     activations: tuple[activations.Activation, ...]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what pickling kept, with this process's numbers of the activations."""
-        self.__dict__.update(state)
-        self.table[:, ACTIVATION] = [activation.id for activation in self.activations]
+        """Restore what pickling kept, with this process's numbers of the activations.
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what pickling kept, in memory of its own: for read-only arrays Numba would compile all kernels again."""
+        In memory of its own: for read-only arrays Numba would compile all kernels again.
+        """
         self.__dict__.update(state, table=np.array(state["table"]), dropout=np.array(state["dropout"]))
+        self.table[:, ACTIVATION] = [activation.id for activation in self.activations]
 
     @cached_property
     def n_layers(self) -> int:

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from .simd import I32, I64, Mask, Vec, element_lanes, load, loop, store
-from .vmath import vcosh, verf, vexp, vexpm1, vlog, vlog1p, vsigmoid, vsinh, vsoftplus, vtanh
+from .vmath import vcosh, verf, vexp, vexp_negative, vexpm1, vlog, vlog1p, vsigmoid, vsinh, vsoftplus, vtanh
 
 
 def _power(x: Vec, n: int) -> Vec:
@@ -44,6 +44,14 @@ def _minimum(x: Vec, y: Vec) -> Vec:
     return ((x > y) | y.is_nan()).choose(y, x)
 
 
+def _tanh_softplus(x: Vec) -> Vec:
+    # tanh(ln(1 + w)) = n / (n + 2) with n = w (w + 2), w = e^x; divided by w² for x >= 0, so that nothing overflows.
+    e = vexp_negative(-x.abs())
+    positive = x >= 0.0
+    above = positive.choose(e.fma(2.0, 1.0), e * (e + 2.0))
+    return above / (above + positive.choose(2.0 * (e * e), 2.0))
+
+
 def _sign(x: Vec) -> Vec:
     return (x > 0.0).choose(x.const(1.0), (x < 0.0).choose(x.const(-1.0), x * 0.0))
 
@@ -62,6 +70,7 @@ OPERATIONS = {
     "tanh": vtanh,
     "sigmoid": vsigmoid,
     "softplus": vsoftplus,
+    "tanh_softplus": _tanh_softplus,
     "erf": verf,
     "sin": _lane_by_lane("sin"),
     "cos": _lane_by_lane("cos"),

@@ -30,6 +30,13 @@ def _power(x: np.ndarray, n: int) -> np.ndarray:
     return np.asarray(result)
 
 
+def _tanh_softplus(x: np.ndarray) -> np.ndarray:
+    """tanh(ln(1 + w)) = n / (n + 2) with n = w (w + 2), w = e^x; divided by w² for x >= 0, so that nothing overflows."""
+    e = np.exp(-np.abs(x))
+    above = np.where(x >= 0, 1 + 2 * e, e * (e + 2))
+    return above / (above + np.where(x >= 0, 2 * e * e, x.dtype.type(2)))
+
+
 # An instruction's operation, of arrays and scalars of one dtype. See symbolic/tree.py for instructions.
 OPERATIONS: dict[str, Callable] = {
     "neg": np.negative,
@@ -45,6 +52,7 @@ OPERATIONS: dict[str, Callable] = {
     "tanh": np.tanh,
     "sigmoid": _through(vmath.sigmoid),
     "softplus": _through(vmath.softplus),
+    "tanh_softplus": _tanh_softplus,
     "erf": _through(vmath.erf),
     "sin": np.sin,
     "cos": np.cos,

@@ -38,11 +38,12 @@ def _bounded(function: Callable, high: float, low: float) -> Callable:
 _inf, _nan = float("inf"), float("nan")
 _exp = _bounded(mpmath.exp, _inf, 0.0)
 _cosh = _bounded(mpmath.cosh, _inf, _inf)
+_tanh = _bounded(mpmath.tanh, 1.0, -1.0)
 _FUNCTIONS: dict[str, Any] = {
     "exp": _exp,
     "sinh": _bounded(mpmath.sinh, _inf, -_inf),
     "cosh": _cosh,
-    "tanh": _bounded(mpmath.tanh, 1.0, -1.0),
+    "tanh": _tanh,
     "erf": _bounded(mpmath.erf, 1.0, -1.0),
     "erfc": _bounded(mpmath.erfc, 0.0, 2.0),
     "sin": _bounded(mpmath.sin, _nan, _nan),
@@ -52,6 +53,7 @@ _FUNCTIONS: dict[str, Any] = {
     "softplus": lambda x: mpmath.log(1 + _exp(x)),
     "expm1": _bounded(mpmath.expm1, _inf, -1.0),
     "log1p": mpmath.log1p,
+    "tanh_softplus": lambda x: _tanh(mpmath.log(1 + _exp(x))),
     "logcosh": lambda x: mpmath.log(_cosh(x)),
 }
 

@@ -7,7 +7,7 @@ from functools import reduce
 import sympy
 from sympy import Expr, Rational, S
 
-from .stable import expm1, log1p, logcosh, sigmoid, softplus
+from .stable import expm1, log1p, logcosh, sigmoid, softplus, tanh_softplus
 from .tree import LARGEST_POWER, Tree
 
 __all__ = ["A", "X", "to_trees"]
@@ -19,6 +19,7 @@ _SAME = {
     sympy.exp: "exp", expm1: "expm1", sympy.log: "log", log1p: "log1p", sympy.tanh: "tanh", sympy.sinh: "sinh",
     sympy.cosh: "cosh", sigmoid: "sigmoid", softplus: "softplus", sympy.erf: "erf", sympy.sin: "sin", sympy.cos: "cos",
     sympy.atan: "atan", sympy.Abs: "abs", sympy.sign: "sign",
+    tanh_softplus: "tanh_softplus",
 }  # fmt: skip
 # Functions that are a formula of others.
 _MEANING = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sympy
 from sympy import Add, Expr, Function, Mul, Pow, S, cosh, exp, log, sinh, tanh
 
-__all__ = ["expm1", "log1p", "logcosh", "sigmoid", "softplus", "stable"]
+__all__ = ["expm1", "log1p", "logcosh", "sigmoid", "softplus", "stable", "tanh_softplus"]
 
 
 class _Real(Function):
@@ -48,6 +48,14 @@ class log1p(_Real):
     def fdiff(self, argindex: int = 1) -> Expr:
         """Return the derivative."""
         return 1 / (1 + self.args[0])
+
+
+class tanh_softplus(_Real):
+    """tanh(log(1 + exp(x))), which is rational in exp(x)."""
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        """Return the derivative."""
+        return (1 - self**2) * sigmoid(self.args[0])
 
 
 class logcosh(_Real):
@@ -194,4 +202,9 @@ def _log(expr: Expr) -> Expr:
     return expr
 
 
-_RULES = {Add: _add, Pow: _pow, Mul: _mul, log: _log}
+def _tanh(expr: Expr) -> Expr:
+    inner = expr.args[0]
+    return tanh_softplus(inner.args[0]) if isinstance(inner, softplus) else expr
+
+
+_RULES = {Add: _add, Pow: _pow, Mul: _mul, log: _log, tanh: _tanh}

@@ -19,6 +19,7 @@ Program = tuple[tuple[Instruction, ...], int, int]
 # What each op takes: n a number, c a condition.
 OPERANDS: dict[str, str] = {
     **dict.fromkeys("neg abs sign sqrt exp expm1 log log1p sinh cosh tanh sigmoid softplus erf sin cos atan".split(), "n"),
+    "tanh_softplus": "n",
     **dict.fromkeys("add sub mul div max min".split(), "nn"),
     "pow": "nn",
     "where": "cnn",
@@ -29,10 +30,8 @@ OPERANDS: dict[str, str] = {
 CONDITIONS = frozenset("gt ge lt le eq ne and or not".split())
 LARGEST_POWER, DEEPEST, MOST_NODES = 1024, 100, 2000
 # What an op costs, in additions.
-_COSTS = dict.fromkeys("exp expm1 sinh cosh log log1p tanh sigmoid softplus erf sin cos atan".split(), 20) | {
-    "div": 4,
-    "sqrt": 4,
-}
+_COSTS = dict.fromkeys("exp expm1 sinh cosh log log1p tanh sigmoid softplus tanh_softplus erf sin cos atan".split(), 20)
+_COSTS |= {"div": 4, "sqrt": 4}
 # Ops whose answer to NaN may be a number.
 _BLIND = frozenset(["where", "max", "min", "sign"])
 
