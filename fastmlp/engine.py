@@ -25,6 +25,7 @@ _parts: dict[str, ModuleType] = {}
 _n_threads: int | None = None
 # Activations that are not built in: number -> the function of an engine's module `custom` that enters it, and its arguments.
 _definitions: dict[int, tuple[str, tuple]] = {}
+_entered: set[tuple[str, int]] = set()
 # Changes whenever scratch memory that was sized before may be too small.
 generation = 0
 
@@ -100,7 +101,9 @@ def define(number: int, how: str, *definition: Any) -> None:
 
 
 def _enter(package: str, number: int, how: str, definition: tuple) -> None:
-    getattr(importlib.import_module(f"{package}.custom"), how)(number, *definition)
+    if (package, number) not in _entered:
+        getattr(importlib.import_module(f"{package}.custom"), how)(number, *definition)
+        _entered.add((package, number))
 
 
 def _installed(package: str) -> bool:
