@@ -11,7 +11,7 @@ from .layers import Dense
 from .network import MLP
 from .optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, RMSprop
 from .population import Population, PopulationHistory
-from .sweep import sweep
+from .sweeps import sweep
 
 __version__ = "0.1.0"
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import datasets, engine, metrics, optimizers
 from .data import Data, nearest, split
 from .network import MLP
-from .sweep_result import digits
+from .sweeps.result import digits
 
 if TYPE_CHECKING:
     from .history import History
@@ -85,7 +85,7 @@ def train(args: argparse.Namespace) -> None:
 
 def sweep(args: argparse.Namespace) -> None:
     """Train a grid of networks and show which were best."""
-    from .sweep import sweep as run
+    from .sweeps.sweep import sweep as run
 
     _check_output(args.csv, args.plot)
     _choose_engine(args)

@@ -16,7 +16,7 @@ import fastmlp as fm
 from fastmlp import plots
 from fastmlp.lr_range import _judged
 from fastmlp.plots import figures
-from fastmlp.sweep_result import SweepResult
+from fastmlp.sweeps.result import SweepResult
 
 
 def sweep(widths, depths, seeds=1, lrs=(0.001,), failed=(), higher=True, scale=1.0):

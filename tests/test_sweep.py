@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 import signal
@@ -11,13 +10,12 @@ import time
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import fastmlp as fm
 from fastmlp import datasets
-from fastmlp.sweep import sweep
-
-# `import fastmlp.sweep` would give the function of that name.
-module = importlib.import_module("fastmlp.sweep")
+from fastmlp.sweeps import sweep
+from fastmlp.sweeps import train as module
 
 
 @pytest.fixture(scope="module")
@@ -75,43 +73,43 @@ def test_the_number_of_jobs_changes_nothing_but_the_time(moons):
 
 def test_validation_rows_keep_the_classes_proportions_and_are_the_same_for_all(moons, monkeypatch):
     seen = []
-    train = module._train
+    train = module._train_one
 
-    def spy(job, problem, *rest):
-        seen.append(problem)
-        return train(job, problem, *rest)
+    def spy(work, group, network, state, X, y, held):
+        seen.append((X, held[1]))
+        return train(work, group, network, state, X, y, held)
 
-    monkeypatch.setattr(module, "_train", spy)
+    monkeypatch.setattr(module, "_train_one", spy)
     run(moons, validation=0.3)
-    assert len({id(problem) for problem in seen}) == 1
-    assert np.bincount(seen[0].held_y[:, 0].astype(int)).tolist() == [9, 9]
-    assert len(seen[0].X) == 42
+    assert len({X.ctypes.data for X, _ in seen}) == 1  # one memory for all
+    assert np.bincount(seen[0][1][:, 0].astype(int)).tolist() == [9, 9]
+    assert len(seen[0][0]) == 42
 
 
 def test_the_largest_networks_are_trained_first(moons, monkeypatch):
     order = []
-    train = module._train
+    train = module._train_one
 
-    def spy(job, *rest):
-        order.append(job.flops)
-        return train(job, *rest)
+    def spy(work, group, network, *rest):
+        order.append(network.flops)
+        return train(work, group, network, *rest)
 
-    monkeypatch.setattr(module, "_train", spy)
+    monkeypatch.setattr(module, "_train_one", spy)
     run(moons, widths=[2, 9, 4], depths=[1, 3])
     assert order == sorted(order, reverse=True)
 
 
 def test_without_hidden_layers_one_network_fills_the_cells_of_all_widths(moons, monkeypatch):
     trained = []
-    train = module._train
+    train = module._train_one
 
-    def spy(job, *rest):
-        trained.append(job.layers)
-        return train(job, *rest)
+    def spy(work, group, network, *rest):
+        trained.append(network.setting.depth)
+        return train(work, group, network, *rest)
 
-    monkeypatch.setattr(module, "_train", spy)
+    monkeypatch.setattr(module, "_train_one", spy)
     result = run(moons, depths=[0, 1], activation=["relu", "tanh"])
-    assert trained.count((2, 1)) == 1
+    assert trained.count(0) == 1
     assert len(trained) == 5
     linear = [row for row in result if row["depth"] == 0]
     assert len(linear) == 4
@@ -216,8 +214,35 @@ REFUSED = {
     "no activation": ({"activation": ()}, ValueError, "activation is empty"),
     "width 0": ({"widths": [8, 0]}, ValueError, "widths must be an integer >= 1; got 0"),
     "width 2.5": ({"widths": [2.5]}, TypeError, "widths must be an integer"),
-    "one width": ({"widths": 8}, TypeError, "widths must be a sequence such as"),
+    "a class": ({"optimizer": fm.SGD}, TypeError, "must be an instance; got the class SGD"),
+    "an object": ({"widths": object()}, TypeError, "widths must be a value, a list of them or a distribution; got <object"),
+    "words": ({"widths": ["a"]}, TypeError, "widths must be an integer >= 1; got 'a'"),
+    "dropout": ({"dropout": [0.0, 1.0]}, ValueError, "dropout must be a finite number >= 0 and < 1; got 1.0"),
+    "l2": ({"l2": -1.0}, ValueError, "l2 must be a finite number >= 0; got -1.0"),
+    "lbfgs l2": ({"optimizer": "lbfgs", "l2": 0.1}, ValueError, "l2=0.1 is of no use to LBFGS"),
+    "distribution": ({"lr": scipy.stats.uniform(0.1, 1)}, ValueError, "lr is a distribution, .* Pass n_trials"),
+    "trials": ({"n_trials": 0}, ValueError, "n_trials must be an integer >= 1; got 0"),
+    "drawn width": ({"widths": scipy.stats.uniform(1, 9), "n_trials": 2}, TypeError, "widths must be an integer"),
+    "halving": ({"halving": 1}, ValueError, "halving must be an integer >= 2; got 1"),
+    "nothing to halve": ({"halving": 3}, ValueError, "halving=3 has nothing to do with 4 settings and 2 epochs"),
+    "min_epochs": ({"min_epochs": 2}, ValueError, "min_epochs=2 is for halving"),
+    "halving lbfgs": ({"halving": 2, "optimizer": "lbfgs"}, ValueError, "lbfgs cannot be trained in rounds"),
+    "halving plateau": ({"halving": 2, "lr": fm.schedules.ReduceOnPlateau(0.1)}, ValueError, "halving trains in rounds"),
+    "halving and stopping": ({"halving": 2, "early_stopping": fm.EarlyStopping()}, ValueError, "does not go with halving"),
+    "stopping": ({"early_stopping": 3}, TypeError, "early_stopping must be a fm.EarlyStopping or None; got 3"),
+    "stopping on nothing": ({"early_stopping": fm.EarlyStopping("val_r2")}, ValueError, "monitor must be one of"),
+    "cv 1": ({"cv": 1}, ValueError, "cv must be an integer >= 2; got 1"),
+    "cv 31": ({"cv": 31}, ValueError, "cv=31 needs as many rows in each part, but the rarest class has 30"),
+    "cv word": ({"cv": "five"}, TypeError, "cv must be an integer >= 2; got 'five'"),
+    "cv and validation": ({"cv": 3, "validation": 0.3}, ValueError, "so validation=0.3 has no use"),
+    "keep": ({"keep_best": -1}, ValueError, "keep_best must be an integer >= 0"),
+    "dtype": ({"dtype": "float16"}, ValueError, "dtype must be 'float32' or 'float64'"),
+    "metric of classes": ({"output": "identity", "metric": "accuracy"}, ValueError, "'accuracy' needs classes"),
+    "metric of quantities": ({"output": "softmax", "metric": "r2"}, ValueError, "'r2' does not suit these targets"),
+    "loss": ({"loss": "mze"}, ValueError, "Did you mean 'mse'"),
+    "pairing": ({"loss": "poisson"}, ValueError, "output='exp'"),
     "depth -1": ({"depths": [-1]}, ValueError, "depths must be an integer >= 0; got -1"),
+    "no optimizer": ({"optimizer": []}, ValueError, "optimizer is empty"),
     "one seed": ({"seeds": 3}, TypeError, r"seeds must be a sequence such as range\(8\)"),
     "lr 0": ({"lr": [0.0]}, ValueError, "lr must be"),
     "activation": ({"activation": "rleu"}, ValueError, "Did you mean 'relu'"),
@@ -243,7 +268,7 @@ def test_bad_input_is_refused_before_anything_is_trained(moons, monkeypatch, cha
     def never(*args):
         raise AssertionError("a network was trained")
 
-    monkeypatch.setattr(module, "_train", never)
+    monkeypatch.setattr(module, "_train_one", never)
     with pytest.raises(error, match=why):
         run(moons, **changes)
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fastmlp.sweep_progress import SweepBar, sweep_bar
+from fastmlp.sweeps.progress import SweepBar, sweep_bar
 
 
 class Terminal(io.StringIO):
@@ -18,8 +18,8 @@ class Terminal(io.StringIO):
 
 def drive(bar):
     with bar:
-        bar.update(600, "best accuracy 0.5")
-        bar.update(400, "best accuracy 0.75")
+        bar.update(600, 1, "best accuracy 0.5")
+        bar.update(400, 1, "best accuracy 0.75")
 
 
 @pytest.mark.parametrize("show", [None, False])

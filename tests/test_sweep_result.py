@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fastmlp.sweep_result import SweepResult, digits
+from fastmlp.sweeps.result import SweepResult, digits
 
 
 def row(width, depth, seed=0, value=0.5, *, metric="val_accuracy", error=None, **changes):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..sweep_result import SweepResult
+    from ..sweeps.result import SweepResult
 
 __all__ = ["heatmap"]
 

@@ -7,20 +7,24 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from statistics import fmean, pstdev
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
+
+from .space import SETTINGS
+
+if TYPE_CHECKING:
+    from ..network import MLP
 
 __all__ = ["SweepResult", "digits"]
-
-# What makes two rows the same network but for the seed.
-SETTINGS = ("width", "depth", "activation", "lr")
 
 
 class SweepResult(Sequence):
     """The rows of a sweep, in the order of its grid.
 
-    Each row is a dict: width, depth, seed, lr, activation, n_params, flops (of a forward pass of one row), seconds,
-    epochs, train_loss, val_loss, the metric of the rows held back under its name (such as ``val_accuracy``), and error:
-    None, or why there is no result (the numbers are NaN then).
+    Each row is a dict: its setting (width, depth, seed, lr, activation, optimizer, batch_size, dropout, weight_decay, l1, l2,
+    clip_norm), n_params, flops (of a forward pass of one row), seconds (its share, where networks were trained together),
+    epochs, train_loss and val_loss, the metric under its name (such as ``train_accuracy`` and ``val_accuracy``; after a
+    cross-validation their means, and each fold's as ``fold1`` and so on), stopped: what ended its training, and error: None,
+    or why there is no result (the numbers are NaN then).
 
     Attributes
     ----------
@@ -34,6 +38,12 @@ class SweepResult(Sequence):
         What the whole sweep took.
     stopped : {"done", "interrupted"}
         With "interrupted" (Ctrl-C), the networks that were not finished have that as their error.
+    curves : sequence of dict
+        For each row the loss after each epoch, as "loss", and if it was asked for "val_loss".
+    networks : tuple of MLP
+        The best ones, the best first, as many as ``keep_best`` asked for.
+    store : str or None
+        Where the rows were written down.
     """
 
     def __init__(
@@ -43,12 +53,18 @@ class SweepResult(Sequence):
         higher_is_better: bool = True,
         seconds: float = math.nan,
         stopped: str = "done",
+        curves: Sequence[dict[str, list[float]]] = (),
+        networks: Sequence[MLP] = (),
+        store: str | None = None,
     ) -> None:
         self.rows = tuple(rows)
         self.metric = metric
         self.higher_is_better = higher_is_better
         self.seconds = seconds
         self.stopped = stopped
+        self.curves = tuple(curves) or tuple({} for _ in self.rows)
+        self.networks = tuple(networks)
+        self.store = store
 
     def __len__(self) -> int:
         """Return the number of networks."""
@@ -68,13 +84,26 @@ class SweepResult(Sequence):
         words = f"{len(self)} networks" + (f", {failed} without a result" if failed else "")
         if failed < len(self):
             best = self.best
-            settings = ", ".join(f"{key}={best[key]}" for key in (*SETTINGS, "seed"))
+            shown = [key for key in SETTINGS if key in best and (key in ("width", "depth") or self.varies(key))]
+            settings = ", ".join(f"{key}={best[key]}" for key in (*shown, "seed"))
             words += f"; best {self.metric} {best[self.metric]:.4g} with {settings}"
+        if self.stopped == "interrupted":
+            words += f"; {self.how_to_resume()}"
         return f"<SweepResult: {words}>"
 
     def __rich__(self):
         """Return the table, for ``rich.print``."""
         return self.table()
+
+    def varies(self, key: str) -> bool:
+        """Return whether rows differ in a column."""
+        return len({str(row.get(key)) for row in self.rows}) > 1
+
+    def how_to_resume(self) -> str:
+        """Return what to do after an interruption, in words."""
+        if self.store is None:
+            return "interrupted: with store='a folder' the same call could go on from here"
+        return f"interrupted: the same call with store={self.store!r} goes on from here"
 
     @property
     def failed(self) -> tuple[dict[str, Any], ...]:
@@ -85,7 +114,8 @@ class SweepResult(Sequence):
     def best(self) -> dict[str, Any]:
         """The row with the best metric; among equals the one with the least loss, then the fewest parameters.
 
-        One lucky seed can win here: :meth:`summary` compares means over seeds.
+        One lucky seed can win here: :meth:`summary` compares means over seeds. With halving, only networks that were
+        trained to the end count.
 
         Raises
         ------
@@ -95,6 +125,7 @@ class SweepResult(Sequence):
         rows = [row for row in self.rows if row["error"] is None]
         if not rows:
             raise ValueError(f"None of the {len(self)} networks has a result; the first one says: {self.rows[0]['error']}")
+        rows = [row for row in rows if row.get("stopped") != "halving"] or rows
         return min(rows, key=lambda row: (self.badness(row[self.metric]), row["val_loss"], row["n_params"]))
 
     def badness(self, value: float) -> float:
@@ -104,24 +135,29 @@ class SweepResult(Sequence):
     def summary(self) -> list[dict[str, Any]]:
         """Return one dict for all seeds of a setting, the best mean first.
 
-        Keys: width, depth, activation, lr, n_params, flops, seeds (with a result), failed, and for seconds, train_loss,
-        val_loss and the metric their mean and, as ``..._std``, their standard deviation over the seeds.
+        Keys: the setting's, n_params, flops, seeds (with a result), failed, and for seconds, train_loss, val_loss and the
+        metric their mean and, as ``..._std``, their standard deviation over the seeds. With halving, settings that went
+        further come before those that were left behind.
         """
         groups: dict[tuple, list[dict[str, Any]]] = {}
         for row in self.rows:
-            groups.setdefault(tuple(row[key] for key in SETTINGS), []).append(row)
+            # As text: a rate that is NaN, as L-BFGS's, does not equal itself.
+            groups.setdefault(tuple(repr(row.get(key)) for key in SETTINGS), []).append(row)
         lines = []
-        for key, rows in groups.items():
+        for rows in groups.values():
             good = [row for row in rows if row["error"] is None]
-            line = dict(zip(SETTINGS, key, strict=True))
+            line = {key: rows[0][key] for key in SETTINGS if key in rows[0]}
             line |= {"n_params": rows[0]["n_params"], "flops": rows[0]["flops"]}
             line |= {"seeds": len(good), "failed": len(rows) - len(good)}
             for name in ("seconds", "train_loss", "val_loss", self.metric):
                 values = [row[name] for row in good]
                 line[name] = fmean(values) if values else math.nan
                 line[f"{name}_std"] = pstdev(values) if values else math.nan
+            line["epochs"] = max(row["epochs"] for row in rows)
+            line["halved"] = all(row.get("stopped") == "halving" for row in rows)
             lines.append(line)
-        return sorted(lines, key=lambda line: self.badness(line[self.metric]))
+        reached = {id(line): line["epochs"] if line.pop("halved") or not line["seeds"] else math.inf for line in lines}
+        return sorted(lines, key=lambda line: (-reached[id(line)], self.badness(line[self.metric])))
 
     def to_pandas(self):
         """Return a pandas DataFrame, one line a network."""
@@ -138,6 +174,26 @@ class SweepResult(Sequence):
             writer.writeheader()
             writer.writerows(self.rows)
 
+    def to_parquet(self, path: str | os.PathLike) -> None:
+        """Write a Parquet file, one line a network; a schedule is written as text.
+
+        Raises
+        ------
+        ImportError
+            pyarrow is not installed.
+        """
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise ImportError("to_parquet needs pyarrow: pip install pyarrow. to_csv does without.") from error
+        columns = {}
+        for key in self.rows[0]:
+            values = [row[key] for row in self.rows]
+            plain = all(value is None or isinstance(value, (int, float)) for value in values)
+            columns[key] = values if plain else [None if value is None else str(value) for value in values]
+        pyarrow.parquet.write_table(pyarrow.table(columns), path)
+
     def table(self, limit: int | None = None):
         """Return a ``rich.table.Table`` of means ± standard deviations over seeds, the best first.
 
@@ -151,7 +207,7 @@ class SweepResult(Sequence):
 
         lines = self.summary()
         shown = lines[:limit]
-        varied = [key for key in SETTINGS if key in ("width", "depth") or len({line[key] for line in lines}) > 1]
+        varied = [key for key in SETTINGS if key in ("width", "depth") or self.varies(key)]
         seeds, failed = max(line["seeds"] for line in lines), len(self.failed)
         table = Table(title=self._title(seeds), caption=self._caption(len(lines) - len(shown)), box=box.SIMPLE_HEAD)
         for key in (*varied, "params", *(["failed"] if failed else []), "seconds", "val_loss", self.metric):
@@ -178,7 +234,7 @@ class SweepResult(Sequence):
         if hidden > 0:
             words.append(f"{hidden} more settings not shown.")
         if self.stopped == "interrupted":
-            words.append("Interrupted before the end.")
+            words.append(f"Interrupted before the end. {self.how_to_resume().partition(': ')[2].capitalize()}.")
         errors = [row["error"] for row in self.failed if row["error"] != "interrupted"]
         if errors:
             words.append(f"{len(errors)} failed, the first with: {errors[0]}")

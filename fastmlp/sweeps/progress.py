@@ -18,8 +18,8 @@ class SweepBar:
     def __exit__(self, *error: object) -> None:
         """End."""
 
-    def update(self, flops: int, words: str) -> None:
-        """Take a finished network, the work it was, and words about the best one so far."""
+    def update(self, flops: int, networks: int, words: str) -> None:
+        """Take finished networks, the work they were, and words about the best one so far."""
 
 
 class _Drawn(SweepBar):
@@ -28,12 +28,12 @@ class _Drawn(SweepBar):
     The bar and the time left go by work, not by networks: the largest are trained first.
     """
 
-    def __init__(self, networks: int, flops: int):
+    def __init__(self, networks: int, flops: int, name: str):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
-            TextColumn("{task.fields[done]}/{task.fields[networks]} networks"),
+            TextColumn("{task.description}{task.fields[done]}/{task.fields[networks]} networks"),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[rate]}{task.fields[words]}"),
             TimeRemainingColumn(compact=True),
@@ -43,7 +43,7 @@ class _Drawn(SweepBar):
             refresh_per_second=4,
             speed_estimate_period=600.0,
         )
-        self._task = self._progress.add_task("", total=flops, done=0, networks=networks, rate="", words="")
+        self._task = self._progress.add_task(name, total=flops, done=0, networks=networks, rate="", words="")
         self._done = 0
         self._started = time.monotonic()
 
@@ -57,24 +57,24 @@ class _Drawn(SweepBar):
         self._progress.refresh()
         self._progress.stop()
 
-    def update(self, flops: int, words: str) -> None:
-        """Take a finished network, the work it was, and words about the best one so far."""
-        self._done += 1
+    def update(self, flops: int, networks: int, words: str) -> None:
+        """Take finished networks, the work they were, and words about the best one so far."""
+        self._done += networks
         rate = self._done / max(time.monotonic() - self._started, 1e-9)
         self._progress.update(
             self._task, advance=flops, done=self._done, rate=f"{rate:.3g}/s", words=f"  {words}" if words else ""
         )
 
 
-def sweep_bar(networks: int, flops: int, show: bool | None) -> SweepBar:
-    """Return a progress line.
+def sweep_bar(networks: int, flops: int, show: bool | None, name: str = "") -> SweepBar:
+    """Return a progress line, which begins with `name`.
 
     A silent one if `show` is False, and if it is None where standard error is no terminal or rich is missing.
     """
     if show is False or (show is None and not sys.stderr.isatty()):
         return SweepBar()
     try:
-        return _Drawn(networks, flops)
+        return _Drawn(networks, flops, name)
     except ImportError:
         if show:
             raise ImportError("progress=True needs rich: pip install rich. Or pass progress=False.") from None

@@ -1,0 +1,210 @@
+"""The data of a sweep: checked once, its classes numbered, and its rows parted into those trained on and those held back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import activations, checks, losses, metrics
+from ..data import MOST_CLASSES, split
+from ..metrics import Metric
+
+__all__ = ["Part", "Problem", "make"]
+
+# Rows of a part: a slice where they lie together, so that nothing has to be copied, else their numbers.
+Rows = slice | NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Which rows are trained on, and which are held back to judge by; None where nothing is held back."""
+
+    train: Rows
+    held: Rows | None
+    n_train: int
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What all networks of a sweep have in common.
+
+    Attributes
+    ----------
+    X : (n, in) array
+        Inputs.
+    y : (n, 1) or (n, K) array of the same type
+        Targets as networks take them.
+    parts : tuple of Part
+        One, or as many as there are folds.
+    output : str
+        The output activation.
+    loss : LossSpec
+        What is minimised.
+    n_outputs : int
+        Number of outputs.
+    metric : Metric
+        By what networks are compared.
+    """
+
+    X: NDArray
+    y: NDArray
+    parts: tuple[Part, ...]
+    output: str
+    loss: losses.LossSpec
+    n_outputs: int
+    metric: Metric
+
+    @property
+    def folds(self) -> int:
+        """Number of folds; 0 without cross-validation."""
+        return len(self.parts) if len(self.parts) > 1 else 0
+
+    def digest(self) -> str:
+        """Return a hash of the data and of how it is parted, in hexadecimal."""
+        found = hashlib.sha256()
+        for array in (self.X, self.y, *(rows for part in self.parts for rows in (part.train, part.held))):
+            if isinstance(array, np.ndarray):
+                found.update(f"{array.dtype}{array.shape}".encode())
+                found.update(np.ascontiguousarray(array).data)
+            else:
+                found.update(repr(array).encode())
+        return found.hexdigest()
+
+
+def make(X: ArrayLike, y: ArrayLike, validation: Any, cv: Any, output: str, loss: Any, metric: Any, dtype: Any) -> Problem:
+    """Check the data and everything that depends on it; arguments as in :func:`fastmlp.sweep`."""
+    kind = checks.floating(dtype)
+    x, t = _rows("X", X, "y", y, kind)
+    n = len(x)
+    pair = isinstance(validation, (tuple, list))
+    if pair and cv is None:
+        x, t = _with_held_rows(x, t, validation, kind)
+    t, output, n_outputs = _targets(t, output)
+    spec = losses.resolve(loss, output)
+    losses.check_pairing(spec, output, stacklevel=4)
+    by_class = t.ndim == 1 and (output == "softmax" or (output == "sigmoid" and t.dtype.kind == "i"))
+    if cv is not None:
+        parts = _folds(x, t, cv, validation, by_class)
+    elif pair:
+        parts = (Part(slice(0, n), slice(n, len(x)), n),)
+    else:
+        share = checks.real("validation", validation, 0.0, 1.0, open_low=True, open_high=True)
+        train, held = split(t, share, classes=by_class)
+        if len(held) == 0:
+            raise ValueError(f"validation={share} of {n} rows holds none back. Pass a larger share, or rows as (X, y).")
+        order = np.concatenate([train, held])
+        x, t = x[order], t[order]
+        parts = (Part(slice(0, len(train)), slice(len(train), n), len(train)),)
+    targets = checks.targets(t, len(x), n_outputs, spec.kind, kind)
+    measure = _metric(metric, spec.kind, n_outputs, targets)
+    return Problem(np.ascontiguousarray(x), targets, parts, output, spec, n_outputs, measure)
+
+
+def _with_held_rows(X: NDArray, y: NDArray, validation: Any, dtype: np.dtype) -> tuple[NDArray, NDArray]:
+    """Return the rows with those of `validation`, a pair (X, y), after them."""
+    if len(validation) != 2:
+        raise ValueError(f"validation must be a share or a pair (X, y), not {len(validation)} things.")
+    held_X, held_y = _rows("validation's X", validation[0], "validation's y", validation[1], dtype)
+    if held_X.shape[1] != X.shape[1] or held_y.shape[1:] != y.shape[1:]:
+        came = f"{held_X.shape} and {held_y.shape}"
+        raise ValueError(f"validation's X and y have shapes {came}, which do not go with {X.shape} and {y.shape}.")
+    return np.concatenate([X, held_X]), np.concatenate([y, held_y])
+
+
+def _folds(X: NDArray, y: NDArray, cv: Any, validation: Any, by_class: bool) -> tuple[Part, ...]:
+    """Return the parts of a cross-validation."""
+    from sklearn.model_selection import KFold, StratifiedKFold, check_cv
+
+    if not (isinstance(validation, float) and validation == 0.2):
+        raise ValueError(f"cv={cv!r} holds back each row once, so validation={_short(validation)} has no use. Leave one out.")
+    if isinstance(cv, str) or (not hasattr(cv, "split") and not isinstance(cv, Iterable)):
+        folds = checks.integer("cv", cv, 2)
+        least = int(np.bincount(np.unique(y, return_inverse=True)[1]).min()) if by_class else len(X)
+        if folds > least:
+            whose = "the rarest class has" if by_class else "X has"
+            raise ValueError(f"cv={folds} needs as many rows in each part, but {whose} {least}. Pass cv of at most {least}.")
+        cv = (StratifiedKFold if by_class else KFold)(folds, shuffle=True, random_state=0)
+    parts = []
+    for train, held in check_cv(cv).split(X, y):
+        if len(train) == 0 or len(held) == 0:
+            raise ValueError(f"cv has a fold with {len(train)} rows to train on and {len(held)} held back.")
+        parts.append(Part(np.asarray(train, np.int64), np.asarray(held, np.int64), len(train)))
+    if len(parts) < 2:
+        raise ValueError(f"cv has {len(parts)} folds. Pass two or more, or validation=0.2 for one part.")
+    return tuple(parts)
+
+
+def _short(value: Any) -> str:
+    return "(X, y)" if isinstance(value, (tuple, list)) else repr(value)
+
+
+def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype) -> tuple[NDArray, NDArray]:
+    """Return X as finite numbers of shape (n, columns), and y as an array of n rows."""
+    try:
+        shape = np.shape(X)
+    except ValueError:  # rows of different lengths, of which `inputs` tells
+        shape = ()
+    x = checks.inputs(X, shape[-1] if shape else 1, dtype, name=x_name)
+    t = np.asarray(y)
+    if t.ndim == 2 and t.shape[1] == 1:
+        t = t[:, 0]
+    if t.ndim not in (1, 2) or len(t) != len(x):
+        raise ValueError(f"{y_name} has shape {t.shape}, but must have one row for each of {x_name}'s {len(x)} rows.")
+    return x, t
+
+
+def _targets(y: NDArray, output: str) -> tuple[NDArray, str, int]:
+    """Return y with its classes numbered, the output activation, and how many outputs there are."""
+    if output != "auto":
+        output = activations.lookup(output, "output").name
+    names = y.dtype.kind in "bOSU"
+    if output == "auto":
+        output = _guess(y, names)
+    if y.ndim == 1 and (output == "softmax" or (output == "sigmoid" and names)):
+        labels, y = np.unique(y, return_inverse=True)
+        if len(labels) < 2:
+            raise ValueError(f"y is {labels[0]!s} in every row: nothing is to be told apart.")
+        if output == "sigmoid" and len(labels) > 2:
+            raise ValueError(f"y has {len(labels)} classes, but output='sigmoid' is for two. Use output='softmax'.")
+        return y, output, len(labels) if output == "softmax" else 1
+    return y, output, y.shape[1] if y.ndim == 2 else 1
+
+
+def _guess(y: NDArray, names: bool) -> str:
+    """Return the output activation that suits the targets."""
+    if y.dtype.kind == "f":
+        return "identity"
+    if y.ndim == 2:
+        raise ValueError(f"y holds {y.dtype} of shape {y.shape}: say output='softmax', 'sigmoid' or 'identity'.")
+    values = np.unique(y)
+    if not names and len(values) > MOST_CLASSES:
+        raise ValueError(
+            f"y holds integers, {len(values)} different ones: say output='softmax' if they are classes, "
+            "or output='identity' if they are quantities."
+        )
+    two = names or set(values.tolist()) == {0, 1}
+    return "sigmoid" if two and len(values) == 2 else "softmax"
+
+
+def _metric(spec: Any, kind: str, n_outputs: int, y: NDArray) -> Metric:
+    """Return the metric, which suits the targets."""
+    if spec is None:
+        return metrics.default(kind, n_outputs)
+    metric = metrics.resolve(spec)
+    if metric not in metrics.METRICS.values():
+        return metric  # a function of the user's own, which may count its calls
+    if metric.kind == "classification" and kind not in ("classes", "binary"):
+        raise ValueError(
+            f"metric={metric.name!r} needs classes, but these targets are quantities. Use 'r2', 'rmse' or 'mae', "
+            "or say output='softmax' or 'sigmoid'."
+        )
+    try:
+        metric(y, np.zeros((len(y), n_outputs)))
+    except ValueError as error:
+        raise ValueError(f"metric={metric.name!r} does not suit these targets: {error}") from error
+    return metric

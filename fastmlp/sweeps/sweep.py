@@ -1,0 +1,288 @@
+"""``fastmlp.sweep``: every setting and seed trained side by side, and compared on rows that none of them has seen.
+
+Kernels release the GIL, so threads are enough on one machine: the data is there once, and no process has to start.
+Everything a network does depends on its own setting and seed alone, so rows do not depend on how many are trained at once,
+in which order, or where.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from numpy.typing import ArrayLike, DTypeLike
+
+from .. import checks, engine
+from ..callbacks import EarlyStopping
+from . import problem as problems
+from .halving import rounds, survivors
+from .jobs import ALL, Group, Network, groups, networks
+from .journal import Journal, header
+from .ledger import Ledger
+from .problem import Problem
+from .progress import sweep_bar
+from .result import SweepResult
+from .run import run, workers
+from .space import Setting, seeds_of, settings
+from .train import Done, Work
+
+__all__ = ["sweep"]
+
+
+def sweep(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    widths: Any,
+    depths: Any,
+    seeds: Iterable[int] = range(1),
+    lr: Any = None,
+    activation: Any = "relu",
+    optimizer: Any = "adam",
+    batch_size: Any = 64,
+    dropout: Any = 0.0,
+    weight_decay: Any = None,
+    l1: Any = None,
+    l2: Any = None,
+    clip_norm: Any = None,
+    epochs: int = 20,
+    n_trials: int | None = None,
+    trials_seed: int = 0,
+    halving: int | None = None,
+    min_epochs: int = 1,
+    validation: float | tuple[ArrayLike, ArrayLike] = 0.2,
+    cv: Any = None,
+    output: str = "auto",
+    loss: Any = "auto",
+    metric: str | Callable[..., float] | None = None,
+    early_stopping: EarlyStopping | None = None,
+    dtype: DTypeLike = "float32",
+    store: str | os.PathLike | None = None,
+    keep_best: int = 0,
+    curves: bool = False,
+    n_jobs: int | None = None,
+    progress: bool | None = None,
+) -> SweepResult:
+    """Train a network for each setting and seed, and compare them on rows that none of them has seen.
+
+    Parameters
+    ----------
+    X : array of shape (n, in)
+        Features, used as they are: see :func:`fastmlp.datasets.standardize`.
+    y : array of shape (n,) or (n, K)
+        Targets; classes may be any integers, truth values or words.
+    widths, depths : int, list or distribution
+        Units of each hidden layer, and numbers of hidden layers; 0 is a linear model, trained once whatever the widths.
+    seeds : iterable of int
+        Of initial weights, shuffles and dropout; each setting is trained with each of them.
+    lr : float, Schedule, list or distribution, optional
+        Learning rates; without it, the optimizer's own.
+    activation, optimizer, batch_size, dropout
+        As for ``MLP`` and ``MLP.fit``: one or a list of them, numbers also as a distribution.
+    weight_decay, l1, l2, clip_norm : float, list or distribution, optional
+        The optimizer's; without it, as the optimizer comes.
+    epochs : int
+        Times to go through the training rows.
+    n_trials : int, optional
+        Draw so many different settings, instead of taking all combinations: from lists with equal chances, from
+        distributions (what has a method ``rvs``, such as ``scipy.stats.loguniform(1e-4, 1e-1)``) as they say.
+    trials_seed : int
+        Of the draws.
+    halving : int, optional
+        Train all settings for a few epochs, then one in `halving` of them (by the mean metric over seeds) goes on from
+        where it is for `halving` times as many, and so on until the last ones have `epochs` behind them.
+    min_epochs : int
+        With halving: the least epochs of the first round.
+    validation : float or (X, y)
+        The share of rows that is held back (classes keep their proportions; always the same rows), or such rows.
+    cv : int, splitter or iterable, optional
+        Cross-validation instead: a number of folds (shuffled, classes in proportion), or what scikit-learn takes. A
+        network is trained for each fold, and a row has the means and each fold's metric.
+    output, loss : str
+        Output activation; "auto" takes "softmax" for classes, "sigmoid" for two of them, "identity" for quantities. And the
+        loss, as for ``MLP``.
+    metric : str or callable, optional
+        A name in ``fastmlp.metrics.METRICS`` or a function ``(y, prediction) -> float``, higher being better; without it
+        accuracy for classes and r2 for quantities.
+    early_stopping : EarlyStopping, optional
+        For each network, on the rows held back.
+    dtype : {"float32", "float64"}
+        Of all networks.
+    store : path, optional
+        A folder where each finished group of networks is written down at once. The same call with the same store goes on
+        where the last one ended, however that was.
+    keep_best : int
+        Keep so many of the best networks in ``result.networks``, and in the store as safetensors files. After a
+        cross-validation they are trained on all rows; with halving, they are of those that were trained to the end.
+    curves : bool
+        Also take the loss of the rows held back after each epoch, for the loss curves.
+    n_jobs : int, optional
+        Groups of networks trained at a time; without it (or with -1) one for each thread of :func:`fastmlp.set_threads`, or
+        what joblib's backend has: under ``joblib.parallel_config(backend="dask")`` the sweep runs on that cluster.
+    progress : bool, optional
+        Whether to show a line with the state; without it, on terminals only.
+
+    Returns
+    -------
+    SweepResult
+        One row for each setting and seed, with ``best``, ``summary()``, ``table()``, ``plot()``, ``to_csv()``,
+        ``to_parquet()`` and ``to_pandas()``. A network that failed has its error in its row. After Ctrl-C it has the
+        networks finished so far.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not usable, or the store is of another sweep; found before anything is trained.
+    OSError
+        The store cannot be written, or another process is using it.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> data = fm.datasets.load("moons")
+    >>> result = fm.sweep(data.X, data.y, widths=[4, 8], depths=[1, 2], epochs=2, n_jobs=1)
+    >>> len(result), sorted({row["depth"] for row in result})
+    (4, [1, 2])
+    """
+    space = {
+        "widths": widths, "depths": depths, "activation": activation, "optimizer": optimizer, "batch_size": batch_size,
+        "dropout": dropout, "weight_decay": weight_decay, "l1": l1, "l2": l2, "clip_norm": clip_norm, "lr": lr,
+    }  # fmt: skip
+    tried = settings(space, n_trials, trials_seed)
+    numbers = seeds_of(seeds)
+    epochs = checks.integer("epochs", epochs, 1)
+    stages = rounds(halving, min_epochs, epochs, len({setting.key() for setting in tried}))
+    problem = problems.make(X, y, validation, cv, output, loss, metric, dtype)
+    keep = checks.integer("keep_best", keep_best, 0)
+    work = Work(
+        problem.output, problem.loss, problem.n_outputs, problem.metric, problem.X.dtype.name, epochs,
+        _stopping(early_stopping, halving, tried, problem.metric.name), checks.flag("curves", curves), keep, "", False,
+    )  # fmt: skip
+    search = _Search(problem, tried, numbers, stages, halving or 2, work, workers(n_jobs), progress)
+    with contextlib.ExitStack() as stack:
+        journal = None
+        if store is not None:
+            options = {
+                "seeds": numbers, "rounds": stages, "output": problem.output, "loss": problem.loss.to_dict(),
+                "metric": problem.metric.name, "early_stopping": repr(work.early_stopping), "dtype": work.dtype,
+                "curves": work.curves,
+            }  # fmt: skip
+            journal = stack.enter_context(Journal(store, header(problem, options, tried)))
+        return search.go(journal)
+
+
+def _stopping(
+    stopping: EarlyStopping | None, halving: int | None, tried: list[Setting], metric: str
+) -> EarlyStopping | None:
+    """Check what ends networks early, and what else goes by a curve."""
+    if stopping is not None and not isinstance(stopping, EarlyStopping):
+        raise TypeError(f"early_stopping must be a fm.EarlyStopping or None; got {stopping!r}.")
+    rates: list[Any] = [getattr(setting.optimizer, "lr", None) for setting in tried]
+    watches = [watch for rate in dict.fromkeys(rates) if hasattr(rate, "watch") and (watch := rate.watch()) is not None]
+    curves = ("loss", "val_loss", metric, f"val_{metric}")
+    for watch in (*([stopping] if stopping else []), *watches):
+        if watch.monitor not in curves:
+            raise ValueError(f"monitor must be one of {', '.join(map(repr, curves))} here; got {watch.monitor!r}.")
+    if halving is None:
+        return stopping
+    if stopping is not None:
+        raise ValueError("early_stopping does not go with halving, which ends networks itself. Leave one of them out.")
+    for setting, rate in zip(tried, rates, strict=True):
+        if rate is None:
+            raise ValueError(f"{setting.name} cannot be trained in rounds, as halving does. Leave halving out.")
+        if watches and hasattr(rate, "watch") and rate.watch() is not None:
+            raise ValueError(f"{rate!r} goes by what one fit has seen, and halving trains in rounds. Use another schedule.")
+    return None
+
+
+class _Search:
+    """A sweep whose arguments have been checked."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        tried: list[Setting],
+        seeds: list[int],
+        stages: list[int],
+        factor: int,
+        work: Work,
+        n_jobs: int,
+        progress: bool | None,
+    ) -> None:
+        self.problem, self.stages, self.factor, self.work = problem, stages, factor, work
+        self.n_jobs, self.progress = n_jobs, progress
+        self.rows, self.networks = networks(problem, tried, seeds)
+
+    def go(self, journal: Journal | None) -> SweepResult:
+        """Train what the journal does not have, and return the result."""
+        engine.warmup((self.work.dtype,))  # else the first rows' seconds would be the compiler's
+        started = time.perf_counter()
+        parts, last = len(self.problem.parts), len(self.stages) - 1
+        ledger = Ledger(self.rows, self.networks, parts, self.problem.metric, self.work.keep, last, journal)
+        ledger.read()
+        finished = self._train(ledger) and self._train_kept(ledger)
+        if finished:
+            ledger.clear()
+        metric = self.problem.metric
+        return SweepResult(
+            self.rows, f"val_{metric.name}", metric.higher_is_better, time.perf_counter() - started,
+            "done" if finished else "interrupted", ledger.curves, ledger.best_networks(),
+            store=None if journal is None else str(journal.folder),
+        )  # fmt: skip
+
+    def _train(self, ledger: Ledger) -> bool:
+        """Go through the rounds; return whether all were done."""
+        alive: list[Network] = self.networks
+        last = len(self.stages) - 1
+        for rung, epochs in enumerate(self.stages):
+            before = self.stages[rung - 1] if rung else 0
+            # Earlier rounds hand over all networks; the last one its best, unless those are yet to see all rows.
+            keep = -1 if rung < last else self.work.keep if len(self.problem.parts) == 1 else 0
+            work = replace(self.work, keep=keep)
+            name = f"round {rung + 1}/{last + 1}: " if last else ""
+            todo = groups(ledger.lacking(alive, rung), self.problem, rung, epochs, before, self.n_jobs)
+            todo = [self._with_states(group, ledger) for group in todo]
+            ledger.states.clear()
+            if not self._run(todo, work, ledger, ledger.take, name):
+                return False
+            if rung < last:
+                alive = survivors(alive, self.factor, partial(ledger.mean, rung))
+                ledger.drop_all_but(alive)
+        return True
+
+    def _with_states(self, group: Group, ledger: Ledger) -> Group:
+        """Return a group that goes on from where its networks are.
+
+        What a sweep that was interrupted knew of them is gone: they are trained from the start then, to the same end.
+        """
+        states = tuple(ledger.states.get((network.number, group.part)) for network in group.networks)
+        return replace(group, states=states)
+
+    def _train_kept(self, ledger: Ledger) -> bool:
+        """After a cross-validation, train the best networks on all rows."""
+        if len(self.problem.parts) == 1 or not self.work.keep:
+            return True
+        todo: list[Group] = []
+        for number in ledger.best():
+            if number not in ledger.kept:
+                network = self.networks[number]
+                epochs = self.rows[network.rows[0]]["epochs"]  # where they were stopped early, the mean of the folds
+                todo += groups([(network, ALL)], self.problem, len(self.stages), epochs, 0, self.n_jobs)
+
+        def take(group: Group, done: Done) -> None:
+            for i, net in done.networks.items():
+                ledger.hold(group.networks[i], net)
+
+        return self._run(todo, replace(self.work, keep=-1, early_stopping=None), ledger, take, "on all rows: ")
+
+    def _run(self, todo: list[Group], work: Work, ledger: Ledger, take: Callable[[Group, Done], None], name: str) -> bool:
+        if not todo:
+            return True
+        count, cost = sum(len(group.networks) for group in todo), sum(group.cost for group in todo)
+        with sweep_bar(count, cost, self.progress, name) as ledger.bar:
+            return run(todo, self.problem, work, self.n_jobs, take)
