@@ -37,12 +37,16 @@ target's unit: the scale that it was trained with is put into its weights.
 
 _SWEEP = """examples:
   fastmlp sweep digits
-  fastmlp sweep digits --width 8,16,32,64 --depth 1,2,3 --seeds 3 --lr 1e-3,1e-2
+  fastmlp sweep digits --width 8,16,32,64 --depth 1,2,3 --seeds 8 --lr 1e-3,1e-2
+  fastmlp sweep digits --width 8:256 --lr 1e-4:1e-1 --trials 99 --halving 3
   fastmlp sweep moons --width 4,16 --csv rows.csv --plot sweep.png
+  fastmlp sweep digits --seeds 8 --store digits-sweep --keep-best 3
   fastmlp sweep houses.csv --target price --width 16,64 --depth 1,2 --metric rmse
 
 A line of the table is the mean over the seeds. Losses and metrics are those of the
-rows held back; a regression has them in the target's standard deviations.
+rows held back; a regression has them in the target's standard deviations. A:B means
+values from A to B for --trials to draw, on a logarithmic scale. With --store the
+same command goes on where the last one was interrupted.
 """
 
 
@@ -169,25 +173,36 @@ def _train(parser: _Parser) -> None:
 def _sweep(parser: _Parser) -> None:
     _data(parser)
     parser.add_argument(
-        "--width", type=_list(_whole(1)), default=(8, 16, 32, 64), metavar="W,...",
+        "--width", type=_values(_whole(1)), default=(8, 16, 32, 64), metavar="W,...",
         help="units of each hidden layer (8,16,32,64)",
     )  # fmt: skip
     parser.add_argument(
-        "--depth", type=_list(_whole(0)), default=(1, 2, 3), metavar="D,...", help="numbers of hidden layers (1,2,3)"
+        "--depth", type=_values(_whole(0)), default=(1, 2, 3), metavar="D,...", help="numbers of hidden layers (1,2,3)"
     )
     parser.add_argument("--seeds", type=_whole(1), default=1, metavar="N", help="networks for each cell of the grid (1)")
     parser.add_argument(
-        "--lr", type=_list(_rate), metavar="RATE,...", help="learning rates (the optimizer's own: 1e-3 for adam)"
+        "--lr", type=_values(_rate), metavar="RATE,...", help="learning rates (the optimizer's own: 1e-3 for adam)"
     )
     parser.add_argument(
         "--activation", type=_list(str), default=("relu",), metavar="NAME,...", help="of the hidden layers (relu)"
     )
+    for name, words in (("dropout", "of the hidden layers (0)"), ("weight-decay", "decoupled weight decay"), ("l2", "penalty")):
+        parser.add_argument(f"--{name}", type=_values(_rate if name == "l2" else _share(0.0)), metavar="X,...", help=words)
+    parser.add_argument("--trials", type=_whole(1), metavar="N", help="draw so many settings, instead of taking all of them")
+    parser.add_argument(
+        "--halving", type=_whole(2), metavar="F", help="train all a little, then one in F for F times as many epochs, and so on"
+    )
+    parser.add_argument("--min-epochs", type=_whole(1), default=1, metavar="N", help="least epochs of all with --halving (1)")
+    parser.add_argument("--cv", type=_whole(2), metavar="K", help="cross-validation with K folds, instead of --validation")
     parser.add_argument("--metric", metavar="NAME", help="by which networks are compared (accuracy, or r2 for quantities)")
     parser.add_argument("--jobs", type=_whole(1), metavar="N", help="networks trained at a time (one for each thread)")
-    _training(parser)
+    _training(parser, several=True)
+    parser.add_argument("--store", metavar="DIR", help="write down what is done, and go on from there next time")
+    parser.add_argument("--keep-best", type=_whole(0), default=0, metavar="N", help="keep the best networks, in the store")
     parser.add_argument("--top", type=_whole(1), metavar="N", help="show only the best lines of the table")
     parser.add_argument("--csv", metavar="FILE", help="write a line for each network")
-    parser.add_argument("--plot", metavar="FILE", help="draw the heat map, such as sweep.png")
+    parser.add_argument("--parquet", metavar="FILE", help="the same as a Parquet file")
+    parser.add_argument("--plot", metavar="FILE", help="draw heat maps, loss curves and sizes, such as sweep.png")
     _machine(parser)
 
 
@@ -204,11 +219,16 @@ def _data(parser: _Parser) -> None:
     )
 
 
-def _training(parser: _Parser) -> None:
-    """Add what train and sweep have in common."""
+def _training(parser: _Parser, several: bool = False) -> None:
+    """Add what train and sweep have in common; a sweep takes several values of the last two."""
     parser.add_argument("--epochs", type=_whole(1), default=20, metavar="N", help="times to go through the training rows (20)")
-    parser.add_argument("--batch-size", type=_batch, default=64, metavar="N", help="rows in a step, or all (64)")
-    parser.add_argument("--optimizer", default="adam", metavar="NAME", help="sgd, adam, adamw, rmsprop, lbfgs, ... (adam)")
+    batch: Any = _list(_batch) if several else _batch
+    name: Any = _list(str) if several else str
+    dots = ",..." if several else ""
+    parser.add_argument("--batch-size", type=batch, default=64, metavar=f"N{dots}", help="rows in a step, or all (64)")
+    parser.add_argument(
+        "--optimizer", type=name, default="adam", metavar=f"NAME{dots}", help="sgd, adam, adamw, rmsprop, lbfgs, ... (adam)"
+    )
 
 
 def _machine(parser: _Parser) -> None:
@@ -267,6 +287,23 @@ def _list(item: Callable[[str], Any]) -> Callable[[str], tuple]:
         if not values:
             raise argparse.ArgumentTypeError("is empty: give values separated by commas")
         return values
+
+    return parse
+
+
+def _values(item: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a parser of values separated by commas, or of a range A:B to draw from."""
+
+    def parse(text: str) -> Any:
+        low, colon, high = text.partition(":")
+        if not colon:
+            return _list(item)(text)
+        ends = item(low.strip()), item(high.strip())
+        if not 0 < ends[0] < ends[1]:
+            raise argparse.ArgumentTypeError(f"needs two rising numbers above 0, such as 1e-4:1e-1, not {text}")
+        from .sweeps.space import LogRange
+
+        return LogRange(*ends)
 
     return parse
 

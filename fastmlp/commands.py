@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from .sweeps.result import digits
 if TYPE_CHECKING:
     from .history import History
     from .scaling import Scaling
+    from .sweeps import SweepResult
 
 __all__ = ["Failed", "Interrupted", "UsageError", "info", "sweep", "train", "warmup"]
 
@@ -88,29 +89,53 @@ def sweep(args: argparse.Namespace) -> None:
     from .sweeps.sweep import sweep as run
 
     _check_output(args.csv, args.plot)
+    _check_output(args.parquet, None)
+    if args.keep_best and args.store is None:
+        raise UsageError("--keep-best needs --store, the folder to keep them in")
     _choose_engine(args)
-    rows = _load(args)
-    _describe(rows)
+    rows = _load(args, all_rows=args.cv is not None)
+    _describe(rows, args.cv)
     # Everything is checked in here, before the first network is trained.
     result = run(
         rows.X, rows.y, widths=args.width, depths=args.depth, seeds=range(args.seeds), lr=args.lr,
         activation=args.activation, epochs=args.epochs, batch_size=args.batch_size, optimizer=args.optimizer,
-        validation=(rows.held_X, rows.held_y), output=rows.data.output, metric=args.metric, n_jobs=args.jobs,
+        dropout=0.0 if args.dropout is None else args.dropout, weight_decay=args.weight_decay, l2=args.l2,
+        validation=0.2 if args.cv else (rows.held_X, rows.held_y), cv=args.cv, output=rows.data.output, metric=args.metric,
+        n_trials=args.trials, halving=args.halving, min_epochs=args.min_epochs, store=args.store, keep_best=args.keep_best,
+        n_jobs=args.jobs,
     )  # fmt: skip
-    if args.csv is not None:
-        result.to_csv(args.csv)
+    _write_rows(result, args)
     if result.stopped == "interrupted":
-        done = len(result) - len(result.failed)
-        kept = f"; their rows are in {args.csv}" if args.csv is not None else ""
-        raise Interrupted(f"interrupted after {done} of {len(result)} networks{kept}")
+        _say_what_is_kept(result, args)
     _print_table(result.table(args.top))
-    if args.csv is not None:
-        print(f"wrote {args.csv}")
+    for path in filter(None, (args.csv, args.parquet)):
+        print(f"wrote {path}")
+    for number, net in enumerate(result.networks, 1):
+        _save(net, rows, os.path.join(args.store, f"best-{number}.safetensors"))
     if args.plot is not None:
         result.plot(args.plot)
         print(f"wrote {args.plot}")
     if len(result.failed) == len(result):
         raise Failed(f"none of the {len(result)} networks has a result; the first one says: {result[0]['error']}")
+
+
+def _write_rows(result: SweepResult, args: argparse.Namespace) -> None:
+    if args.csv is not None:
+        result.to_csv(args.csv)
+    if args.parquet is not None:
+        result.to_parquet(args.parquet)
+
+
+def _say_what_is_kept(result: SweepResult, args: argparse.Namespace) -> NoReturn:
+    """End after a Ctrl-C."""
+    done = len(result) - len(result.failed)
+    files = " and ".join(filter(None, (args.csv, args.parquet)))
+    kept = f"; their rows are in {files}" if files else ""
+    if args.store is not None:
+        kept += f"; the same command goes on from there, with what is in {args.store}"
+    else:
+        kept += "; with --store DIR the same command could go on from there"
+    raise Interrupted(f"interrupted after {done} of {len(result)} networks{kept}")
 
 
 def info(args: argparse.Namespace) -> None:
@@ -164,11 +189,11 @@ def _check_output(path: str | None, plot: str | None) -> None:
         plots.check_name(plot)
 
 
-def _load(args: argparse.Namespace) -> _Rows:
-    """Return the data, parted and on one scale."""
+def _load(args: argparse.Namespace, all_rows: bool = False) -> _Rows:
+    """Return the data, parted and on one scale; with `all_rows` none are held back."""
     data = _find(args)
     classes = data.kind != "regression"
-    if len(data.X) < _FEW_ROWS:
+    if len(data.X) < _FEW_ROWS or all_rows:
         kept = held = np.arange(len(data.X))
         held_back = 0
     else:
@@ -202,7 +227,7 @@ def _find(args: argparse.Namespace) -> Data:
 # ---- after
 
 
-def _describe(rows: _Rows) -> None:
+def _describe(rows: _Rows, folds: int | None = None) -> None:
     """Say what the data is."""
     data = rows.data
     n, columns = data.X.shape
@@ -210,10 +235,11 @@ def _describe(rows: _Rows) -> None:
     if data.kind == "regression" and data.n_outputs > 1:
         kind = f"{data.n_outputs} quantities to predict"
     held = f"{rows.held_back} rows held back" if rows.held_back else "too few to hold any back"
+    held = f"{folds} folds" if folds else held
     print(f"{data.name}: {n} rows, {columns} columns, {kind}; {held}")
     if rows.scaling is not None:
         what = "columns" if data.kind != "regression" else "columns and target"
-        print(f"{what} standardized by the {len(rows.X)} training rows")
+        print(f"{what} standardized by {'all' if folds else 'the'} {len(rows.X)} {'' if folds else 'training '}rows")
     print(flush=True)
 
 

@@ -191,21 +191,23 @@ def test_a_sweep_without_any_result_fails_in_one_line(capsys):
 
 
 def test_an_interrupted_sweep_keeps_its_rows_and_says_so(capsys, tmp_path, monkeypatch):
-    import importlib
+    from fastmlp.sweeps import train as module
 
-    module = importlib.import_module("fastmlp.sweep")
     train = module._train
 
-    def interrupted(job, *rest):
-        if job.layers[1] == 2:  # the smaller one comes last
+    def interrupted(work, group, *rest):
+        if group.networks[0].setting.width == 2:  # the smaller one comes last
             raise KeyboardInterrupt
-        return train(job, *rest)
+        return train(work, group, *rest)
 
     monkeypatch.setattr(module, "_train", interrupted)
     path = tmp_path / "rows.csv"
     assert main(["sweep", "moons", "--width", "2,9", "--depth", "1", "--epochs", "1", "--jobs", "1", "--csv", str(path)]) == 130
     shown = capsys.readouterr()
-    assert shown.err == f"fastmlp sweep: interrupted after 1 of 2 networks; their rows are in {path}\n"
+    assert (
+        shown.err == f"fastmlp sweep: interrupted after 1 of 2 networks; their rows are in {path}; "
+        "with --store DIR the same command could go on from there\n"
+    )
     with path.open(newline="") as file:
         assert [line["error"] for line in csv.DictReader(file)] == ["interrupted", ""]
 

@@ -49,7 +49,7 @@ def test_rows_follow_the_grid_with_seeds_last(moons):
 
 
 def test_a_row_says_what_a_network_trained_by_hand_says(moons):
-    result = run(moons, widths=[5], depths=[2], seeds=[7], lr=0.01)
+    result = run(moons, widths=[5], depths=[2], seeds=[7], lr=0.01, shuffle="each")
     train, held = datasets.split(moons.y, 0.2, classes=True)
     net = fm.MLP([2, 5, 5, 1], output="sigmoid", seed=7)
     X, y = moons.X.astype(np.float32), moons.y
@@ -58,8 +58,9 @@ def test_a_row_says_what_a_network_trained_by_hand_says(moons):
     assert row["n_params"] == net.n_params
     assert row["flops"] == net.flops()
     assert row["epochs"] == len(history) == 2
-    assert row["train_loss"] == net.loss(X[train], y[train])
-    assert row["val_loss"] == net.loss(X[held], y[held])
+    assert row["train_loss"] == pytest.approx(net.loss(X[train], y[train]), rel=1e-5)
+    assert row["train_accuracy"] == net.score(X[train], y[train])
+    assert row["val_loss"] == pytest.approx(net.loss(X[held], y[held]), rel=1e-5)
     assert row["val_accuracy"] == net.score(X[held], y[held])
     assert row["error"] is None
     assert row["seconds"] > 0.0
@@ -73,13 +74,13 @@ def test_the_number_of_jobs_changes_nothing_but_the_time(moons):
 
 def test_validation_rows_keep_the_classes_proportions_and_are_the_same_for_all(moons, monkeypatch):
     seen = []
-    train = module._train_one
+    train = module._train
 
-    def spy(work, group, network, state, X, y, held):
+    def spy(work, group, X, y, held):
         seen.append((X, held[1]))
-        return train(work, group, network, state, X, y, held)
+        return train(work, group, X, y, held)
 
-    monkeypatch.setattr(module, "_train_one", spy)
+    monkeypatch.setattr(module, "_train", spy)
     run(moons, validation=0.3)
     assert len({X.ctypes.data for X, _ in seen}) == 1  # one memory for all
     assert np.bincount(seen[0][1][:, 0].astype(int)).tolist() == [9, 9]
@@ -88,26 +89,26 @@ def test_validation_rows_keep_the_classes_proportions_and_are_the_same_for_all(m
 
 def test_the_largest_networks_are_trained_first(moons, monkeypatch):
     order = []
-    train = module._train_one
+    train = module._train
 
-    def spy(work, group, network, *rest):
-        order.append(network.flops)
-        return train(work, group, network, *rest)
+    def spy(work, group, *rest):
+        order.extend(network.flops for network in group.networks)
+        return train(work, group, *rest)
 
-    monkeypatch.setattr(module, "_train_one", spy)
+    monkeypatch.setattr(module, "_train", spy)
     run(moons, widths=[2, 9, 4], depths=[1, 3])
     assert order == sorted(order, reverse=True)
 
 
 def test_without_hidden_layers_one_network_fills_the_cells_of_all_widths(moons, monkeypatch):
     trained = []
-    train = module._train_one
+    train = module._train
 
-    def spy(work, group, network, *rest):
-        trained.append(network.setting.depth)
-        return train(work, group, network, *rest)
+    def spy(work, group, *rest):
+        trained.extend(network.setting.depth for network in group.networks)
+        return train(work, group, *rest)
 
-    monkeypatch.setattr(module, "_train_one", spy)
+    monkeypatch.setattr(module, "_train", spy)
     result = run(moons, depths=[0, 1], activation=["relu", "tanh"])
     assert trained.count(0) == 1
     assert len(trained) == 5
@@ -155,7 +156,7 @@ def test_other_rows_can_be_held_back(moons):
     result = run(moons, validation=(held.X, held.y))
     net = fm.MLP([2, 3, 1], output="sigmoid")
     net.fit(moons.X, moons.y, epochs=2, batch_size=16, progress=False)
-    assert result[0]["val_loss"] == net.loss(held.X, held.y)
+    assert result[0]["val_loss"] == pytest.approx(net.loss(held.X, held.y), rel=1e-5)
 
 
 def test_a_metric_can_be_named_or_be_a_function(moons):
@@ -182,14 +183,14 @@ def test_optimizers_and_schedules(moons):
 
 
 def test_one_networks_failure_is_a_row_and_not_the_end(moons, monkeypatch):
-    fit = fm.MLP.fit
+    of = fm.Population.of
 
-    def fails(net, *args, **kwargs):
-        if net.plan.widths[1] == 5:
+    def fails(nets):
+        if any(net.plan.widths[1] == 5 for net in nets):
             raise MemoryError("no room for it")
-        return fit(net, *args, **kwargs)
+        return of(nets)
 
-    monkeypatch.setattr(fm.MLP, "fit", fails)
+    monkeypatch.setattr(fm.Population, "of", fails)
     result = run(moons, n_jobs=2)
     assert [row["error"] for row in result] == [None, None, "MemoryError: no room for it", "MemoryError: no room for it"]
     assert math.isnan(result[2]["val_loss"])
@@ -268,7 +269,8 @@ def test_bad_input_is_refused_before_anything_is_trained(moons, monkeypatch, cha
     def never(*args):
         raise AssertionError("a network was trained")
 
-    monkeypatch.setattr(module, "_train_one", never)
+    monkeypatch.setattr(module, "train", never)
+    monkeypatch.setattr("fastmlp.sweeps.run.train", never)
     with pytest.raises(error, match=why):
         run(moons, **changes)
 

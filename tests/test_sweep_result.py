@@ -114,7 +114,8 @@ def test_table_can_be_cut_and_says_so(result):
 def test_table_tells_of_failures_and_interruption():
     rows = [row(8, 1), row(8, 2, error="DivergenceError: inf"), row(8, 3, error="interrupted")]
     shown = " ".join(text(SweepResult(rows, "val_accuracy", stopped="interrupted").table()).split())
-    assert "Interrupted before the end. 1 failed, the first with: DivergenceError: inf" in shown
+    assert "Interrupted before the end. With store='a folder' the same call could go on from here. 1 failed" in shown
+    assert "failed, the first with: DivergenceError: inf" in shown
     assert "nan" not in shown
 
 

@@ -102,6 +102,16 @@ class Group:
         part.optimizer = None if self.optimizer is None else self.optimizer.of(rows)
         return part
 
+    def go_on_from(self, nets: Sequence[MLP]) -> None:
+        """Take over the state of optimizers, if it is of one kind."""
+        states = [net._state for net in nets]
+        first = states[0]
+        if first.optimizer is not None and all(first.optimizer.same_state_as(state.optimizer) for state in states):
+            self.slots = aligned_zeros((len(nets), len(first.slots), self.plan.n_params), self.dtype)
+            for slots, own, state in zip(self.slots, self.places, states, strict=True):
+                slots[:, own] = state.slots
+            self.optimizer = first.optimizer
+
     def use(self, optimizer: Optimizer) -> None:
         """Take an optimizer's settings; the state starts anew unless the one before was of the same kind."""
         if optimizer.layered:

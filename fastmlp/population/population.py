@@ -108,7 +108,7 @@ class Population:
         Parameters
         ----------
         specs : iterable of MLP or dict
-            A network, whose parameters are taken over, or the arguments of one, such as
+            A network, which goes on training from where it is, or the arguments of one, such as
             ``{"layers": [2, 8, 1], "activation": "tanh", "seed": 3}``.
         seed : int
             As for :class:`Population`.
@@ -133,6 +133,8 @@ class Population:
         for i, net in enumerate(nets):
             group, row = self._place(i)
             group.params[row, group.places[row]] = net.params
+        for group, part in zip(self._groups, self._members, strict=True):
+            group.go_on_from([nets[i] for i in part])
         return self
 
     def _gather(self, prototypes: list[MLP], seeds: list[int], seed: int) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
-from ..schedules import Schedule
+from ..optimizers import Stepping
 from .problem import Problem
 from .space import Setting
+
+if TYPE_CHECKING:
+    from ..network import MLP
 
 __all__ = ["ALL", "Group", "Network", "groups", "networks"]
 
 # In place of a part's number: all rows, as for the networks that are kept after a cross-validation.
 ALL = -1
-# Of more networks in a group, it would be long until news of it come.
-MOST = 128
+# A group has whole packs of a population where it can, and not more networks than bring news now and then.
+PACK, MOST = 16, 128
+# From so many parameters on, the matrices of one network fill the vectors, and those of a pack would not fit into a cache.
+LARGE = 20_000
 # So many groups for each worker, so that the last ones to end do not leave the others idle for long.
 _GROUPS_PER_WORKER = 6
 # What a step costs beside its arithmetic, in floating-point operations: a few hundred nanoseconds.
@@ -45,6 +50,15 @@ class Network:
     flops: int
     rows: tuple[int, ...]
 
+    @property
+    def together(self) -> bool:
+        """Whether it is trained in a population; by itself alone, so that results do not depend on others."""
+        return self.n_params < LARGE and isinstance(self.setting.optimizer, Stepping)
+
+    def order(self) -> tuple[int, int]:
+        """Return what decides between equally good networks."""
+        return self.n_params, self.number
+
     def cost(self, rows: int) -> int:
         """Return about how many floating-point operations an epoch of so many rows takes."""
         steps = -(-rows // (self.setting.batch_size or rows))
@@ -66,6 +80,8 @@ class Group:
         About how many floating-point operations it takes.
     states : tuple or None
         The networks as they were after the round before; None trains them from the start.
+    together : bool
+        Whether they are trained as a population; else it is one network.
     """
 
     networks: tuple[Network, ...]
@@ -74,6 +90,12 @@ class Group:
     epochs: int
     cost: int
     states: tuple[Any, ...] | None = None
+    together: bool = True
+
+    def one(self, i: int) -> Group:
+        """Return a group of one of its networks."""
+        states = None if self.states is None else (self.states[i],)
+        return replace(self, networks=(self.networks[i],), states=states)
 
 
 def networks(problem: Problem, settings: Sequence[Setting], seeds: Sequence[int]) -> tuple[list[dict[str, Any]], list[Network]]:
@@ -99,34 +121,61 @@ def networks(problem: Problem, settings: Sequence[Setting], seeds: Sequence[int]
 
 
 def groups(
-    tasks: Sequence[tuple[Network, int]], problem: Problem, rung: int, epochs: int, done: int, workers: int
+    tasks: Sequence[tuple[Network, int]],
+    problem: Problem,
+    rung: int,
+    epochs: int,
+    workers: int,
+    states: Mapping[tuple[int, int], MLP],
 ) -> list[Group]:
     """Return groups of networks and parts, the longest first.
 
     Which networks share a group changes nothing about them, so groups are as large as the workers' balance allows.
+
+    Parameters
+    ----------
+    tasks : sequence of (Network, part)
+    problem : Problem
+    rung, epochs : int
+        The round, and the epochs that networks have behind them after it.
+    workers : int
+        How many groups are trained at a time.
+    states : mapping
+        Networks as they were after the round before, by number and part. One that is not there is trained from the start:
+        what a sweep that was interrupted knew of it is gone.
     """
     alike: dict[tuple, list[tuple[int, Network]]] = {}
     for network, part in tasks:
         rows = len(problem.X) if part == ALL else problem.parts[part].n_train
-        alike.setdefault(_kind(network, part), []).append((network.cost(rows) * (epochs - done), network))
+        state = states.get((network.number, part))
+        done = len(state.history) if state is not None and state.history is not None else 0
+        alike.setdefault((part, done, *_kind(network)), []).append((network.cost(rows) * (epochs - done), network))
     total = sum(cost for members in alike.values() for cost, _ in members)
     share = total / (_GROUPS_PER_WORKER * workers)
     found = []
-    for (part, *_), members in alike.items():
-        # Networks of one size stay together.
-        members.sort(key=lambda member: (-member[0], member[1].number))
+    for (part, done, *_), members in alike.items():
+        # Networks of one architecture stay together.
+        members.sort(key=lambda member: (-member[0], member[1].setting.key()[:3], member[1].number))
+        together = members[0][1].together
         start = 0
         while start < len(members):
-            size = min(max(int(share / max(members[start][0], 1)), 1), MOST)
+            size = min(max(int(share / max(members[start][0], 1)), 1), MOST) if together else 1
+            size -= size % PACK if size > PACK else 0
             taken = members[start : start + size]
             cost = sum(cost for cost, _ in taken)
-            found.append(Group(tuple(network for _, network in taken), part, rung, epochs, cost))
+            chosen = tuple(network for _, network in taken)
+            before = tuple(states[network.number, part] for network in chosen) if done else None
+            found.append(Group(chosen, part, rung, epochs, cost, before, together))
             start += size
     return sorted(found, key=lambda group: -group.cost)
 
 
-def _kind(network: Network, part: int) -> tuple:
+def _kind(network: Network) -> tuple:
     """Return what networks must share to be trained together."""
-    setting = network.setting
-    rate = getattr(setting.optimizer, "lr", None)
-    return part, setting.batch_size, type(setting.optimizer), rate if isinstance(rate, Schedule) else None
+    optimizer = network.setting.optimizer
+    # Numbers may differ between the networks of a population, and nothing else may.
+    rest = tuple(
+        None if isinstance(value, float) else value for value in (getattr(optimizer, field.name) for field in fields(optimizer))
+    )
+    rest += tuple(getattr(optimizer, name, None) is None for name in ("clip_norm", "clip_value"))
+    return network.together, network.setting.batch_size, type(optimizer), optimizer.slots, rest

@@ -14,7 +14,8 @@ from ..metrics import Metric
 from .jobs import Group, Network
 from .journal import Journal
 from .progress import SweepBar
-from .train import Done, badness
+from .train import Done
+from .work import badness
 
 if TYPE_CHECKING:
     from ..network import MLP
@@ -186,7 +187,7 @@ class Ledger:
             good = [outcome for outcome in outcomes if outcome is not None and outcome["error"] is None]
             if len(good) == self.parts:
                 mean = {key: fmean(outcome[key] for outcome in good) for key in ("val_metric", "val_loss")}
-                ranks[network.number] = (*badness(mean, self.metric), network.n_params, network.number)
+                ranks[network.number] = (*badness(mean, self.metric), network.order())
         return ranks
 
     def _keep(self, network: Network, net: Any) -> None:

@@ -252,7 +252,7 @@ class SweepResult(Sequence):
         -------
         matplotlib.figure.Figure
         """
-        from . import plots
+        from .. import plots
 
         if to is None or hasattr(to, "imshow"):
             return plots.heatmap(self, to)

@@ -12,7 +12,8 @@ from typing import Any
 from .. import checks, engine
 from .jobs import ALL, Group
 from .problem import Problem
-from .train import Done, Work, failure, run_here, stops
+from .train import Done, train
+from .work import Work, failure, stops
 
 __all__ = ["run", "workers"]
 
@@ -105,4 +106,4 @@ def _pass(left: dict[int, Group], problem: Problem, work: Work, n_jobs: int) -> 
 
 
 def _numbered(number: int, work: Work, group: Group, *data: Any) -> tuple[int, Done | None]:
-    return number, run_here(work, group, *data)
+    return number, train(work, group, *data)

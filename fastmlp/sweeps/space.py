@@ -17,7 +17,7 @@ from ..optimizers import OPTIMIZERS, Optimizer
 from ..plan import Plan, make_plan
 from ..schedules import Schedule
 
-__all__ = ["SETTINGS", "Setting", "seeds_of", "settings"]
+__all__ = ["SETTINGS", "LogRange", "Setting", "seeds_of", "settings"]
 
 # What makes two rows the same network but for the seed, in the order of a table's columns.
 SETTINGS = (
@@ -58,6 +58,21 @@ class Setting:
         """Return what tells networks apart: without hidden layers width, activation and dropout change nothing."""
         hidden = (self.width, self.depth, self.activation, self.dropout) if self.depth else (0, 0, "", 0.0)
         return (*hidden, self.optimizer, self.batch_size)
+
+
+@dataclass(frozen=True)
+class LogRange:
+    """Numbers from `low` to `high` with equal chances for equal ratios; whole ones if both ends are."""
+
+    low: float
+    high: float
+
+    def rvs(self, size: Any = None, random_state: Any = None) -> Any:
+        """Return one of them, as SciPy's distributions do."""
+        whole = isinstance(self.low, int) and isinstance(self.high, int)
+        ends = np.log([self.low, self.high + 1 if whole else self.high])
+        drawn = np.exp(random_state.uniform(*ends, size=size))
+        return np.minimum(drawn.astype(np.int64), self.high) if whole else drawn
 
 
 def _hidden(value: Any) -> str:

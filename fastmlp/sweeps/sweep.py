@@ -29,7 +29,8 @@ from .progress import sweep_bar
 from .result import SweepResult
 from .run import run, workers
 from .space import Setting, seeds_of, settings
-from .train import Done, Work
+from .train import Done
+from .work import Work
 
 __all__ = ["sweep"]
 
@@ -61,6 +62,7 @@ def sweep(
     loss: Any = "auto",
     metric: str | Callable[..., float] | None = None,
     early_stopping: EarlyStopping | None = None,
+    shuffle: str = "shared",
     dtype: DTypeLike = "float32",
     store: str | os.PathLike | None = None,
     keep_best: int = 0,
@@ -79,7 +81,7 @@ def sweep(
     widths, depths : int, list or distribution
         Units of each hidden layer, and numbers of hidden layers; 0 is a linear model, trained once whatever the widths.
     seeds : iterable of int
-        Of initial weights, shuffles and dropout; each setting is trained with each of them.
+        Of initial weights and dropout; each setting is trained with each of them.
     lr : float, Schedule, list or distribution, optional
         Learning rates; without it, the optimizer's own.
     activation, optimizer, batch_size, dropout
@@ -111,6 +113,9 @@ def sweep(
         accuracy for classes and r2 for quantities.
     early_stopping : EarlyStopping, optional
         For each network, on the rows held back.
+    shuffle : {"shared", "each"}
+        Whether all networks see the rows of an epoch in one order, that of seed 0, which is faster; or each in the order of
+        its own seed, as ``MLP.fit`` does.
     dtype : {"float32", "float64"}
         Of all networks.
     store : path, optional
@@ -161,7 +166,8 @@ def sweep(
     keep = checks.integer("keep_best", keep_best, 0)
     work = Work(
         problem.output, problem.loss, problem.n_outputs, problem.metric, problem.X.dtype.name, epochs,
-        _stopping(early_stopping, halving, tried, problem.metric.name), checks.flag("curves", curves), keep, "", False,
+        checks.choice("shuffle", shuffle, ("shared", "each")),
+        _stopping(early_stopping, halving, tried, problem.metric.name), checks.flag("curves", curves), keep,
     )  # fmt: skip
     search = _Search(problem, tried, numbers, stages, halving or 2, work, workers(n_jobs), progress)
     with contextlib.ExitStack() as stack:
@@ -170,15 +176,13 @@ def sweep(
             options = {
                 "seeds": numbers, "rounds": stages, "output": problem.output, "loss": problem.loss.to_dict(),
                 "metric": problem.metric.name, "early_stopping": repr(work.early_stopping), "dtype": work.dtype,
-                "curves": work.curves,
+                "shuffle": work.shuffle, "curves": work.curves,
             }  # fmt: skip
             journal = stack.enter_context(Journal(store, header(problem, options, tried)))
         return search.go(journal)
 
 
-def _stopping(
-    stopping: EarlyStopping | None, halving: int | None, tried: list[Setting], metric: str
-) -> EarlyStopping | None:
+def _stopping(stopping: EarlyStopping | None, halving: int | None, tried: list[Setting], metric: str) -> EarlyStopping | None:
     """Check what ends networks early, and what else goes by a curve."""
     if stopping is not None and not isinstance(stopping, EarlyStopping):
         raise TypeError(f"early_stopping must be a fm.EarlyStopping or None; got {stopping!r}.")
@@ -240,13 +244,12 @@ class _Search:
         alive: list[Network] = self.networks
         last = len(self.stages) - 1
         for rung, epochs in enumerate(self.stages):
-            before = self.stages[rung - 1] if rung else 0
             # Earlier rounds hand over all networks; the last one its best, unless those are yet to see all rows.
             keep = -1 if rung < last else self.work.keep if len(self.problem.parts) == 1 else 0
             work = replace(self.work, keep=keep)
             name = f"round {rung + 1}/{last + 1}: " if last else ""
-            todo = groups(ledger.lacking(alive, rung), self.problem, rung, epochs, before, self.n_jobs)
-            todo = [self._with_states(group, ledger) for group in todo]
+            lacking = ledger.lacking(alive, rung)
+            todo = groups(lacking, self.problem, rung, epochs, self.n_jobs, ledger.states)
             ledger.states.clear()
             if not self._run(todo, work, ledger, ledger.take, name):
                 return False
@@ -254,14 +257,6 @@ class _Search:
                 alive = survivors(alive, self.factor, partial(ledger.mean, rung))
                 ledger.drop_all_but(alive)
         return True
-
-    def _with_states(self, group: Group, ledger: Ledger) -> Group:
-        """Return a group that goes on from where its networks are.
-
-        What a sweep that was interrupted knew of them is gone: they are trained from the start then, to the same end.
-        """
-        states = tuple(ledger.states.get((network.number, group.part)) for network in group.networks)
-        return replace(group, states=states)
 
     def _train_kept(self, ledger: Ledger) -> bool:
         """After a cross-validation, train the best networks on all rows."""
@@ -272,7 +267,7 @@ class _Search:
             if number not in ledger.kept:
                 network = self.networks[number]
                 epochs = self.rows[network.rows[0]]["epochs"]  # where they were stopped early, the mean of the folds
-                todo += groups([(network, ALL)], self.problem, len(self.stages), epochs, 0, self.n_jobs)
+                todo += groups([(network, ALL)], self.problem, len(self.stages), epochs, self.n_jobs, {})
 
         def take(group: Group, done: Done) -> None:
             for i, net in done.networks.items():

@@ -1,0 +1,166 @@
+"""Training the networks of a group as one population."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DivergenceError
+from ..network import MLP
+from ..optimizers import Stepping
+from ..population import Population
+from ..schedules import Schedule
+from .jobs import Group
+from .work import Stopped, WholeSchedule, Work, failure, numbers, stopping
+
+__all__ = ["train_together"]
+
+# A call of fit lasts about this long, since a sweep that was interrupted waits for it.
+_CALL_SECONDS = 0.3
+# At first it is guessed from the arithmetic, at a speed that any CPU has.
+_SLOW_FLOPS = 1e9
+# So many predicted numbers are in memory at a time.
+_MOST_PREDICTED = 1 << 22
+
+
+def train_together(
+    work: Work, group: Group, X: NDArray, y: NDArray, held: tuple[NDArray, NDArray] | None
+) -> tuple[list[dict[str, Any]], Population | None, list[int]]:
+    """Return each network's outcome, the population of those that have a result, and their places in the group."""
+    began = time.perf_counter()
+    states = group.states or (None,) * len(group.networks)
+    nets = [work.network(network, X.shape[1], state) for network, state in zip(group.networks, states, strict=True)]
+    before = 0 if nets[0].history is None else len(nets[0].history)
+    run = _Run(work, group, Population.of(nets))
+    run.fit(X, y, held, before)
+    found: list[dict[str, Any]] = [run.lost.get(i, {}) for i in range(len(nets))]
+    if run.places:
+        judged = _judge(work, run.population, X, y, held)
+        curves = _curves(run, [nets[i] for i in run.places])
+        for row, place in enumerate(run.places):
+            found[place] = {name: values[row] for name, values in judged.items()} | curves[row] | {"error": None}
+    seconds = time.perf_counter() - began
+    costs = np.array([network.cost(len(X)) for network in group.networks], float)
+    for outcome, share in zip(found, costs / costs.sum(), strict=True):
+        outcome["seconds"] = float(seconds * share)
+    return found, run.population if run.places else None, run.places
+
+
+class _Run:
+    """A population in training: some networks leave it when they diverge."""
+
+    def __init__(self, work: Work, group: Group, population: Population) -> None:
+        self.work, self.group, self.population = work, group, population
+        self.places = list(range(len(group.networks)))
+        self.lost: dict[int, dict[str, Any]] = {}
+
+    def fit(self, X: NDArray, y: NDArray, held: Any, before: int) -> None:
+        """Train up to the group's epochs, `before` of which are done."""
+        epochs = self.group.epochs - before
+        monitors = self.work.monitors(self.group.networks[0].setting.optimizer, held)
+        if monitors:  # what goes by a curve must see it in one fit; a callback may end that then
+            self._call(X, y, held, epochs, monitors, [_Stop(self.work.stop)])
+            return
+        size = 1 + int(_CALL_SECONDS * _SLOW_FLOPS * epochs / max(self.group.cost, 1))
+        while epochs > 0 and self.places:
+            if stopping(self.work.stop):
+                raise Stopped
+            size = min(size, epochs)
+            began = time.perf_counter()
+            self._call(X, y, held, size, monitors, [])
+            epochs -= size
+            size = max(1, min(4 * size, int(size * _CALL_SECONDS / max(time.perf_counter() - began, 1e-6))))
+
+    def _call(self, X: NDArray, y: NDArray, held: Any, epochs: int, monitors: list[str], callbacks: list[Any]) -> None:
+        work = self.work
+        looks = held is not None and (work.curves or bool(monitors))
+        optimizer = _merged([self.group.networks[i].setting.optimizer for i in self.places], work.epochs)
+        try:
+            self.population.fit(
+                X, y, epochs=epochs, batch_size=self.group.networks[0].setting.batch_size, optimizer=optimizer,
+                validation=held if looks else None, shuffle=work.shuffle, metrics=work.metrics(monitors), progress=False,
+                early_stopping=None if held is None else work.early_stopping, callbacks=callbacks, on_divergence="raise",
+            )  # fmt: skip
+        except DivergenceError:
+            self._leave_diverged()
+
+    def _leave_diverged(self) -> None:
+        history = self.population.history
+        assert history is not None
+        gone = np.array([why == "diverged" for why in history.stopped])
+        for row in np.flatnonzero(gone):
+            place = self.places[row]
+            rate: Any = getattr(self.group.networks[place].setting.optimizer, "lr", math.nan)
+            text = f"Training diverged in epoch {len(history[int(row)].loss)}: its loss or a parameter became infinite or NaN"
+            self.lost[place] = failure(f"DivergenceError: {text}, with lr={rate!r}.") | {"stopped": "diverged"}
+        self.places = [place for place, left in zip(self.places, gone, strict=True) if not left]
+        if self.places:
+            self.population = self.population.select(np.flatnonzero(~gone))
+
+
+class _Stop:
+    """A callback that ends a training when the sweep is interrupted."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_epoch_end(self, population: Population, epoch: int, logs: dict[str, Any]) -> None:
+        """End it if that is asked for."""
+        if stopping(self.name):
+            raise Stopped
+
+
+def _merged(optimizers: Sequence[Any], epochs: int) -> Stepping:
+    """Return one optimizer with each network's numbers; what is no number is the same for all of them."""
+    first = optimizers[0]
+    changes: dict[str, Any] = {}
+    for field in fields(first):
+        values = [getattr(one, field.name) for one in optimizers]
+        if isinstance(values[0], Schedule):
+            changes[field.name] = WholeSchedule(values[0], epochs, "")
+        elif any(value != values[0] for value in values):
+            changes[field.name] = tuple(values)
+    return replace(first, **changes)
+
+
+def _judge(work: Work, population: Population, X: NDArray, y: NDArray, held: Any) -> dict[str, list[float]]:
+    """Return losses and metrics of all networks, by their names in an outcome."""
+    found: dict[str, list[float]] = {}
+    for name, data in (("train", (X, y)), ("val", held)):
+        if data is None:
+            found |= {f"{name}_loss": [math.nan] * len(population), f"{name}_metric": [math.nan] * len(population)}
+            continue
+        found[f"{name}_loss"] = population.loss(*data).tolist()
+        found[f"{name}_metric"] = _measure(work, population, *data)
+    return found
+
+
+def _measure(work: Work, population: Population, X: NDArray, y: NDArray) -> list[float]:
+    """Return the metric of each network."""
+    at_a_time = max(1, _MOST_PREDICTED // (len(X) * population.n_outputs))
+    found: list[float] = []
+    for start in range(0, len(population), at_a_time):
+        rows = np.arange(start, min(start + at_a_time, len(population)))
+        some = population if len(rows) == len(population) else population.select(rows)
+        found += [work.metric(y, prediction) for prediction in some.predict(X)]
+    return found
+
+
+def _curves(run: _Run, nets: Sequence[MLP]) -> list[dict[str, Any]]:
+    """Return what each network's history says: epochs, stopped and curves."""
+    history = run.population.history
+    assert history is not None
+    found = []
+    for row, net in enumerate(nets):
+        own = history[row]
+        earlier: Any = net.history
+        loss = (earlier.loss if earlier is not None else []) + own.loss
+        val_loss = (earlier.val_loss if earlier is not None else []) + own.val_loss
+        found.append(numbers(loss, val_loss, own.stopped))
+    return found
