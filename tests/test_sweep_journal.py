@@ -161,7 +161,7 @@ def test_another_file_of_that_name_is_left_alone(tmp_path):
 
 def test_a_store_that_cannot_be_written_is_refused_before_any_training(tmp_path, trained):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="cannot be written .* Pass a folder that can"):
+    with pytest.raises(OSError, match=r"cannot be written .* Pass a folder that can"):
         run(tmp_path / "file")
     with pytest.raises(OSError, match="cannot be written"):
         run(tmp_path / "file" / "folder")
