@@ -15,12 +15,13 @@ from .tile import END_STORE
 
 @inner
 def _predict(task, net, x, out, part, room):
-    """Outputs of all rows, or with ACTIVATIONS every layer's; each thread takes a stretch of the rows."""
+    """Outputs of all rows, or with ACTIVATIONS every layer's; each thread takes a stretch of the rows.
+
+    Inputs are read where they are, and outputs made where they shall be.
+    """
     table, arena, places = net.table, net.arena, net.places
     layers = table.shape[0]
-    k = table[layers - 1, WIDTH]
-    ldx, ldz = places[0, STRIDE], places[layers, STRIDE]
-    z = shift(arena, places[layers, BUFFER])
+    ldx, k, ldo = x.shape[1], table[layers - 1, WIDTH], out.shape[1]
     per_thread = max(1, room // part.n)
     rows = x.shape[0]
     low, high = (rows * part.tid) // part.n, (rows * (part.tid + 1)) // part.n
@@ -29,17 +30,17 @@ def _predict(task, net, x, out, part, room):
         if part.sync[ABORT] != 0:
             break
         m = min(per_thread, high - at)
-        for i in range(m):
-            copy(x.shape[1], (address(x, (at + i) * x.shape[1]), shift(arena, places[0, BUFFER] + (first + i) * ldx)), ())
-        forward_rows(net, 0, 0, False, first, first + m, part.packed)
-        output_rows(table[layers - 1, ACTIVATION], m, k, shift(z, first * ldz), ldz)
-        column = 0
-        for l in range(1 if task == ACTIVATIONS else layers, layers + 1):
-            width, ld = table[l - 1, WIDTH], places[l, STRIDE]
-            for i in range(m):
-                a = shift(arena, places[l, BUFFER] + (first + i) * ld)
-                copy(width, (a, address(out, (at + i) * out.shape[1] + column)), ())
-            column += width
+        z = address(out, at * ldo + ldo - k)
+        forward_rows(net, 0, 0, False, first, first + m, address(x, at * ldx), ldx, z, ldo, part.packed)
+        output_rows(table[layers - 1, ACTIVATION], m, k, z, ldo)
+        if task == ACTIVATIONS:
+            column = 0
+            for l in range(1, layers):
+                width, ld = table[l - 1, WIDTH], places[l, STRIDE]
+                for i in range(m):
+                    a = shift(arena, places[l, BUFFER] + (first + i) * ld)
+                    copy(width, (a, address(out, (at + i) * ldo + column)), ())
+                column += width
 
 
 @inner
@@ -54,7 +55,7 @@ def _vjp(net, x, d_out, out, packed, room):
         m = min(room, x.shape[0] - at)
         for i in range(m):
             copy(k_in, (address(x, (at + i) * k_in), shift(arena, places[0, BUFFER] + i * ldx)), ())
-        forward_rows(net, 0, 0, True, 0, m, packed)
+        forward_rows(net, 0, 0, True, 0, m, shift(arena, places[0, BUFFER]), ldx, z, ldz, packed)
         output_derivative(activation, m, k, z, ldz, d)
         for i in range(m):
             for j in range(k):

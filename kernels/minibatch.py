@@ -105,8 +105,12 @@ def _sum_losses(net, data, at, first, m):
 @inner
 def _rows(task, net, data, ints, reals, epoch, row, at, first, last, unit, d_in, packed):
     """Take the data's rows from `at` on to a block's rows first..last: their losses and, by `task`, deltas or d_in."""
+    arena, places = net.arena, net.places
+    layers = places.shape[0] - 2
     _gather(net, data, at - first, first, last, unit)
-    forward_rows(net, epoch, row - first, task != LOSS_ONLY, first, last, packed)
+    ldx, ldz = places[0, STRIDE], places[layers, STRIDE]
+    x, z = shift(arena, places[0, BUFFER] + first * ldx), shift(arena, places[layers, BUFFER] + first * ldz)
+    forward_rows(net, epoch, row - first, task != LOSS_ONLY, first, last, x, ldx, z, ldz, packed)
     _loss_of_rows(net, ints, reals, data.classes, first, last, unit if data.weight.size == 0 else 0.0)
     if task != LOSS_ONLY:
         backward_rows(net, first, last, packed)

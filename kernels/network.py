@@ -149,8 +149,8 @@ def _set_ones(rows, column, a, lda):
 
 
 @inner
-def forward_rows(net, epoch, row, gradient, first, last, packed):
-    """Take rows first..last of a block from buffer 0 to the logits in the last one; with f' if `gradient`.
+def forward_rows(net, epoch, row, gradient, first, last, x, ldx, out, ldo, packed):
+    """Take rows first..last of a block, whose inputs are x, to their logits, in `out`; with f' if `gradient`.
 
     Dropout masks are those of the epoch's rows from `row` on, the block's first.
     """
@@ -163,6 +163,10 @@ def forward_rows(net, epoch, row, gradient, first, last, packed):
         w = shift(net.params, table[l, OFFSET])
         a = shift(arena, places[l, BUFFER] + first * lda)
         z = shift(arena, places[l + 1, BUFFER] + first * ldz)
+        if l == 0:
+            a, lda = x, ldx
+        if l + 1 == layers:
+            z, ldz = out, ldo
         activation = table[l, ACTIVATION]
         rate = net.rates[l] if net.training else 0.0
         ending = _ending(activation, n, rate) if l + 1 < layers else END_STORE
@@ -188,8 +192,10 @@ def output_rows(activation, m, k, z, ld):
     if activation == SOFTMAX:
         for i in range(m):
             _softmax_row(k, shift(z, i * ld), shift(z, i * ld))
+    elif ld == k:
+        _apply(activation, 1, m * k, 0, z, z)
     else:
-        _apply(activation, 1, m * ld, 0, z, z)
+        _apply(activation, m, k, ld, z, z)
 
 
 @inner
