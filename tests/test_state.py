@@ -13,6 +13,7 @@ from fastmlp.losses import Huber, resolve
 from fastmlp.plan import make_plan
 from fastmlp.reference import ids
 from fastmlp.state import Arena, TrainingState
+from tests.compiler import needs_compiler
 
 PLAN = make_plan(3, [Dense(4, "relu", dropout=0.25), Dense(2, "identity")])
 PARAMS = np.arange(PLAN.n_params, dtype=np.float32)
@@ -118,6 +119,7 @@ def test_scratch_that_is_in_use_is_not_given_twice(engine) -> None:
     assert not np.shares_memory(first, second)
 
 
+@needs_compiler
 def test_scratch_is_large_enough_after_the_engine_or_the_threads_changed(any_threads) -> None:
     arena = Arena(PLAN, np.dtype("float32"))
     fm.use_engine("numpy")
@@ -132,6 +134,7 @@ def test_scratch_is_large_enough_after_the_engine_or_the_threads_changed(any_thr
     fm.use_engine()
 
 
+@needs_compiler
 def test_threads_that_ask_at_once_get_scratch_that_is_large_enough() -> None:
     """One thread works out the size for more rows while another takes scratch for fewer."""
     fm.use_engine("numba")

@@ -9,6 +9,7 @@ import pytest
 
 import fastmlp as fm
 from fastmlp.optimizers import OPTIMIZERS
+from tests.compiler import needs_compiler
 from tests.problems import classes, classifier, fit_by_hand, numbers, regressor
 
 STEPPING = [name for name in OPTIMIZERS if name != "lbfgs"]
@@ -179,6 +180,7 @@ def test_other_data_of_another_size_may_come_next(engine) -> None:
     assert np.isfinite(net.params).all()
 
 
+@needs_compiler
 def test_engines_may_take_turns(engine) -> None:
     X, y = classes(50)
     mixed, alone = (classifier(dropout=0.2) for _ in range(2))
@@ -190,6 +192,7 @@ def test_engines_may_take_turns(engine) -> None:
     np.testing.assert_allclose(mixed.history.loss, alone.history.loss, rtol=1e-10)
 
 
+@needs_compiler
 def test_the_engine_and_the_threads_may_change_in_the_middle_of_a_fit(engine, any_threads) -> None:
     """A callback may do that, and scratch memory that was sized for another engine must not be used then."""
     X, y = numbers(300)
