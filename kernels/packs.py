@@ -329,8 +329,8 @@ def _train(pack, rows, turn, ints, reals, factor, lr, first, size, block, n_slot
 
 
 @inner
-def _answer(task, pack, rows, ints, reals, first, size, block, out, sums):
-    """A pack's losses into out[0], or its outputs into out (size, n * outputs)."""
+def _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums):
+    """A pack's losses into losses[0], or its outputs into out (size, n * outputs)."""
     lanes = lanes_of(pack.arena)
     n = rows.x.shape[0]
     _set_numbers(pack, ints[0], reals, first, size, sums)
@@ -342,10 +342,15 @@ def _answer(task, pack, rows, ints, reals, first, size, block, out, sums):
     z = shift(pack.arena, places[layers, BUFFER])
     if task == LOSS_ONLY:
         _weigh(pack, rows, 0, first, size, 0, n, sums)
+        for lane in range(lanes):
+            sums[LOSS_SUM, lane] = 0.0
     for at in range(0, n, block):
         m = min(block, n - at)
         if task == LOSS_ONLY:
             _block(task, pack, rows, 0, ints[0], reals[0], first, size, at, m, START_ZERO, sums)
+            for lane in range(lanes):
+                sums[LOSS_SUM, lane] += peek(total, lane)
+            fill(lanes, (total,), (0.0,))
             continue
         for i in range(m):
             copy(rows.x.shape[1], (address(rows.x, (at + i) * rows.x.shape[1]),
@@ -358,7 +363,7 @@ def _answer(task, pack, rows, ints, reals, first, size, block, out, sums):
     if task == LOSS_ONLY:
         for lane in range(min(lanes, size - first)):
             mean = rows.weight.shape[0] == 0 and ints[0, LOSS] != SSE
-            poke(address(out, first + lane), 0, peek(total, lane) / n if mean else peek(total, lane))
+            losses[0, first + lane] = sums[LOSS_SUM, lane] / n if mean else sums[LOSS_SUM, lane]
 
 
 @inner
@@ -429,7 +434,7 @@ def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, f
             first, at = p * lanes, shift(address(arena, 0), p * pack_size)
             pack = Pack(table, base, places, at, grad, numbers, shared, packed)
             if task != TRAIN:
-                _answer(task, pack, rows, ints, reals, first, size, block, out, sums[p])
+                _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums[p])
                 continue
             some = _set_numbers(pack, ints[0], reals, first, size, sums[p])
             if own and shuffled:

@@ -109,10 +109,9 @@ def train_population(table, ints, reals, params, slots, x, y, weight, lr, factor
 def population_loss(table, ints, reals, params, x, y, weight, out, arena):
     """out = each network's loss."""
     if _in_lanes(params) and _packs_can(table, ints, reals, False):
-        answer, none = np.empty((1, len(out)), params.dtype), np.empty(0)
+        none, nothing = np.empty(0), np.empty((0, 0), params.dtype)
         slots = np.empty((len(out), 0, params.shape[1]), params.dtype)
-        _run(LOSS_ONLY, table, ints, reals, params, slots, x, y, weight, none, none, none[np.newaxis], answer, arena)
-        out[:] = answer[0]
+        _run(LOSS_ONLY, table, ints, reals, params, slots, x, y, weight, none, none, out[np.newaxis], nothing, arena)
         return
 
     def work(i, scratch):

@@ -250,7 +250,7 @@ def test_the_best_networks_are_kept_as_files(tmp_path, cv):
     files = sorted((tmp_path / "networks").iterdir())
     assert len(files) == len(result.networks) == 3
     for net in result.networks:
-        assert any((fm.load(path).params == net.params).all() for path in files)
+        assert any(np.array_equal(fm.load(path).params, net.params) for path in files)
     if cv is None:
         _, held = datasets.split(MOONS.y, 0.2, classes=True)
         assert result.networks[0].score(MOONS.X[held], MOONS.y[held]) == result.best["val_accuracy"]

@@ -25,8 +25,14 @@ def run(**changes):
 
 
 def facts(row):
-    """A row without what takes time."""
-    return {key: value for key, value in row.items() if key != "seconds"}
+    """A row without what takes time, losses to rounding: how networks are grouped decides how they are computed."""
+
+    def rounded(key, value):
+        if isinstance(value, float) and math.isfinite(value) and key not in ("lr", "dropout"):
+            return pytest.approx(value, rel=2e-3, abs=2e-3 if "loss" in key else 0.04)
+        return value
+
+    return {key: rounded(key, value) for key, value in row.items() if key != "seconds"}
 
 
 SPACE = {
@@ -58,9 +64,11 @@ def test_rows_do_not_depend_on_joblibs_backend(backend):
 
 
 def test_everything_that_varies_is_in_the_row_and_in_the_table():
-    result = run(batch_size=[16, None], weight_decay=[0.0, 0.1], l1=1e-4, l2=[0.0, 1e-3], clip_norm=[None, 1.0], depths=1)
+    result = run(
+        batch_size=[16, None], weight_decay=[0.0, 0.5], l1=1e-4, l2=[0.0, 0.1], clip_norm=[None, 0.1], depths=1, lr=0.02
+    )
     assert len(result) == 2 * 2 * 2 * 2 * 2
-    assert len({str(facts(row)) for row in result}) == 32
+    assert len({str({**row, "seconds": 0}) for row in result}) == 32
     assert {row["batch_size"] for row in result} == {16, None}
     assert {row["l1"] for row in result} == {1e-4}
     assert len({row["val_loss"] for row in result}) == 32  # each of them changed something
@@ -161,13 +169,16 @@ def test_survivors_go_on_and_do_not_begin_again(monkeypatch):
 
 
 def test_the_settings_with_the_best_mean_go_on():
-    result = run(widths=[2, 3, 4, 5, 6, 7], depths=1, seeds=range(4), epochs=8, halving=2, lr=[1e-3, 0.05])
-    first = [line for line in result.summary() if line["epochs"] == 1]
-    further = [line for line in result.summary() if line["epochs"] > 1]
-    assert (len(first), len(further)) == (6, 6)
-    assert {line["lr"] for line in further} == {0.05}
-    assert all(len({row["stopped"] for row in result if row["width"] == w and row["lr"] == r}) == 1
-               for w in range(2, 8) for r in (1e-3, 0.05))  # fmt: skip
+    arguments = {"widths": [2, 3, 4, 5, 6, 7], "depths": 1, "seeds": range(4), "lr": [1e-3, 0.05]}
+    whole = run(**arguments, epochs=1)
+    means = {}
+    for row in whole:
+        means.setdefault((row["width"], row["lr"]), []).append((-row["val_accuracy"], row["val_loss"]))
+    ranked = sorted(means, key=lambda setting: tuple(np.mean(means[setting], axis=0)))
+    result = run(**arguments, epochs=8, halving=2)
+    assert {(row["width"], row["lr"]) for row in result if row["epochs"] > 1} == set(ranked[:6])
+    for setting in means:
+        assert len({row["stopped"] for row in result if (row["width"], row["lr"]) == setting}) == 1
 
 
 def test_a_setting_that_diverges_does_not_go_on():

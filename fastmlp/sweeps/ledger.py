@@ -131,14 +131,16 @@ class Ledger:
         pairs = [badness(outcome, self.metric) for outcome in found]
         return fmean(bad for bad, _ in pairs), fmean(loss for _, loss in pairs)
 
-    def drop_all_but(self, alive: Sequence[Network]) -> None:
-        """Note that of the networks of a round only these go on."""
+    def drop_all_but(self, alive: Sequence[Network], rung: int) -> None:
+        """Note that only these networks go on to a round, which some may have behind them, as the journal tells."""
         going = {number for network in alive for number in network.rows}
         for number, row in enumerate(self.rows):
             if number in going:  # until the next round is done
                 row |= {"stopped": "interrupted", "error": "interrupted"}
             elif row["error"] is None:
                 row["stopped"] = "halving"
+        for network in alive:
+            self._write(network, rung)
 
     # ---- rows
 

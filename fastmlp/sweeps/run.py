@@ -26,9 +26,13 @@ def workers(n_jobs: int | None) -> int:
     backend, configured, _ = _backend()
     if n_jobs is not None and n_jobs != -1:
         return checks.integer("n_jobs", n_jobs, 1)
-    if configured is None and backend.supports_sharedmem:
+    if configured is None and _shares_memory(backend):
         return engine.threads()
     return max(backend.effective_n_jobs(-1 if configured is None else configured), 1)
+
+
+def _shares_memory(backend: Any) -> bool:
+    return getattr(backend, "supports_sharedmem", False)
 
 
 def _backend() -> tuple[Any, int | None, bool]:
@@ -36,7 +40,7 @@ def _backend() -> tuple[Any, int | None, bool]:
     from joblib.parallel import get_active_backend
 
     backend, n_jobs = get_active_backend(prefer="threads")
-    return backend, n_jobs, backend.supports_sharedmem
+    return backend, n_jobs, _shares_memory(backend)
 
 
 def run(groups: Sequence[Group], problem: Problem, work: Work, n_jobs: int, take: Callable[[Group, Done], None]) -> bool:

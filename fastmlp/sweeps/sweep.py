@@ -255,7 +255,7 @@ class _Search:
                 return False
             if rung < last:
                 alive = survivors(alive, self.factor, partial(ledger.mean, rung))
-                ledger.drop_all_but(alive)
+                ledger.drop_all_but(alive, rung + 1)
         return True
 
     def _train_kept(self, ledger: Ledger) -> bool:
