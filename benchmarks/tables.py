@@ -30,7 +30,8 @@ def _cell(row: dict[str, Any], peer: str, mark: str) -> str:
         return "–"
     if "error" in cell:
         return "fails"
-    text = f"{_number(cell['us'])} ({_number(cell['ratio'])}×)"
+    # Our time times the ratio, since the peer's own median may be of a moment when the machine was faster or slower.
+    text = f"{_number(row['us'] * cell['ratio'])} ({_number(cell['ratio'])}×)"
     return f"{mark}{text}{mark}" if peer == row["best"] else text
 
 
@@ -72,9 +73,9 @@ def markdown(section: dict[str, Any]) -> str:
     lines += ["| " + " | ".join(_cells(name, row, peers, "**")) + " |" for name, row in result["rows"].items()]
     return "\n".join(
         [
-            "Microseconds per training step or call, and in brackets how many times longer than fastmlp's, the median of",
-            "paired runs. Everybody does the same steps from the same parameters, in float32 unless the row says otherwise,",
-            "on all cores; where a library was faster on one thread, that counts.",
+            "Microseconds per training step or call: fastmlp's median, and for others that times the ratio in brackets, the",
+            "median of paired runs. Everybody does the same steps from the same parameters, in float32 unless the row says",
+            "otherwise, on all cores; where a library was faster on one thread, that counts.",
             "",
             *lines,
             "",
