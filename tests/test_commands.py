@@ -201,6 +201,7 @@ def test_an_interrupted_sweep_keeps_its_rows_and_says_so(capsys, tmp_path, monke
         return train(work, group, *rest)
 
     monkeypatch.setattr(module, "_train", interrupted)
+    monkeypatch.setattr("fastmlp.sweeps.jobs.PACK", 1)
     path = tmp_path / "rows.csv"
     assert main(["sweep", "moons", "--width", "2,9", "--depth", "1", "--epochs", "1", "--jobs", "1", "--csv", str(path)]) == 130
     shown = capsys.readouterr()

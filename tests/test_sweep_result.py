@@ -158,6 +158,39 @@ def test_plot_writes_a_file_or_draws_on_axes(result, tmp_path):
     result.plot(tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
     ax = Figure().subplots()
-    assert result.plot(ax) is ax.figure
+    assert result.plot(ax, "heatmap") is ax.figure
     assert len(ax.images) == 1
-    assert len(result.plot().axes) == 2
+    assert len(result.plot(kind="heatmap").axes) == 2
+    assert len(result.plot(kind="spread").axes) == 2
+    assert len(result.plot().axes) == 5  # two maps with their colours, and sizes: there are no curves here
+    with pytest.raises(ValueError, match="kind='all' is a page"):
+        result.plot(ax)
+    with pytest.raises(ValueError, match="Did you mean 'pareto'"):
+        result.plot(kind="paretto")
+    with pytest.raises(ValueError, match="no loss curves to draw"):
+        result.plot(kind="curves")
+
+
+def test_the_pareto_front_has_what_no_smaller_setting_beats(result):
+    figure = result.plot(kind="pareto")
+    front = next(line for line in figure.axes[0].lines if line.get_label() == "Pareto front")
+    # 8×1 has 80 parameters and 0.8; 8×2 and 16×1 have 160, and 0.61 and 0.85; 16×2 is worse than all.
+    assert front.get_xydata().tolist() == [[80.0, pytest.approx(0.8)], [160.0, pytest.approx(0.85)]]
+
+
+def test_loss_curves_are_of_all_networks_and_the_best_settings_in_colour(result):
+    curves = [{"loss": [1.0 / (i + 1), 0.5 / (i + 1)], "val_loss": [1.0, 0.9]} for i in range(8)]
+    drawn = SweepResult(result.rows, "val_accuracy", curves=curves).plot(kind="curves").axes[0]
+    assert len(drawn.lines) == 8 + 4 * 2
+    named = {line.get_label(): line for line in drawn.lines if not line.get_label().startswith("_")}
+    assert list(named) == ["16×1", "8×1", "8×2", "16×2"]
+    assert named["8×1"].get_ydata().tolist() == pytest.approx([0.75, 0.375])
+
+
+def test_many_widths_are_drawn_as_ranges():
+    rows = [row(width, 1, value=width / 100) for width in range(1, 60)]
+    axes = SweepResult(rows, "val_accuracy").plot(kind="heatmap").axes[0]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert len(labels) <= 12
+    assert labels[0] == "1"
+    assert labels[-1].endswith("-59")

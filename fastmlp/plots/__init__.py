@@ -7,6 +7,18 @@ display, none stays open, and notebooks show them all the same. Every function t
 from .boundary import decision_boundary, hidden_space
 from .curves import loss_curves, lr_range
 from .figures import check_name, save
-from .sweeps import heatmap
+from .sweep_curves import pareto, sweep_curves
+from .sweeps import heatmap, sweep
 
-__all__ = ["check_name", "decision_boundary", "heatmap", "hidden_space", "loss_curves", "lr_range", "save"]
+__all__ = [
+    "check_name",
+    "decision_boundary",
+    "heatmap",
+    "hidden_space",
+    "loss_curves",
+    "lr_range",
+    "pareto",
+    "save",
+    "sweep",
+    "sweep_curves",
+]

@@ -1,4 +1,4 @@
-"""Pictures of sweeps: a heat map of the metric over width and depth."""
+"""Pictures of sweeps: heat maps of the metric over width and depth, and everything on one page."""
 
 from __future__ import annotations
 
@@ -15,13 +15,53 @@ if TYPE_CHECKING:
 
     from ..sweeps.result import SweepResult
 
-__all__ = ["heatmap"]
+__all__ = ["heatmap", "sweep"]
 
 # Beyond this many cells in a row, numbers in them would be too small to read.
 _MOST_ANNOTATED = 16
+# Beyond this many widths, as random search tries them, columns stand for ranges of widths.
+_MOST_COLUMNS, _RANGES = 24, 12
 
 
-def heatmap(result: SweepResult, ax: Axes | None = None) -> Figure:
+def sweep(result: SweepResult) -> Figure:
+    """Draw a sweep on one page: heat maps of mean and spread, loss curves, and the metric by the number of parameters.
+
+    Parameters
+    ----------
+    result : SweepResult
+        The spread is drawn where there are several seeds, and loss curves where there are any.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    """
+    from .sweep_curves import pareto, sweep_curves
+
+    draws: list[Any] = [heatmap]
+    if len({row["seed"] for row in result}) > 1:
+        draws.append(lambda result, ax: heatmap(result, ax, spread=True))
+    if any(curves.get("loss") for curves in result.curves):
+        draws.append(sweep_curves)
+    draws.append(pareto)
+    widths, depths, _ = _cells(result)
+    columns = 2 if len(draws) > 3 else len(draws)
+    rows = -(-len(draws) // columns)
+    wide, high = max(1.8 + 0.75 * len(widths), 6.0), max(1.6 + 0.5 * len(depths), 4.0)
+    page = figure(columns * min(wide, 14.0), rows * min(high, 9.0))
+    grid = page.subplots(rows, columns, squeeze=False)
+    for ax in grid.ravel()[len(draws) :]:
+        ax.remove()
+    for draw, ax in zip(draws, grid.ravel(), strict=False):
+        draw(result, ax)
+    return page
+
+
+def heatmap(result: SweepResult, ax: Axes | None = None, spread: bool = False) -> Figure:
     """Draw a sweep's metric over width and depth.
 
     Parameters
@@ -31,6 +71,8 @@ def heatmap(result: SweepResult, ax: Axes | None = None) -> Figure:
         several activations or learning rates, a cell shows the best of them.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
+    spread : bool
+        Colour the cells by the standard deviation over seeds, of the same settings, instead of the mean.
 
     Returns
     -------
@@ -42,26 +84,33 @@ def heatmap(result: SweepResult, ax: Axes | None = None) -> Figure:
         matplotlib is not installed.
     """
     widths, depths, cells = _cells(result)
+    shown = f"{result.metric}_std" if spread else result.metric
     if ax is None:
         columns, rows = min(len(widths), 24), min(len(depths), 24)
         ax = figure(max(2.6 + 0.85 * columns, 4.8), max(1.5 + 0.55 * rows, 2.4)).subplots()
-    values = np.array([[cells[w, d][result.metric] if (w, d) in cells else math.nan for w in widths] for d in depths])
+    values = np.array([[cells[w, d][shown] if (w, d) in cells else math.nan for w in widths] for d in depths])
     # Yellow is good, whichever way the metric counts.
     low, high = _limits(values)
-    colours = _colours("viridis" if result.higher_is_better else "viridis_r")
+    colours = _colours("cividis_r" if spread else "viridis" if result.higher_is_better else "viridis_r")
     image = ax.imshow(values, cmap=colours, aspect="auto", vmin=low, vmax=high)
-    ax.set_xticks(range(len(widths)), [str(w) for w in widths], rotation=45 if len(widths) > _MOST_ANNOTATED else 0)
+    crowded = len(widths) > _MOST_ANNOTATED or any(len(str(w)) > 4 for w in widths)
+    ax.set_xticks(range(len(widths)), [str(w) for w in widths], rotation=45 if crowded else 0)
     ax.set_yticks(range(len(depths)), [str(d) for d in depths])
     ax.set(xlabel="width (units in each hidden layer)", ylabel="depth (hidden layers)")
     name = result.metric.replace("val_", "validation ").replace("_", " ")
     better = "higher" if result.higher_is_better else "lower"
-    ax.set_title(f"{name[0].upper()}{name[1:]} ({better} is better)\n{_of_what(result)}", fontsize="medium")
+    title = f"{name[0].upper()}{name[1:]} ({better} is better)\n{_of_what(result)}"
+    if spread:
+        name = f"standard deviation of {name}"
+        title = f"S{name[1:]}\nover {len({row['seed'] for row in result})} seeds"
+    ax.set_title(title, fontsize="medium")
     ax.tick_params(length=0)
     if len(np.unique(values[np.isfinite(values)])) > 1:
         ax.figure.colorbar(image, ax=ax, label=name, fraction=0.05, pad=0.02)
     if len(widths) <= _MOST_ANNOTATED:
-        _annotate(ax, image, values, [[cells.get((w, d)) for w in widths] for d in depths], result)
-    _mark_best(ax, values, result)
+        _annotate(ax, image, values, [[cells.get((w, d)) for w in widths] for d in depths], result.metric, spread)
+    if not spread:
+        _mark_best(ax, values, result)
     return figure_of(ax)
 
 
@@ -72,14 +121,30 @@ def _colours(name: str):
     return matplotlib.colormaps[name].with_extremes(bad="0.85")
 
 
-def _cells(result: SweepResult) -> tuple[list[int], list[int], dict[tuple[int, int], dict[str, Any]]]:
-    """Return widths, depths and the best setting of each cell."""
+def _cells(result: SweepResult) -> tuple[list[Any], list[int], dict[tuple[Any, int], dict[str, Any]]]:
+    """Return widths or ranges of them, depths, and the best setting of each cell."""
     if len(result) == 0:
         raise ValueError("The sweep has no rows to draw.")
-    cells: dict[tuple[int, int], dict[str, Any]] = {}
+    name = _names({row["width"] for row in result})
+    cells: dict[tuple[Any, int], dict[str, Any]] = {}
     for line in result.summary():  # the best first
-        cells.setdefault((line["width"], line["depth"]), line)
-    return sorted({w for w, _ in cells}), sorted({d for _, d in cells}), cells
+        cells.setdefault((name[line["width"]], line["depth"]), line)
+    return list(dict.fromkeys(name.values())), sorted({d for _, d in cells}), cells
+
+
+def _names(widths: set[int]) -> dict[int, Any]:
+    """Return what each width's column is called, in rising order: itself, or if there are many the range that it is in."""
+    rising = sorted(widths)
+    if len(rising) <= _MOST_COLUMNS:
+        return {width: width for width in rising}
+    ends = np.geomspace(rising[0], rising[-1] + 1, _RANGES + 1)
+    members: dict[int, list[int]] = {}
+    for width in rising:
+        members.setdefault(int(np.searchsorted(ends, width, "right")), []).append(width)
+    found: dict[int, Any] = {}
+    for inside in members.values():
+        found |= dict.fromkeys(inside, f"{inside[0]}-{inside[-1]}" if len(inside) > 1 else inside[0])
+    return found
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
@@ -89,18 +154,27 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
+# Columns besides width and depth, as one speaks of several.
+_PLURALS = {
+    "activation": "activations", "optimizer": "optimizers", "lr": "learning rates", "batch_size": "batch sizes",
+    "dropout": "dropouts", "weight_decay": "weight decays", "l1": "l1", "l2": "l2", "clip_norm": "clip norms",
+}  # fmt: skip
+
+
 def _of_what(result: SweepResult) -> str:
     """Say over what a cell is taken."""
     seeds = len({row["seed"] for row in result})
     words = [f"mean of {seeds} seeds" if seeds > 1 else "one seed"]
-    for key, plural in (("activation", "activations"), ("lr", "learning rates")):
-        several = len({row[key] for row in result})
-        if several > 1:
-            words.append(f"best of {several} {plural}")
+    several = {key: len({str(row.get(key)) for row in result}) for key in _PLURALS}
+    varied = [key for key in _PLURALS if several[key] > 1]
+    if len(varied) == 1:
+        words.append(f"best of {several[varied[0]]} {_PLURALS[varied[0]]}")
+    elif varied:
+        words.append("best of all " + ", ".join(_PLURALS[key] for key in varied[:-1]) + f" and {_PLURALS[varied[-1]]}")
     return ", ".join(words)
 
 
-def _annotate(ax: Axes, image, values: np.ndarray, lines, result: SweepResult) -> None:
+def _annotate(ax: Axes, image, values: np.ndarray, lines, metric: str, spread: bool) -> None:
     """Write each cell's number into it, dark on light colours and light on dark ones."""
     digits = _decimals(values)
     for row, column in np.ndindex(values.shape):
@@ -110,8 +184,8 @@ def _annotate(ax: Axes, image, values: np.ndarray, lines, result: SweepResult) -
         if math.isnan(value):
             ax.text(column, row, "failed", ha="center", va="center", color="0.35", fontsize="small")
             continue
-        spread = line[f"{result.metric}_std"]
-        text = f"{value:.{digits}f}" + (f"\n±{spread:.{digits}f}" if line["seeds"] > 1 else "")
+        around = f"\n±{line[f'{metric}_std']:.{digits}f}" if line["seeds"] > 1 and not spread else ""
+        text = f"{value:.{digits}f}{around}"
         ax.text(column, row, text, ha="center", va="center", fontsize="small", linespacing=1.0,
                 color=ink(image.cmap(image.norm(value))))  # fmt: skip
 

@@ -19,10 +19,10 @@ __all__ = ["ALL", "Group", "Network", "groups", "networks"]
 ALL = -1
 # A group has whole packs of a population where it can, and not more networks than bring news now and then.
 PACK, MOST = 16, 128
-# From so many parameters on, the matrices of one network fill the vectors, and those of a pack would not fit into a cache.
-LARGE = 20_000
-# So many groups for each worker, so that the last ones to end do not leave the others idle for long.
-_GROUPS_PER_WORKER = 6
+# Beyond so many parameters, a population would train its networks one by one, and they are better spread over workers.
+LARGE = 4096
+# About so many groups, so that the last ones to end do not leave other workers idle for long.
+_GROUPS = 64
 # What a step costs beside its arithmetic, in floating-point operations: a few hundred nanoseconds.
 _STEP_FLOPS = 3_000
 
@@ -125,12 +125,12 @@ def groups(
     problem: Problem,
     rung: int,
     epochs: int,
-    workers: int,
     states: Mapping[tuple[int, int], MLP],
 ) -> list[Group]:
     """Return groups of networks and parts, the longest first.
 
-    Which networks share a group changes nothing about them, so groups are as large as the workers' balance allows.
+    Which networks share a pack may change the last bits of their results. So groups follow from the tasks alone: neither
+    from their order, nor from the number of workers, nor from what is done already.
 
     Parameters
     ----------
@@ -138,8 +138,6 @@ def groups(
     problem : Problem
     rung, epochs : int
         The round, and the epochs that networks have behind them after it.
-    workers : int
-        How many groups are trained at a time.
     states : mapping
         Networks as they were after the round before, by number and part. One that is not there is trained from the start:
         what a sweep that was interrupted knew of it is gone.
@@ -151,22 +149,22 @@ def groups(
         done = len(state.history) if state is not None and state.history is not None else 0
         alike.setdefault((part, done, *_kind(network)), []).append((network.cost(rows) * (epochs - done), network))
     total = sum(cost for members in alike.values() for cost, _ in members)
-    share = total / (_GROUPS_PER_WORKER * workers)
+    share = total / _GROUPS
     found = []
     for (part, done, *_), members in alike.items():
         # Networks of one architecture stay together.
-        members.sort(key=lambda member: (-member[0], member[1].setting.key()[:3], member[1].number))
+        members.sort(key=lambda member: (-member[0], repr(member[1].setting.key()), member[1].seed))
         together = members[0][1].together
         start = 0
         while start < len(members):
-            size = min(max(int(share / max(members[start][0], 1)), 1), MOST) if together else 1
-            size -= size % PACK if size > PACK else 0
+            size = min(max(int(share / members[start][0]) // PACK * PACK, PACK), MOST) if together else 1
             taken = members[start : start + size]
             cost = sum(cost for cost, _ in taken)
             chosen = tuple(network for _, network in taken)
             before = tuple(states[network.number, part] for network in chosen) if done else None
             found.append(Group(chosen, part, rung, epochs, cost, before, together))
             start += size
+    # The longest first, so that no long one is left for the end.
     return sorted(found, key=lambda group: -group.cost)
 
 

@@ -95,22 +95,22 @@ class Ledger:
                 del self.outcomes[key]
         if self.keep:
             self._find_files()
-        for rung, number, _ in sorted(self.outcomes):
-            self._write(self.networks[number], rung)
 
-    def lacking(self, networks: Sequence[Network], rung: int) -> list[tuple[Network, int]]:
-        """Return the networks, each with a part, that have no outcome in this round."""
-        return [
-            (network, part)
-            for network in networks
-            for part in range(self.parts)
-            if (rung, network.number, part) not in self.outcomes
-        ]
+    def show(self, networks: Sequence[Network], rung: int) -> None:
+        """Write the rows of networks that had done a round before the sweep was started again."""
+        for network in networks:
+            self._write(network, rung)
+
+    def lacks(self, group: Group) -> bool:
+        """Return whether one of a group's networks has no outcome yet."""
+        return any((group.rung, network.number, group.part) not in self.outcomes for network in group.networks)
 
     def take(self, group: Group, done: Done) -> None:
         """Take what came of a group: first the networks to be kept, then the journal, then the rows."""
         lines = []
         for network, outcome in zip(group.networks, done.outcomes, strict=True):
+            if (group.rung, network.number, group.part) in self.outcomes:
+                continue  # a group of which some were done already, before its process was killed
             self.outcomes[group.rung, network.number, group.part] = outcome
             named = {"network": network.number, "part": group.part, "round": group.rung}
             lines.append(named | _told(network) | outcome)
@@ -131,16 +131,14 @@ class Ledger:
         pairs = [badness(outcome, self.metric) for outcome in found]
         return fmean(bad for bad, _ in pairs), fmean(loss for _, loss in pairs)
 
-    def drop_all_but(self, alive: Sequence[Network], rung: int) -> None:
-        """Note that only these networks go on to a round, which some may have behind them, as the journal tells."""
+    def drop_all_but(self, alive: Sequence[Network]) -> None:
+        """Note that of the networks of a round only these go on."""
         going = {number for network in alive for number in network.rows}
         for number, row in enumerate(self.rows):
             if number in going:  # until the next round is done
                 row |= {"stopped": "interrupted", "error": "interrupted"}
             elif row["error"] is None:
                 row["stopped"] = "halving"
-        for network in alive:
-            self._write(network, rung)
 
     # ---- rows
 

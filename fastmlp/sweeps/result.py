@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, overload
 from .space import SETTINGS
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..network import MLP
 
 __all__ = ["SweepResult", "digits"]
@@ -240,24 +242,37 @@ class SweepResult(Sequence):
             words.append(f"{len(errors)} failed, the first with: {errors[0]}")
         return " ".join(words) or None
 
-    def plot(self, to=None):
-        """Draw a heat map of the metric over width and depth; see :func:`fastmlp.plots.heatmap`.
+    def plot(self, to: Any = None, kind: str = "all") -> Figure:
+        """Draw the result.
 
         Parameters
         ----------
         to : path or matplotlib Axes, optional
-            A file to write (.png, .pdf, .svg), or axes to draw on; without it, a new figure.
+            A file to write (.png, .pdf, .svg), or for a single picture the axes to draw on; without it, a new figure.
+        kind : {"all", "heatmap", "spread", "curves", "pareto"}
+            The metric over width and depth, its spread over seeds, loss curves, the metric by the number of parameters with
+            its Pareto front; or all on one page. See :mod:`fastmlp.plots`.
 
         Returns
         -------
         matplotlib.figure.Figure
         """
-        from .. import plots
+        from .. import checks, plots
 
-        if to is None or hasattr(to, "imshow"):
-            return plots.heatmap(self, to)
-        figure = plots.heatmap(self)
-        plots.save(figure, to)
+        kinds = ("all", "heatmap", "spread", "curves", "pareto")
+        checks.choice("kind", kind, kinds)
+        on_axes = hasattr(to, "imshow")
+        if on_axes and kind == "all":
+            raise ValueError(f"kind='all' is a page of several pictures. For axes pass {', '.join(map(repr, kinds[1:]))}.")
+        ax = to if on_axes else None
+        if kind == "all":
+            figure = plots.sweep(self)
+        elif kind in ("heatmap", "spread"):
+            figure = plots.heatmap(self, ax, spread=kind == "spread")
+        else:
+            figure = (plots.sweep_curves if kind == "curves" else plots.pareto)(self, ax)
+        if to is not None and not on_axes:
+            plots.save(figure, to)
         return figure
 
 

@@ -23,16 +23,12 @@ _FRUITLESS = 2
 
 def workers(n_jobs: int | None) -> int:
     """Return how many groups are trained at a time."""
-    backend, configured, _ = _backend()
+    backend, configured, shared = _backend()
     if n_jobs is not None and n_jobs != -1:
         return checks.integer("n_jobs", n_jobs, 1)
-    if configured is None and _shares_memory(backend):
+    if configured is None and shared:
         return engine.threads()
     return max(backend.effective_n_jobs(-1 if configured is None else configured), 1)
-
-
-def _shares_memory(backend: Any) -> bool:
-    return getattr(backend, "supports_sharedmem", False)
 
 
 def _backend() -> tuple[Any, int | None, bool]:
@@ -40,7 +36,7 @@ def _backend() -> tuple[Any, int | None, bool]:
     from joblib.parallel import get_active_backend
 
     backend, n_jobs = get_active_backend(prefer="threads")
-    return backend, n_jobs, _shares_memory(backend)
+    return backend, n_jobs, getattr(backend, "supports_sharedmem", False)
 
 
 def run(groups: Sequence[Group], problem: Problem, work: Work, n_jobs: int, take: Callable[[Group, Done], None]) -> bool:

@@ -248,14 +248,15 @@ class _Search:
             keep = -1 if rung < last else self.work.keep if len(self.problem.parts) == 1 else 0
             work = replace(self.work, keep=keep)
             name = f"round {rung + 1}/{last + 1}: " if last else ""
-            lacking = ledger.lacking(alive, rung)
-            todo = groups(lacking, self.problem, rung, epochs, self.n_jobs, ledger.states)
+            ledger.show(alive, rung)
+            tasks = [(network, part) for network in alive for part in range(len(self.problem.parts))]
+            todo = list(filter(ledger.lacks, groups(tasks, self.problem, rung, epochs, ledger.states)))
             ledger.states.clear()
             if not self._run(todo, work, ledger, ledger.take, name):
                 return False
             if rung < last:
                 alive = survivors(alive, self.factor, partial(ledger.mean, rung))
-                ledger.drop_all_but(alive, rung + 1)
+                ledger.drop_all_but(alive)
         return True
 
     def _train_kept(self, ledger: Ledger) -> bool:
@@ -267,7 +268,7 @@ class _Search:
             if number not in ledger.kept:
                 network = self.networks[number]
                 epochs = self.rows[network.rows[0]]["epochs"]  # where they were stopped early, the mean of the folds
-                todo += groups([(network, ALL)], self.problem, len(self.stages), epochs, self.n_jobs, {})
+                todo += groups([(network, ALL)], self.problem, len(self.stages), epochs, {})
 
         def take(group: Group, done: Done) -> None:
             for i, net in done.networks.items():

@@ -1,0 +1,163 @@
+"""Pictures of sweeps: loss curves of its networks, and what more parameters bring."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .figures import COLOURS, MARKERS, figure, figure_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..sweeps.result import SweepResult
+
+__all__ = ["pareto", "sweep_curves"]
+
+# So many settings get a colour and a name; the others are there in grey.
+_NAMED = 5
+
+
+def sweep_curves(result: SweepResult, ax: Axes | None = None) -> Figure:
+    """Draw the loss curves of a sweep's networks, those of the best settings in colour.
+
+    Parameters
+    ----------
+    result : SweepResult
+        A full line is the loss of the training rows, a dashed one that of the rows held back (``curves=True``). A coloured
+        line is the mean over a setting's seeds.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    ValueError
+        The result has no curves.
+    """
+    if not any(curves.get("loss") for curves in result.curves):
+        raise ValueError("The sweep has no loss curves to draw: none of its networks was trained.")
+    if ax is None:
+        ax = figure(6.4, 4.2).subplots()
+    for curves in result.curves:
+        _line(ax, curves.get("loss", []), color="0.8", linewidth=0.6, zorder=1)
+    lines = [line for line in result.summary() if line["seeds"]][:_NAMED]
+    for line, colour in zip(lines, COLOURS, strict=False):
+        rows = [i for i, row in enumerate(result) if all(str(row[key]) == str(line[key]) for key in _setting(line))]
+        for name, style, label in (("loss", "-", _name(line, result)), ("val_loss", "--", None)):
+            _line(ax, _mean([result.curves[i].get(name, []) for i in rows]), style, color=colour, label=label, zorder=2)
+    _finish(ax, result)
+    return figure_of(ax)
+
+
+def pareto(result: SweepResult, ax: Axes | None = None) -> Figure:
+    """Draw the metric by the number of parameters, and the settings that none smaller beats: the Pareto front.
+
+    Parameters
+    ----------
+    result : SweepResult
+        A point is the mean over a setting's seeds, its line their standard deviation.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    """
+    if ax is None:
+        ax = figure(6.4, 4.2).subplots()
+    lines = [line for line in result.summary() if line["seeds"] and math.isfinite(line[result.metric])]
+    depths = sorted({line["depth"] for line in lines})
+    for number, depth in enumerate(depths):
+        own = [line for line in lines if line["depth"] == depth]
+        spread = [line[f"{result.metric}_std"] for line in own]
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        ax.errorbar(
+            [line["n_params"] for line in own], [line[result.metric] for line in own], yerr=spread if any(spread) else None,
+            fmt=marker, color=colour, markersize=4 if len(lines) > 50 else 5.5, elinewidth=0.8, alpha=0.8,
+            label=f"{depth} hidden layer" + ("" if depth == 1 else "s"),
+        )  # fmt: skip
+    front = _front(lines, result)
+    sizes, values = [line["n_params"] for line in front], [line[result.metric] for line in front]
+    if front:
+        ax.plot(sizes, values, color="0.15", linewidth=1.3, drawstyle="steps-post", zorder=1, label="Pareto front")
+    if 0 < len(front) <= 8:
+        up = result.higher_is_better
+        for line in front:
+            ax.annotate(
+                f"{line['width']}×{line['depth']}", (line["n_params"], line[result.metric]), textcoords="offset points",
+                xytext=(-5, 4 if up else -4), fontsize="x-small", ha="right", va="bottom" if up else "top",
+            )  # fmt: skip
+    if lines and max(line["n_params"] for line in lines) > 4 * min(line["n_params"] for line in lines):
+        ax.set_xscale("log")
+    name = result.metric.replace("val_", "validation ").replace("_", " ")
+    ax.set(xlabel="parameters", ylabel=name)
+    ax.set_title(f"{name[0].upper()}{name[1:]} by size", fontsize="medium")
+    ax.margins(x=0.12, y=0.12)
+    ax.grid(alpha=0.25)
+    if lines:
+        ax.legend(frameon=False, fontsize="small")
+    return figure_of(ax)
+
+
+def _front(lines: list[dict[str, Any]], result: SweepResult) -> list[dict[str, Any]]:
+    """Return the settings that are better than all smaller ones, by size."""
+    found: list[dict[str, Any]] = []
+    for line in sorted(lines, key=lambda line: (line["n_params"], result.badness(line[result.metric]))):
+        if not found or result.badness(line[result.metric]) < result.badness(found[-1][result.metric]):
+            found.append(line)
+    return found
+
+
+def _setting(line: dict[str, Any]) -> list[str]:
+    from ..sweeps.space import SETTINGS
+
+    return [key for key in SETTINGS if key in line]
+
+
+def _name(line: dict[str, Any], result: SweepResult) -> str:
+    """Return a setting's name: width × depth, and what else varies."""
+    rest = [key for key in _setting(line) if key not in ("width", "depth") and result.varies(key)]
+    words = [f"{key} {line[key]:.3g}" if isinstance(line[key], float) else str(line[key]) for key in rest]
+    return ", ".join([f"{line['width']}×{line['depth']}", *words])
+
+
+def _mean(curves: list[list[float]]) -> list[float]:
+    """Return the mean curve, as far as all go."""
+    curves = [curve for curve in curves if curve]
+    length = min(map(len, curves), default=0)
+    return np.mean([curve[:length] for curve in curves], axis=0).tolist() if length else []
+
+
+def _line(ax: Axes, curve: list[float], style: str = "-", **options: Any) -> None:
+    if curve:
+        ax.plot(range(1, len(curve) + 1), curve, style, marker="o" if len(curve) == 1 else None, markersize=3, **options)
+
+
+def _finish(ax: Axes, result: SweepResult) -> None:
+    """Label the axes; losses that span orders of magnitude get a logarithmic one."""
+    from matplotlib.ticker import MaxNLocator
+
+    losses = np.concatenate([np.asarray(curves.get("loss", []), float) for curves in result.curves])
+    losses = losses[np.isfinite(losses)]
+    if losses.size and losses.min() > 0.0 and losses.max() > 30.0 * losses.min():
+        ax.set_yscale("log")
+    dashed = any(curves.get("val_loss") for curves in result.curves)
+    ax.set(xlabel="epoch", ylabel="loss")
+    ax.set_title("Loss by epoch, the best settings in colour" + (", dashed: held back" if dashed else ""), fontsize="medium")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.grid(alpha=0.25)
+    ax.legend(frameon=False, fontsize="x-small")
