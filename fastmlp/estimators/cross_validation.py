@@ -53,9 +53,12 @@ def cross_validate(
     Examples
     --------
     >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
     >>> from fastmlp import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> est = MLPClassifier((8,), solver="lbfgs", alpha=1.0, max_iter=500)
+    >>> network = MLPClassifier((4,), activation="tanh", solver="lbfgs", alpha=1.0, tol=1e-3)
+    >>> est = make_pipeline(StandardScaler(), network)
     >>> cross_validate(est, X, y, cv=3, seeds=2)["test_score"].shape
     (2, 3)
     """
