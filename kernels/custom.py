@@ -23,7 +23,7 @@ from numba.core.registry import cpu_target
 
 from .formulas import function
 from .ids import FIRST_CUSTOM, MOST_CUSTOM
-from .jit import cache_folder, callback, scalar, sources_stamp
+from .jit import cache_folder, callback, remove_stale, scalar, sources_stamp
 from .simd import I64
 
 # For each activation: f and f' in float32, f alone; the same in float64. ``ACTIVATE + 2 * (float64)`` is the column.
@@ -84,7 +84,7 @@ def _compile(codegen, key, names, lines, value_at, slope_at):
 
 def _cache_file(key) -> Path | None:
     folder = cache_folder()
-    return Path(folder) / f"custom-{key}.nbc" if folder else None
+    return Path(folder) / f"custom-{sources_stamp()[:12]}-{key}.nbc" if folder else None
 
 
 def _from_cache(codegen, key):
@@ -107,13 +107,14 @@ def _to_cache(key, data) -> None:
     if path is None:
         return
     content = pickle.dumps(data)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f"{path.name}.tmp.{secrets.token_hex(6)}")
     with contextlib.suppress(OSError):
         try:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+        remove_stale(path.parent, "custom", sources_stamp())
 
 
 def define_functions(number, f, df):

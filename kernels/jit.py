@@ -6,16 +6,19 @@ only other kernels call: it gets no Python wrapper and lives in its callers' cac
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import pickle
+import re
+import time
 from pathlib import Path
 
 import llvmlite
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.extending import is_jitted
@@ -27,12 +30,35 @@ _FLAGS = {"nogil": True, "error_model": "numpy"}
 
 @functools.cache
 def sources_stamp() -> str:
-    """Hash of what makes a cached kernel stale beside the CPU: this package's sources, the compilers, the vectors' width."""
-    width = os.environ.get("FASTMLP_VECTOR_BYTES", "")
-    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {width}".encode())
+    """What makes a cached kernel stale beside the CPU: a hash of the sources and the compilers, and the vectors' width.
+
+    The hash comes first: files whose names begin with another one can be removed, those for another width cannot.
+    """
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    return f"{digest.hexdigest()} {os.environ.get('FASTMLP_VECTOR_BYTES', '')}"
+
+
+# A temporary file that is older than these seconds has no writer any more.
+_ABANDONED = 3600.0
+
+
+def remove_stale(folder: str | Path, kernel: str, stamp: str) -> None:
+    """Remove the cached files of a kernel, a pattern of names, for another source stamp, and what interrupted writers left.
+
+    Other processes may read, write and remove at the same time: a reader has its file whole or misses it, and writes it again.
+    """
+    current = re.compile(rf"{kernel}-{stamp[:12]}-\w+\.nbc")
+    any_file = re.compile(rf"{kernel}-[\w-]+\.nbc(\.tmp\.\w+)?")
+    with contextlib.suppress(OSError), os.scandir(folder) as files:
+        for file in files:
+            found = any_file.fullmatch(file.name)
+            if not found or current.fullmatch(file.name):
+                continue
+            with contextlib.suppress(OSError):  # another process was faster, or Windows keeps an open file
+                if found[1] is None or time.time() - file.stat().st_mtime > _ABANDONED:
+                    os.unlink(file.path)
 
 
 class _KeyedFiles(IndexDataCacheFile):
@@ -44,11 +70,15 @@ class _KeyedFiles(IndexDataCacheFile):
 
     def _path(self, key):
         name = hashlib.sha256(repr((key, self._source_stamp)).encode()).hexdigest()[:24]
-        return os.path.join(self._cache_path, f"{self._index_name[:-4]}-{name}.nbc")
+        return os.path.join(self._cache_path, f"{self._index_name[:-4]}-{self._source_stamp[:12]}-{name}.nbc")
 
     def save(self, key, data):
         with self._open_for_write(self._path(key)) as f:
             f.write(self._dump((repr(key), data)))
+        # Names are kernel-line.python-stamp-key: sources that changed may have the kernel on another line.
+        kernel, rest = self._index_name[:-4].rsplit("-", 1)
+        python = rest.partition(".")[2]
+        remove_stale(self._cache_path, rf"{re.escape(kernel)}-\w+\.{re.escape(python)}", self._source_stamp)
 
     def load(self, key):
         try:
@@ -73,6 +103,20 @@ def _nothing() -> None:
 on_compile = _nothing
 
 
+def _tell() -> None:
+    """Call the listener, once."""
+    global on_compile
+    listener, on_compile = on_compile, _nothing
+    listener()
+
+
+class _NoCache(NullCache):
+    """What a kernel has where no folder is writable."""
+
+    def load_overload(self, sig, target_context):
+        _tell()
+
+
 class KernelCache(FunctionCache):
     """Numba's function cache, stamped with all of ``kernels/`` instead of one file."""
 
@@ -81,11 +125,9 @@ class KernelCache(FunctionCache):
         self._cache_file = _KeyedFiles(self._cache_path, self._impl.filename_base, sources_stamp())
 
     def load_overload(self, sig, target_context):
-        global on_compile
         data = super().load_overload(sig, target_context)
         if data is None:
-            on_compile()
-            on_compile = _nothing
+            _tell()
         return data
 
     def save_overload(self, sig, data):
@@ -145,7 +187,7 @@ def entry(function):
         try:
             dispatcher._cache = KernelCache(function)
         except RuntimeError:  # no writable folder anywhere: compile in every process
-            pass
+            dispatcher._cache = _NoCache()
         # What Numba calls when arguments are of types that it has no code for yet.
         dispatcher._compile_for_args = functools.partial(aside, dispatcher._compile_for_args)
     return dispatcher

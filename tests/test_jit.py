@@ -12,6 +12,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +136,66 @@ def test_stamp_changes_with_the_vectors_width(monkeypatch):
     assert len(stamps) == 3
 
 
-def test_code_for_another_stamp_is_a_miss_and_stays(folder, monkeypatch):
+def test_code_for_another_stamp_is_a_miss_and_goes(folder, monkeypatch):
     assert_right(fresh())
-    (before,) = files(folder)
+    assert_right(fresh(), X.astype(np.float64))
+    before = files(folder)
+    other = before[0].with_name(before[0].name.replace("-", "-9", 1))  # the kernel, when it stood on another line
+    before[0].rename(other)
     monkeypatch.setattr(jit, "sources_stamp", lambda: "other")
     kernel = fresh()
     assert_right(kernel)
     assert hits_and_misses(kernel) == (0, 1)
-    assert before in files(folder)
+    (after,) = files(folder)
+    assert "-other-" in after.name
+
+
+def test_what_is_not_the_kernels_own_stays_when_its_stale_files_go(folder, monkeypatch):
+    assert_right(fresh())
+    (own,) = files(folder)
+    others = [own.with_name(own.name.replace(*change)) for change in
+              [("vmath.exp", "vmath.expm1"), ("vmath.exp", "vmath"), (".py3", ".py4"), (".nbc", ".txt")]]  # fmt: skip
+    for path in others:
+        path.touch()
+    monkeypatch.setattr(jit, "sources_stamp", lambda: "other")
+    assert_right(fresh())
+    assert not own.exists()
+    assert all(path.exists() for path in others)
+
+
+def test_code_for_another_width_of_vectors_stays(folder, monkeypatch):
+    assert_right(fresh())
+    monkeypatch.setattr(jit, "sources_stamp", lambda stamp=jit.sources_stamp(): f"{stamp}16")
+    kernel = fresh()
+    assert_right(kernel)
+    assert hits_and_misses(kernel) == (0, 1)
+    assert len(files(folder)) == 2
+
+
+@pytest.mark.parametrize(("age", "stays"), [(60.0, True), (7200.0, False)])
+@pytest.mark.parametrize("stamp", ["same", "other"])
+def test_what_an_interrupted_write_left_goes_after_an_hour(age, stays, stamp, folder, monkeypatch):
+    assert_right(fresh())
+    (own,) = files(folder)
+    left = own.with_name(f"{own.name}.tmp.0123456789abcdef")
+    left.write_bytes(b"torn")
+    os.utime(left, (time.time() - age,) * 2)
+    if stamp == "other":
+        monkeypatch.setattr(jit, "sources_stamp", lambda: "other")
+    assert_right(fresh(), X.astype(np.float64))
+    assert left.exists() is stays
+
+
+def test_a_stale_file_that_cannot_be_removed_stops_nothing(folder, monkeypatch):
+    assert_right(fresh())
+
+    def refuse(path):
+        raise PermissionError(13, "The file is open")
+
+    monkeypatch.setattr(jit, "sources_stamp", lambda: "other")
+    with monkeypatch.context() as patched:
+        patched.setattr(jit.os, "unlink", refuse)
+        assert_right(fresh())
     assert len(files(folder)) == 2
 
 
@@ -250,7 +303,7 @@ def test_a_read_only_cache_is_read(folder, monkeypatch):
     assert len(files(folder)) == 1
 
 
-def test_without_any_folder_kernels_are_compiled_in_each_process(tmp_path, monkeypatch):
+def test_without_any_folder_kernels_are_compiled_in_each_process(tmp_path, compiled, monkeypatch):
     """A folder below a file cannot be made, not even by root."""
     (tmp_path / "file").touch()
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "file" / "cache"))
@@ -262,6 +315,7 @@ def test_without_any_folder_kernels_are_compiled_in_each_process(tmp_path, monke
         kernel = fresh()
         assert_right(kernel)
         assert hits_and_misses(kernel) == (0, 1)
+    assert compiled == ["compiled"]
     assert jit.cache_folder() is None
     assert jit.cached_files() == []
 

@@ -228,7 +228,10 @@ def test_the_machine_code_is_kept_between_processes(tmp_path) -> None:
     assert [int(run.stdout) for run in runs] == [1, 0]
     (kept,) = tmp_path.rglob("custom-*.nbc")
     kept.write_bytes(kept.read_bytes()[:-9])
+    stale = kept.with_name("custom-of_other_sources-0.nbc")  # removed when the next one is kept
+    stale.touch()
     assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout == "1\n"
+    assert list(tmp_path.rglob("custom-*.nbc")) == [kept]
 
 
 def change(spec, value):
