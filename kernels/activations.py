@@ -31,7 +31,8 @@ from .ids import (
     TANH,
 )
 from .jit import entry, inner
-from .simd import I64, Vec, add, address, element_lanes, elementwise, largest, load, loop, store
+from .maps import add, elementwise, largest, loop
+from .simd import I64, Vec, address, element_lanes, load, store
 from .vmath import verf, vexp, vexp_negative, vexpm1_negative, vsigmoid, vsoftplus, vtanh
 
 LEAK = 0.01

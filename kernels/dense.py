@@ -9,7 +9,8 @@ from numba.extending import intrinsic
 
 from .gemm import PACKED, gemm
 from .jit import entry, glue, inner
-from .simd import I32, I64, Vec, address, cast, element, elementwise, first_lanes, lanes_of, load, peek, shift, store, zeros
+from .maps import elementwise
+from .simd import I32, I64, Vec, address, cast, element, first_lanes, lanes_of, load, peek, shift, store, zeros
 from .tile import END_RELU, END_STORE, END_TIMES, START_BIAS, START_ZERO
 
 # Rows whose dot products are taken side by side.

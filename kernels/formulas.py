@@ -8,7 +8,8 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import cgutils
 
-from .simd import I32, I64, Mask, Vec, element_lanes, load, loop, store
+from .maps import loop
+from .simd import I32, I64, Mask, Vec, element_lanes, load, store
 from .vmath import vcosh, verf, vexp, vexp_negative, vexpm1, vlog, vlog1p, vsigmoid, vsinh, vsoftplus, vtanh
 
 

@@ -23,16 +23,13 @@ from .ids import (
     FAN_IN,
     HALF_MSE,
     HAS_BIAS,
-    HUBER,
     IDENTITY,
     LOSS,
     LOSS_PARAM,
-    MAE,
     NESTEROV,
     OFFSET,
     OPTIMIZER,
     POISSON,
-    QUANTILE,
     RELU,
     RMSPROP,
     SOFTMAX,
@@ -40,9 +37,10 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .loss import _absolute, _bce, _huber, _poisson, _quantile, _square
+from .loss import _bce, _poisson, loss_of_output
+from .maps import elementwise, largest
 from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd, scale
-from .simd import elementwise, lanes_of, largest, poke, shift
+from .simd import lanes_of, poke, shift
 from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, MR, NV, START_BIAS, START_ZERO, lanes_tile
 from .vmath import vexp_negative, vlog
 
@@ -273,15 +271,7 @@ def _other_loss(ints, reals, activation, size, z, d, t, each):
         _poisson(size, (z, t, d, each), ())
     else:
         _activate(activation, 1, size, 0, z, z, d)
-        operands = (z, t, d, each)
-        if loss == MAE:
-            _absolute(size, operands, ())
-        elif loss == HUBER:
-            _huber(size, operands, (parameter,))
-        elif loss == QUANTILE:
-            _quantile(size, operands, (parameter,))
-        else:
-            _square(size, operands, ())
+        loss_of_output(loss, parameter, size, (z, t, d, each))
 
 
 @glue

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .activations import _activate, _softmax_row
-from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, MAE, POISSON, QUANTILE, SOFTMAX, SSE
-from .jit import entry, inner
+from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, LOSS, MAE, POISSON, QUANTILE, SOFTMAX, SSE
+from .jit import entry, glue, inner
+from .maps import add, elementwise
 from .optim import scale
-from .simd import add, address, elementwise, peek, poke, shift
+from .simd import address, peek, poke, shift
 from .vmath import vexp, vsigmoid, vsoftplus
 
 
@@ -117,6 +118,27 @@ def output_derivative(activation, m, k, z, ld, d):
     _activate(activation, 1, m * ld, 0, z, z, d)
 
 
+@glue
+def loss_of_output(loss, parameter, size, operands):
+    """Losses of outputs, of logits none: operands are (p, y, d, each), where d is times what it was."""
+    if loss == MAE:
+        _absolute(size, operands, ())
+    elif loss == HUBER:
+        _huber(size, operands, (parameter,))
+    elif loss == QUANTILE:
+        _quantile(size, operands, (parameter,))
+    else:
+        _square(size, operands, ())
+
+
+@glue
+def mean_loss(ints, loss_sum, weight_sum):
+    """The loss of rows with this sum of weighted losses."""
+    if ints[LOSS] == SSE:
+        return loss_sum
+    return loss_sum / weight_sum if weight_sum > 0.0 else 0.0
+
+
 @inner
 def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes, ldy, rows, each, uniform, scales):
     """Losses of m rows into `rows` and d = ∂L/∂z times the row's scale; z (m, k) are logits and are overwritten.
@@ -138,15 +160,7 @@ def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes
             _poisson(size, (z, y, d, per_element), ())
         else:
             output_derivative(activation, m, k, z, ld, d)
-            operands = (z, y, d, per_element)
-            if loss == MAE:
-                _absolute(size, operands, ())
-            elif loss == HUBER:
-                _huber(size, operands, (parameter,))
-            elif loss == QUANTILE:
-                _quantile(size, operands, (parameter,))
-            else:
-                _square(size, operands, ())
+            loss_of_output(loss, parameter, size, (z, y, d, per_element))
             if activation == SOFTMAX:
                 _softmax_back(m, k, d, z, ld)
         if k > 1:

@@ -38,7 +38,8 @@ from .ids import (
     WIDTH,
 )
 from .jit import entry, glue, inner
-from .simd import add, address, elementwise, largest, shift
+from .maps import add, elementwise, largest
+from .simd import address, shift
 
 # The least scale that an input may have: it must divide.
 LEAST_SCALE = 1e-6

@@ -72,6 +72,7 @@ from .lanes import (
     set_ones,
     update_pack,
 )
+from .loss import mean_loss
 from .network import n_params
 from .rng import permutation
 from .simd import address, lanes_of, peek, poke, shift
@@ -286,13 +287,6 @@ def _add_losses(pack, rows, ints, sums):
     fill(lanes, (total,), (0.0,))
 
 
-@glue
-def _mean(ints, loss_sum, weight_sum):
-    if ints[LOSS] == SSE:
-        return loss_sum
-    return loss_sum / weight_sum if weight_sum > 0.0 else 0.0
-
-
 @inner
 def _draw_orders(shared, orders, count, ints, first, size, epoch):
     """The orders of rows of `count` epochs from `epoch` on, or that epoch's in each lane."""
@@ -325,7 +319,7 @@ def _train(pack, rows, turn, ints, reals, factor, lr, first, size, block, n_slot
         for lane in range(lanes):
             sums[WEIGHT_SUM, lane] = float(n)
     for lane in range(min(lanes, size - first)):
-        losses[epoch, first + lane] = _mean(ints[0], sums[LOSS_SUM, lane], sums[WEIGHT_SUM, lane])
+        losses[epoch, first + lane] = mean_loss(ints[0], sums[LOSS_SUM, lane], sums[WEIGHT_SUM, lane])
 
 
 @inner

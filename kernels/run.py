@@ -21,7 +21,6 @@ from .ids import (
     FAN_IN,
     L2,
     L2_OVER_BATCH,
-    LOSS,
     LOSS_FACTOR,
     LOSS_SUM,
     N_REALS,
@@ -30,13 +29,13 @@ from .ids import (
     SEED,
     SHUFFLE,
     SHUFFLE_SEED,
-    SSE,
     STEP,
     TRAINING,
     WEIGHT_SUM,
     WIDTH,
 )
-from .jit import entry, glue, inner
+from .jit import entry, inner
+from .loss import mean_loss
 from .minibatch import ACTIVATIONS, GRADIENT, INPUT_GRADIENT, PREDICT, TRAIN, VJP, Data, Part, _minibatch, _weight_sum
 from .network import (
     BUFFER,
@@ -140,7 +139,7 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
         fused = task == TRAIN and not few and count <= limit and reals[CLIP_NORM] <= 0.0
         loss = _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, out, part, few, limit, fused)
         if task != TRAIN:
-            return _mean(ints, loss, weight_sum)
+            return mean_loss(ints, loss, weight_sum)
         if penalized:
             loss_sum += _penalized(ints, reals, part, few, loss, weight_sum) * count
             weight_total += count
@@ -167,7 +166,7 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
         counts = row == rows or each
         if counts:
             if part.tid == 0:
-                losses[finished] = _mean(ints, loss_sum, weight_total)
+                losses[finished] = mean_loss(ints, loss_sum, weight_total)
             finished += 1
         if row == rows:
             row, epoch = 0, epoch + 1
@@ -182,14 +181,6 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
         reals[BETA1_POWER], reals[BETA2_POWER] = power1, power2
         reals[LOSS_SUM], reals[WEIGHT_SUM] = loss_sum, weight_total
     return float(finished)
-
-
-@glue
-def _mean(ints, loss_sum, weight_sum):
-    """The loss of rows with this sum of weighted losses."""
-    if ints[LOSS] == SSE:
-        return loss_sum
-    return loss_sum / weight_sum if weight_sum > 0.0 else 0.0
 
 
 @inner

@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 
 from .jit import entry
-from .simd import Vec, address, elementwise
+from .maps import elementwise
+from .simd import Vec, address
 
 # (e^r - 1 - r) / r^2 for |r| <= ln(2)/2, lowest power first; relative error of e^r: 3e-9 and 6e-18.
 _EXP32 = (0.49999993414103257, 0.16666520110763159, 0.041668393740172085, 0.0083687802599826185, 0.0013814496011347815)
