@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 import fastmlp as fm
@@ -24,3 +25,17 @@ def any_threads() -> Iterator[None]:
     """Let a test set the number of threads."""
     yield
     fm.set_threads(None)
+
+
+@pytest.fixture(scope="session")
+def iris() -> tuple[np.ndarray, np.ndarray]:
+    """Three classes of flowers, standardized."""
+    X, y = pytest.importorskip("sklearn.datasets").load_iris(return_X_y=True)
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+@pytest.fixture(scope="session")
+def numbers() -> tuple[np.ndarray, np.ndarray]:
+    """A linear regression with noise."""
+    X, y = pytest.importorskip("sklearn.datasets").make_regression(200, 5, noise=5.0, random_state=0)
+    return X, y / y.std()

@@ -1,0 +1,269 @@
+"""The engines among threads: how many of their own, and how many that ask them."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import engine as engines
+from tests.compiler import needs_compiler
+from tests.problems import classes, classifier
+from tests.processes import run
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "message"),
+    [
+        (0, ValueError, "n must be an integer >= 1 and <= 1024; got 0"),
+        (-2, ValueError, "n must be an integer >= 1 and <= 1024; got -2"),
+        (1.5, TypeError, "n must be an integer >= 1 and <= 1024; got 1.5"),
+        (True, TypeError, "n must be an integer >= 1 and <= 1024; got True"),
+        ("2", TypeError, "n must be an integer >= 1 and <= 1024; got '2'"),
+    ],
+)
+def test_a_wrong_number_of_threads_is_refused(n, error, message, any_threads) -> None:
+    fm.set_threads(3)
+    before = engines.threads()
+    with pytest.raises(error, match=message):
+        fm.set_threads(n)
+    assert engines.threads() == before
+
+
+@needs_compiler
+def test_the_number_of_threads_outlives_a_change_of_engine(any_threads) -> None:
+    fm.set_threads(3)
+    assert engines.threads() == 3
+    fm.use_engine("numpy")
+    assert engines.threads() == 1
+    fm.set_threads(5)
+    fm.use_engine("numba")
+    assert engines.threads() == 5
+    fm.set_threads(None)
+    assert engines.threads() == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    fm.use_engine()
+
+
+def large(dtype: str, **options) -> tuple[fm.MLP, np.ndarray, np.ndarray]:
+    """A network that is trained by a team of threads, and asked by one too."""
+    rng = np.random.default_rng(0)
+    net = fm.MLP([50, 130, (70, False), 5], **{"output": "softmax", "dropout": 0.2, "dtype": dtype, "seed": 1, **options})
+    return net, rng.normal(size=(1000, 50)), rng.integers(5, size=1000)
+
+
+def everything(net: fm.MLP, X: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """Whatever threads may have a part in."""
+    weight = np.linspace(0.5, 2, len(X))
+    optimizer = fm.Adam(fm.schedules.Cosine(1e-3), l1=1e-4, l2=1e-3, weight_decay=1e-2, clip_value=0.1, clip_norm=0.5)
+    history = net.fit(X, y, epochs=2, batch_size=96, optimizer=optimizer, sample_weight=weight, validation=(X, y))
+    net.fit(X, y, epochs=2, batch_size=None, optimizer="sgd")
+    value, grad = net.value_and_grad(X, y, weight)
+    return [net.params, np.array(history.loss), np.array(history.val_loss), net.predict(X), np.hstack(net.activations(X)),
+            np.array(value), grad, net.input_gradient(X, y), net.jacobian(X[:10])]  # fmt: skip
+
+
+class AllThreads:
+    """Stands in for what finds out how many threads are fastest: always all."""
+
+    def next(self, steps: int, n: int) -> tuple[int, int]:
+        return n, steps
+
+    def took(self, n: int, steps: int, seconds: float) -> None:
+        pass
+
+
+class AnyThreads(AllThreads):
+    """Another number of threads every few steps."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+
+    def next(self, steps: int, n: int) -> tuple[int, int]:
+        return int(self.rng.integers(1, n + 1)), int(self.rng.integers(1, min(5, steps) + 1))
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_number_of_threads_changes_no_bit(dtype, any_threads, monkeypatch) -> None:
+    from fastmlp.kernels import train
+
+    fm.use_engine("numba")
+    found = []
+    for n in (1, 2, 3, 4):
+        fm.set_threads(n)
+        for pace in (AllThreads(), AnyThreads()):
+            monkeypatch.setattr(train, "pace_of", lambda *kind, pace=pace: pace)
+            found.append(everything(*large(dtype)))
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@needs_compiler
+def test_these_networks_are_large_enough_for_threads(any_threads, monkeypatch) -> None:
+    """Else the test above would say nothing."""
+    from fastmlp.kernels import threads, train
+
+    teams = []
+    monkeypatch.setattr(train, "pace_of", lambda *kind: AllThreads())
+    monkeypatch.setattr(train, "together", lambda kernel, n, long, task, *rest: teams.append((task, n)) or
+                        threads.together(kernel, n, long, task, *rest))  # fmt: skip
+    fm.use_engine("numba")
+    fm.set_threads(3)
+    everything(*large("float32"))
+    assert {task for task, n in teams if n == 3} >= {train.TRAIN, train.GRADIENT, train.PREDICT, train.LOSS_ONLY,
+                                                     train.INPUT_GRADIENT, train.ACTIVATIONS}  # fmt: skip
+
+
+@needs_compiler
+@pytest.mark.parametrize(("name", "size"), [("numba", "small"), ("numba", "large"), ("numpy", "small")])
+def test_two_networks_trained_at_once_are_as_if_each_were_alone(name, size, any_threads) -> None:
+    fm.use_engine(name)
+
+    def make(seed):
+        if size == "large":
+            return large("float32", seed=seed)
+        return classifier(seed=seed, dropout=0.1), *classes(60)
+
+    def train(net, X, y):
+        net.fit(X, y, epochs=4 if size == "large" else 40, batch_size=64 if size == "large" else 8)
+
+    fm.set_threads(2)
+    alone, together = [make(seed) for seed in range(4)], [make(seed) for seed in range(4)]
+    for job in alone:
+        train(*job)
+    threads = [threading.Thread(target=train, args=job) for job in together]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for (one, *_), (other, *_) in zip(alone, together, strict=True):
+        assert (one.params == other.params).all()
+        assert one.history.loss == other.history.loss
+    fm.use_engine()
+
+
+def test_threads_may_ask_one_network_at_the_same_time(engine, any_threads) -> None:
+    fm.set_threads(2)
+    net, X, y = large("float32") if engine == "numba" else (classifier(), *classes(1000))
+    expected = {rows: net.predict(X[:rows]) for rows in (1, 10, 500, 1000)}
+    value = net.value_and_grad(X, y)[0]
+    wrong = []
+
+    def ask(seed):
+        for rows in np.random.default_rng(seed).choice([1, 10, 500, 1000], 20).tolist():
+            if not (net.predict(X[:rows]) == expected[rows]).all() or net.value_and_grad(X, y)[0] != value:
+                wrong.append(rows)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@needs_compiler
+def test_the_engine_may_change_while_other_threads_ask() -> None:
+    """Scratch memory that was sized for one engine is not given to the other."""
+    net, X, _ = large("float64")
+    expected, wrong, stop = net.predict(X), [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            if not np.allclose(net.predict(X), expected, rtol=1e-8, atol=1e-10):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for turn in range(60):
+        fm.use_engine(("numpy", "numba")[turn % 2])
+        net.predict(X[:5])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    fm.use_engine()
+    assert not wrong
+
+
+@needs_compiler
+def test_the_number_of_threads_may_change_while_other_threads_train_and_ask(any_threads, monkeypatch) -> None:
+    """Scratch memory that was sized for fewer threads than there are now is not overrun."""
+    from fastmlp.kernels import train
+
+    monkeypatch.setattr(train, "pace_of", lambda *kind: AllThreads())
+    fm.use_engine("numba")
+    alone, X, y = large("float32")
+    alone.fit(X, y, epochs=15, batch_size=96)
+    nets, expected, wrong, done = [large("float32")[0] for _ in range(2)], alone.predict(X), [], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            if not (alone.predict(X) == expected).all():
+                wrong.append(1)
+
+    def fit(net):
+        net.fit(X, y, epochs=15, batch_size=96)
+
+    asking = threading.Thread(target=ask)
+    training = [threading.Thread(target=fit, args=(net,)) for net in nets]
+    for thread in (asking, *training):
+        thread.start()
+    while any(thread.is_alive() for thread in training):
+        for n in (1, 4, 2, 5):
+            fm.set_threads(n)
+    done.set()
+    for thread in (asking, *training):
+        thread.join()
+    assert not wrong
+    for net in nets:
+        assert (net.params == alone.params).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_trains_as_its_parent_does() -> None:
+    script = """
+import os, numpy as np, fastmlp as fm
+fm.set_threads(2)
+X = np.random.default_rng(0).normal(size=(500, 100))
+def train():
+    net = fm.MLP([100, 200, 1], seed=3)
+    net.fit(X, X[:, 0], epochs=2)
+    return net.params
+params = train()
+child = os.fork()
+if child == 0:
+    os._exit(0 if (train() == params).all() else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run(script) == "0"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or os.cpu_count() == 1, reason="needs two cores, and a choice of them")
+def test_cores_may_come_and_go_in_the_middle_of_a_training() -> None:
+    """As when a container is given another core: neither scratch memory nor the pool of threads was made for that."""
+    script = """
+import os, numpy as np, fastmlp as fm
+cores = sorted(os.sched_getaffinity(0))
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(200, 100)), rng.normal(size=200)
+
+class Change(fm.Callback):
+    def on_epoch_end(self, net, epoch, logs):
+        os.sched_setaffinity(0, cores[: 2 if epoch % 2 else 1])
+
+def train(callbacks):
+    net = fm.MLP([100, 200, 1], seed=3)
+    net.fit(X, y, epochs=6, batch_size=64, callbacks=callbacks)
+    return net.params
+
+os.sched_setaffinity(0, cores[:1])
+changing = train([Change()])
+os.sched_setaffinity(0, cores)
+print((changing == train([])).all())
+"""
+    assert run(script) == "True"

@@ -1,0 +1,284 @@
+"""What the estimators do beside what scikit-learn's do."""
+
+from __future__ import annotations
+
+import pickle
+import time
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import make_scorer, mean_absolute_error, mean_pinball_loss
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import fastmlp as fm
+from tests.estimators import quick, quick_numbers
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def test_class_weight(iris) -> None:
+    X, y = make_classification(300, 5, weights=[0.95], flip_y=0.1, random_state=0)
+    plain, balanced = quick().fit(X, y), quick(class_weight="balanced").fit(X, y)
+    assert balanced.predict(X).sum() > 2 * plain.predict(X).sum()
+    factors = {0: 1.0, 1: 3.0}
+    by_hand = quick().fit(X, y, np.where(y == 1, 3.0, 1.0))
+    np.testing.assert_array_equal(quick(class_weight=factors).fit(X, y).coefs_[0], by_hand.coefs_[0])
+    with pytest.raises(ValueError, match="class_weight 'balanced' is not supported for partial_fit"):
+        quick(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
+
+
+def test_validation_data_of_ones_own(iris) -> None:
+    X, y = iris
+    train, held = np.arange(150) % 3 > 0, np.arange(150) % 3 == 0
+    fitted = quick(max_iter=9).fit(X[train], y[train], X_val=X[held], y_val=y[held])
+    assert len(fitted.validation_loss_curve_) == 9
+    assert fitted.validation_scores_ is None
+    expected = -np.log(fitted.predict_proba(X[held])[np.arange(held.sum()), y[held]]).mean()
+    np.testing.assert_allclose(fitted.validation_loss_curve_[-1], expected)
+    stopped = quick(early_stopping=True, max_iter=300).fit(X[train], y[train], X_val=X[held], y_val=y[held])
+    assert stopped.n_iter_ < 300
+    np.testing.assert_allclose(stopped.score(X[held], y[held]), stopped.best_validation_score_)
+    weighted = quick(max_iter=2).fit(X, y, X_val=X, y_val=y, sample_weight_val=(y == 0) + 0.0)
+    expected = -np.log(weighted.predict_proba(X)[y == 0, 0]).mean()
+    np.testing.assert_allclose(weighted.validation_loss_curve_[-1], expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"X_val": "X"}, "X_val needs y_val, its targets"),
+        ({"y_val": "y"}, "y_val and sample_weight_val need X_val"),
+        ({"X_val": "X", "y_val": "short"}, "y_val has 10 rows, but X_val has 150"),
+        ({"X_val": "X", "y_val": "other"}, r"y_val has classes not in y: \[9\]"),
+    ],
+)
+def test_wrong_validation_data(given, match, iris) -> None:
+    X, y = iris
+    named = {"X": X, "y": y, "short": y[:10], "other": np.full(150, 9)}
+    with pytest.raises(ValueError, match=match):
+        quick().fit(X, y, **{name: named[value] for name, value in given.items()})
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "balanced_accuracy", "loss", make_scorer(lambda y, p: np.mean(y == p))])
+def test_early_stopping_on_any_score(scoring, iris) -> None:
+    X, y = iris
+    fitted = quick(early_stopping=True, scoring=scoring, max_iter=500).fit(X, y)
+    assert fitted.n_iter_ < 500
+    assert fitted.best_validation_score_ == max(fitted.validation_scores_)
+    if scoring == "loss":
+        assert fitted.best_validation_score_ == -min(fitted.validation_loss_curve_)
+        assert fitted.network_.history.val_loss == fitted.validation_loss_curve_
+
+
+def test_activations_per_layer(iris) -> None:
+    fitted = quick(hidden_layer_sizes=(6, 5), activation=["silu", "tanh"]).fit(*iris)
+    assert [dense.activation for dense in fitted.network_.layers] == ["silu", "tanh", "softmax"]
+    assert fitted.score(*iris) > 0.9
+    for name in ("gelu", "selu", "mish", "leaky_relu"):
+        assert quick(activation=name).fit(*iris).score(*iris) > 0.9
+
+
+def test_dropout(iris) -> None:
+    fitted = quick(hidden_layer_sizes=(30, 30), dropout=0.4).fit(*iris)
+    assert [dense.dropout for dense in fitted.network_.layers] == [0.4, 0.4, 0.0]
+    assert fitted.score(*iris) > 0.9
+    assert (fitted.predict_proba(iris[0]) == fitted.predict_proba(iris[0])).all()
+
+
+@pytest.mark.parametrize("loss", ["mae", "absolute_error", "huber", "quantile", fm.losses.Huber(0.5)])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_losses(loss, solver, numbers) -> None:
+    X, y = numbers
+    spoiled = np.where(np.arange(len(y)) % 10 == 0, 30.0, y)
+    fitted = quick_numbers(loss=loss, solver=solver, max_iter=300).fit(X, spoiled)
+    squared = quick_numbers(solver=solver, max_iter=300).fit(X, spoiled)
+    assert mean_absolute_error(y, fitted.predict(X)) < mean_absolute_error(y, squared.predict(X))
+
+
+def test_quantile_is_the_quantile(numbers) -> None:
+    X, y = numbers
+    high = quick_numbers(loss=fm.losses.Quantile(0.9), max_iter=400, tol=0.0).fit(X, y)
+    assert 0.8 < (y < high.predict(X)).mean() < 0.97
+    np.testing.assert_allclose(high.network_.loss(X, y), mean_pinball_loss(y, high.predict(X), alpha=0.9), rtol=1e-6)
+
+
+def test_poisson_refuses_negative_targets(numbers) -> None:
+    with pytest.raises(ValueError, match=r"loss='poisson' takes targets >= 0; got -"):
+        quick_numbers(loss="poisson").fit(*numbers)
+
+
+@pytest.mark.parametrize("solver", ["adamw", "amsgrad", "rmsprop", "adagrad", fm.SGD(0.1, momentum=0.9), fm.LBFGS(tol=1e-3)])
+def test_other_solvers(solver, iris) -> None:
+    assert quick(solver=solver, learning_rate_init=0.05).fit(*iris).score(*iris) > 0.9
+
+
+def test_decoupled_weight_decay(iris) -> None:
+    X, y = iris
+    plain, decayed = quick(solver="adamw", alpha=0.0).fit(X, y), quick(solver="adamw", alpha=5.0).fit(X, y)
+    np.testing.assert_array_equal(plain.coefs_[0], quick(solver="adam", alpha=0.0).fit(X, y).coefs_[0])
+    assert np.linalg.norm(decayed.coefs_[0]) < 0.5 * np.linalg.norm(plain.coefs_[0])
+
+
+@pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle", fm.schedules.Step(0.1, every=10)])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_schedules(learning_rate, solver, iris) -> None:
+    fitted = quick(solver=solver, learning_rate=learning_rate, learning_rate_init=0.05, tol=0.0).fit(*iris)
+    rates = fitted.network_.history.lr
+    assert len(rates) == 40
+    assert rates[-1] < 0.02 * max(rates)
+    assert fitted.score(*iris) > 0.7
+
+
+def test_end_of_time(iris) -> None:
+    began = time.perf_counter()
+    with pytest.warns(ConvergenceWarning, match=r"max_time \(0.2 s\) is over after \d+ iterations"):
+        quick(max_time=0.2, max_iter=10**8, tol=0.0, n_iter_no_change=np.inf).fit(*iris)
+    assert time.perf_counter() - began < 60
+    with pytest.warns(ConvergenceWarning, match="lbfgs: max_time"):
+        quick(solver="lbfgs", max_time=1e-9, max_iter=10**8, tol=0.0).fit(*iris)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_callbacks_of_fastmlp(solver, iris) -> None:
+    class Stop(fm.Callback):
+        epochs = 0
+
+        def on_epoch_end(self, net, epoch, logs):
+            self.epochs += 1
+            return self.epochs == 5
+
+    stop = Stop()
+    fitted = quick(callbacks=[stop], solver=solver).fit(*iris)
+    assert stop.epochs == fitted.n_iter_ == 5
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_callbacks_of_scikit_learn(solver, iris) -> None:
+    pytest.importorskip("sklearn.callback", reason="scikit-learn has it from 1.9 on")
+    events = []
+
+    class Recorder:
+        def setup(self, estimator, context):
+            events.append("setup")
+
+        def on_fit_task_begin(self, estimator, context):
+            events.append(f"begin {context.task_name}")
+
+        def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
+            events.append(f"end {context.task_name}")
+            assert fitted_estimator.predict(X).shape == (150,)
+            assert not np.shares_memory(fitted_estimator.coefs_[0], estimator.coefs_[0])
+            return context.task_name == "iteration" and events.count("end iteration") == 3
+
+        def teardown(self, estimator, context):
+            events.append("teardown")
+
+    fitted = quick(solver=solver).set_callbacks(Recorder()).fit(*iris)
+    assert fitted.n_iter_ == 3
+    assert events == ["setup", "begin fit", *["begin iteration", "end iteration"] * 3, "end fit", "teardown"]
+
+
+def test_progress_bar_of_scikit_learn(iris, capsys) -> None:
+    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has it from 1.9 on")
+    quick(max_iter=3).set_callbacks(callback.ProgressBar()).fit(*iris)
+    assert "MLPClassifier - fit" in capsys.readouterr().out
+
+
+def test_divergence_ends_at_once(numbers) -> None:
+    X, y = numbers
+    wild = {"solver": "sgd", "learning_rate_init": 1e6, "max_iter": 10**6, "n_iter_no_change": np.inf}
+    with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
+        quick_numbers(**wild).fit(X, y)
+    estimator = quick_numbers(on_divergence="warn", **wild)
+    with pytest.warns(fm.DivergenceWarning, match="Training diverged in epoch"):
+        estimator.fit(X, y)
+    assert np.isfinite(estimator.predict(X)).all()
+    assert estimator.n_iter_ == len(estimator.loss_curve_)
+
+
+def test_interruption_keeps_what_there_is(iris) -> None:
+    class Interrupt(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 4:
+                raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        fitted = quick(callbacks=[Interrupt()]).fit(*iris)
+    assert fitted.n_iter_ == 5
+    np.testing.assert_array_equal(fitted.coefs_[0], quick(max_iter=5).fit(*iris).coefs_[0])
+
+
+def test_threads_do_not_change_results(iris) -> None:
+    X, y = iris
+    fits = [quick(hidden_layer_sizes=(300, 300), max_iter=3, n_jobs=n).fit(X, y).coefs_[1] for n in (None, 1, 2, -1)]
+    for coefs in fits[1:]:
+        np.testing.assert_array_equal(coefs, fits[0])
+
+
+def test_hidden_activations_and_network(iris) -> None:
+    X, _ = iris
+    fitted = quick(hidden_layer_sizes=(6, 5), activation="tanh").fit(*iris)
+    first, second = fitted.hidden_activations(X)
+    np.testing.assert_allclose(first, np.tanh(X @ fitted.coefs_[0] + fitted.intercepts_[0]))
+    np.testing.assert_allclose(second, np.tanh(first @ fitted.coefs_[1] + fitted.intercepts_[1]))
+    assert isinstance(fitted.network_, fm.MLP)
+    np.testing.assert_array_equal(fitted.network_.predict(X), fitted.predict_proba(X))
+
+
+def test_arrays_put_into_coefs_count(iris) -> None:
+    X, y = iris
+    fitted = quick().fit(X, y)
+    fitted.coefs_[1] = np.zeros_like(fitted.coefs_[1])
+    fitted.intercepts_[1][:] = [0.0, 1.0, 0.0]
+    assert (fitted.predict(X) == 1).all()
+    assert (pickle.loads(pickle.dumps(fitted)).predict(X) == 1).all()
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_ensemble(warm_start, iris) -> None:
+    X, y = iris
+    fitted = quick(n_ensemble=3, warm_start=warm_start).fit(X, y)
+    expected = np.mean([member.predict_proba(X) for member in fitted.estimators_], axis=0)
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+    assert not np.array_equal(fitted.estimators_[0].coefs_[0], fitted.estimators_[1].coefs_[0])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).predict_proba(X), expected)
+    before = fitted.estimators_
+    fitted.fit(X, y)
+    assert (fitted.estimators_ is before) == warm_start
+    gradual = quick(n_ensemble=2)
+    for _ in range(2):
+        gradual.partial_fit(X, y, classes=[0, 1, 2])
+    assert len(gradual.loss_curve_) == 2
+
+
+def test_ensemble_of_regressors(numbers) -> None:
+    X, y = numbers
+    fitted = quick_numbers(n_ensemble=3).fit(X, y)
+    np.testing.assert_allclose(fitted.predict(X), np.mean([m.predict(X) for m in fitted.estimators_], axis=0))
+
+
+def test_cross_validate_is_the_loop(iris) -> None:
+    X, y = iris
+    table = fm.cross_validate(quick(max_iter=10), X, y, cv=3, seeds=[4, 7], scoring="neg_log_loss", return_estimator=True)
+    assert table["seeds"].tolist() == [4, 7]
+    for row, seed in enumerate((4, 7)):
+        expected = cross_val_score(quick(max_iter=10, random_state=seed), X, y, cv=3, scoring="neg_log_loss")
+        np.testing.assert_allclose(table["test_score"][row], expected, rtol=1e-6)
+    assert table["estimator"].shape == (2, 3)
+    piped = fm.cross_validate(make_pipeline(StandardScaler(), quick(max_iter=5)), X, y, cv=3, seeds=2)
+    assert piped["test_score"].shape == (2, 3)
+    assert not np.array_equal(*piped["test_score"])
+    with pytest.raises(ValueError, match="seeds must name at least one random state"):
+        fm.cross_validate(quick(), X, y, seeds=[])
+
+
+def test_nothing_is_said_about_a_fit_that_goes_well(iris) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted = quick(tol=0.01, max_iter=500).fit(*iris)
+    assert fitted.score(*iris) > 0.9
