@@ -207,6 +207,7 @@ def warmup(dtypes: str | tuple[str, ...] = ("float32", "float64")) -> None:
     >>> fm.warmup(("float32",))
     """
     from .network import MLP
+    from .population import Population
 
     for dtype in [checks.floating(name) for name in ([dtypes] if isinstance(dtypes, str) else dtypes)]:
         net = MLP([1, 1], dtype=dtype)
@@ -215,6 +216,10 @@ def warmup(dtypes: str | tuple[str, ...] = ("float32", "float64")) -> None:
         net.backward(X, X)
         net.step("sgd")
         net.predict(X)
+        population = Population([1, 1], size=16, dtype=dtype)
+        population.fit(X, X, epochs=1, batch_size=1, progress=False)
+        population.loss(X, X)
+        population.predict(X)
 
 
 def info() -> dict[str, Any]:

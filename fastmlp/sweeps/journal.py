@@ -139,7 +139,7 @@ def _open(folder: Path, path: Path) -> BinaryIO:
         file = open(path, "a+b")
     except OSError as error:
         why = f"store={str(folder)!r} cannot be written ({error.strerror or error}). Pass a folder that can."
-        raise type(error)(error.errno, why) from error
+        raise type(error)(why) from error
     try:
         _lock(file)
     except OSError:

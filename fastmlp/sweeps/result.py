@@ -216,7 +216,7 @@ class SweepResult(Sequence):
             table.add_column(key.replace("val_", "val "), justify="right", no_wrap=key in (*varied, "params"))
         for line in shown:
             table.add_row(
-                *(str(line[key]) for key in varied),
+                *(f"{line[key]:.3g}" if isinstance(line[key], float) else str(line[key]) for key in varied),
                 f"{line['n_params']:,}",
                 *([str(line["failed"] or "")] if failed else []),
                 f"{line['seconds']:.3g}" if line["seeds"] else "-",
