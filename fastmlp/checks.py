@@ -372,6 +372,14 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
         raise ValueError(f"{name} has {out[row]!s} in row {row}; weights must be >= 0. Pass 0 to leave a row out.")
     if out.max() == 0.0:
         raise ValueError(f"{name} is zero in every row, so nothing can be learnt. Give some row a positive weight.")
+    # Of others, sums and products with losses may overflow or vanish.
+    good = (array == 0.0) | ((array >= 1e-30) & (array <= 1e30))
+    if not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(
+            f"{name} has {array[row]!s} in row {row}; weights other than 0 must be from 1e-30 to 1e30. "
+            "Multiply all of them by one number, which changes no weighted mean."
+        )
     return out
 
 

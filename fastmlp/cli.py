@@ -113,6 +113,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with one line and status 2."""
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        near = difflib.get_close_matches(wrong[1], re.findall(r"[\w-]+", wrong[2]), 1) if wrong else []
+        if near:
+            message += f"; did you mean {near[0]}?"
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
     def refuse(self, argument: str) -> NoReturn:

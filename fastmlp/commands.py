@@ -70,10 +70,17 @@ def train(args: argparse.Namespace) -> None:
     _describe(rows)
     print(net.summary(), flush=True)
     print()
-    history = net.fit(
-        rows.X, rows.y, epochs=args.epochs, batch_size=args.batch_size, optimizer=optimizer,
-        validation=(rows.held_X, rows.held_y) if rows.held_back else None, on_divergence="raise",
-    )  # fmt: skip
+    engine.warmup((net.dtype.name,))  # else the first epoch's speed would be the compiler's
+    history, interrupted = None, False
+    try:
+        history = net.fit(
+            rows.X, rows.y, epochs=args.epochs, batch_size=args.batch_size, optimizer=optimizer,
+            validation=(rows.held_X, rows.held_y) if rows.held_back else None, on_divergence="raise",
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if not net.history:
+            raise
+        history, interrupted = net.history, True
     _show_results(net, rows, history)
     if args.save is not None:
         _save(net, rows, args.save)
@@ -82,6 +89,8 @@ def train(args: argparse.Namespace) -> None:
 
         plots.save(plots.loss_curves(history), args.plot)
         print(f"wrote {args.plot}")
+    if interrupted:
+        raise Interrupted(f"interrupted; what is shown and saved is the network after {len(history)} epochs")
 
 
 def sweep(args: argparse.Namespace) -> None:

@@ -145,7 +145,14 @@ def standardize(X, rows=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     training = X if rows is None else X[rows]
     if len(training) == 0:
         raise ValueError("standardize needs at least one training row to take the mean of.")
-    mean, std = training.mean(axis=0), training.std(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = training.mean(axis=0), training.std(axis=0)
+    bad = np.flatnonzero(~np.isfinite(std) & np.isfinite(training).all(axis=0))
+    if bad.size:
+        raise ValueError(
+            f"column {int(bad[0])} has numbers up to {np.abs(training).max(axis=0).ravel()[bad[0]]:.3g}, whose standard "
+            "deviation is beyond what float64 holds. Divide the column by a power of ten."
+        )
     # The rounding of a constant column's mean leaves a spread of about one ulp of its value.
     std = np.where(std <= 1e-12 * np.abs(mean), 1.0, std)
     return (X - mean) / std, mean, std

@@ -155,6 +155,8 @@ def resolve(spec: Any, argument: str = "init") -> str | Initializer:
     if callable(spec):
         function: Initializer = spec  # pyright: ignore[reportAssignmentType]
         return function
+    if isinstance(spec, str) and spec.partition("(")[0].strip().lower() in ("uniform", "normal"):
+        raise ValueError(f"{argument}={spec!r} is no name. Pass fm.initializers.Uniform(low, high) or Normal(std).")
     return checks.choice(argument, spec, ("auto", *INITIALIZERS), "a function (rng, fan_in, fan_out) -> weights")
 
 

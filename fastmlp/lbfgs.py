@@ -31,6 +31,14 @@ class _Stop(Exception):
         self.why = why
 
 
+def _weights_of(net: MLP) -> NDArray[np.float64]:
+    """Return 1 for each parameter that is a weight, 0 for biases."""
+    mask = np.zeros(net.n_params)
+    for weights in net.plan.weights(mask):
+        weights[...] = 1.0
+    return mask
+
+
 class LBFGSRun(Fit):
     """Training by L-BFGS; an iteration counts as an epoch. Dropout is off, since the line search needs one function."""
 
@@ -58,6 +66,11 @@ class LBFGSRun(Fit):
         began = time.perf_counter()
         first = len(self.history)
 
+        weights = _weights_of(net)
+
+        def penalty(params: NDArray) -> float:
+            return 0.5 * optimizer.l2 * float(np.square(weights * params).sum()) if optimizer.l2 else 0.0
+
         def value_and_grad(params: NDArray) -> tuple[float, NDArray]:
             with np.errstate(over="ignore"):  # a trial point too far for float32 has an infinite loss
                 net.params[...] = params
@@ -66,10 +79,10 @@ class LBFGSRun(Fit):
                 net.plan.table, ints, state.reals, net.params, rows.x, rows.y, rows.weight, grad, scratch
             )
             net._arena.give(scratch)
-            return value, grad.astype(np.float64)
+            return value + penalty(params), grad.astype(np.float64) + optimizer.l2 * weights * params
 
         def after_iteration(intermediate_result) -> None:
-            value = float(intermediate_result.fun)
+            value = float(intermediate_result.fun) - penalty(intermediate_result.x)
             net.params[...] = intermediate_result.x
             if not np.isfinite(value):
                 raise _Stop(self.diverged())

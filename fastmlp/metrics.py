@@ -95,6 +95,11 @@ def _binary_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) ->
     """Part of the outputs on the right side of 0.5; NaN is wrong."""
     y, _ = _columns(y, prediction)
     _errors(y, prediction)
+    if y.size and (y.min() < 0.0 or y.max() > 1.0):
+        raise ValueError(
+            f"accuracy compares with 0.5, so targets must be in [0, 1]; y goes from {y.min():g} to {y.max():g}. "
+            "For numbers use 'r2', 'rmse' or 'mae'."
+        )
     prediction = prediction.reshape(y.shape)
     right = ((prediction > 0.5) == (y > 0.5)) & ~np.isnan(prediction)
     return float(_mean(right.astype(np.float64), weight).mean())

@@ -303,6 +303,9 @@ class LBFGS(Optimizer):
         Stop when the largest element of the gradient is at most this.
     history : int
         Number of past steps that the curvature is taken from.
+    l2 : float
+        Penalty l2 w² / 2 on weights, not biases, which the minimised loss has and the history's losses have not. There is no
+        l1: L-BFGS needs a gradient everywhere.
 
     Raises
     ------
@@ -319,12 +322,14 @@ class LBFGS(Optimizer):
     max_fun: int = 15_000
     tol: float = 1e-5
     history: int = 10
+    l2: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the fields."""
         for name in ("max_iter", "max_fun", "history"):
             object.__setattr__(self, name, checks.integer(name, getattr(self, name), 1))
-        object.__setattr__(self, "tol", checks.real("tol", self.tol, 0.0))
+        for name in ("tol", "l2"):
+            checks.real_field(self, name, 0.0)
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {

@@ -17,6 +17,8 @@ from .reference.ids import ACTIVATION, COLUMNS, FAN_IN, HAS_BIAS, OFFSET, WIDTH
 
 __all__ = ["Plan", "aligned_zeros", "make_plan"]
 
+# More than any machine's memory holds.
+_MOST_PARAMETERS = 2**44
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
@@ -128,6 +130,11 @@ def make_plan(n_inputs: int, denses: Sequence[Dense]) -> Plan:
         _check_activation(activation, dense.width, number, last)
         if last and dense.dropout > 0.0:
             raise ValueError(f"the output layer has dropout={dense.dropout}, but outputs stay. Give it dropout=0.")
+        if (fan_in + dense.bias) * dense.width + offset > _MOST_PARAMETERS:
+            raise ValueError(
+                f"layer {number} has width={dense.width} and {fan_in} inputs: with it the network would have more than "
+                f"{_MOST_PARAMETERS:,} parameters. Take fewer units."
+            )
         row = table[number]
         row[FAN_IN], row[WIDTH], row[ACTIVATION], row[HAS_BIAS] = fan_in, dense.width, activation.id, dense.bias
         row[OFFSET] = offset

@@ -106,6 +106,8 @@ class Stepping(Optimizer):
 
     def __post_init__(self) -> None:
         """Check the fields that all have."""
+        if isinstance(self.lr, str):
+            raise TypeError(f"lr must be a number or a schedule such as fm.schedules.Cosine(0.01); got {self.lr!r}.")
         for name in _FOR_LAYERS:
             checks.reals_field(self, name, 0.0)
         if not isinstance(self.lr, Schedule):

@@ -147,6 +147,10 @@ def _not_numbers(path: Path, examples: dict[str, str]) -> str:
     return f"{path}: feature column{plural} words, not numbers: {shown}. Encode them as numbers or leave them out."
 
 
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
@@ -195,7 +199,9 @@ def _chunks(path: Path, reader, width: int) -> Iterator[list[list[str]]]:
         if not cells:
             continue
         if len(cells) != width:
-            raise ValueError(f"{path}, line {reader.line_num}: {len(cells)} cells, but the line of names has {width}.")
+            raise ValueError(
+                f"{path}, line {reader.line_num}: {_several(len(cells), 'cell')}, but the line of names has {width}."
+            )
         rows.append(cells)
         if len(rows) == _CHUNK:
             yield rows

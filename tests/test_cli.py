@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 
 import pytest
 
+import fastmlp as fm
 from fastmlp import commands
 from fastmlp.cli import main
 from fastmlp.errors import DivergenceError
@@ -140,15 +142,19 @@ def test_it_runs_as_a_module_in_a_pipe_without_escape_codes():
     assert "\x1b" not in out
 
 
-def test_ctrl_c_ends_with_130_and_one_line():
-    process = program("train", "digits", "--epochs", "100000000", "--hidden", "8", "--engine", "numpy")
+def test_ctrl_c_saves_what_is_there_and_ends_with_130_and_one_line(tmp_path):
+    path = str(tmp_path / "net.safetensors")
+    process = program("train", "digits", "--epochs", "100000000", "--hidden", "8", "--engine", "numpy", "--save", path)
     for line in process.stdout:
         if line.startswith("loss:"):
             break
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "fastmlp train: interrupted\n")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.fullmatch(r"fastmlp train: interrupted; what is shown and saved is the network after \d+ epochs\n", err)
+    assert f"wrote {path}" in out
+    assert fm.load(path).plan.widths == (64, 8, 10)
 
 
 def test_a_reader_that_goes_away_is_no_traceback():

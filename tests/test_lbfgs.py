@@ -150,3 +150,25 @@ def test_it_starts_again_where_it_ended(engine) -> None:
     history = net.fit(X, y, epochs=10, optimizer="lbfgs")
     assert len(history) == 20
     assert history.loss[10] < first
+
+
+@pytest.mark.parametrize("l2", [0.01, 1.0])
+def test_l2_is_in_what_is_minimised_and_biases_are_not_penalised(engine, l2):
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 1)) + 2.0
+    net = fm.MLP([3, 1], dtype="float64")
+    history = net.fit(X, y, epochs=200, optimizer=fm.LBFGS(l2=l2, tol=1e-10))
+
+    def objective(p):
+        return np.mean((X @ p[:3] + p[3] - y[:, 0]) ** 2) + 0.5 * l2 * (p[:3] ** 2).sum()
+
+    expected = minimize(objective, np.zeros(4), tol=1e-12).x
+    np.testing.assert_allclose(net.params, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(history.loss[-1], net.loss(X, y), rtol=1e-6)
+
+
+def test_l2_must_not_be_negative():
+    with pytest.raises(ValueError, match="l2 must be"):
+        fm.LBFGS(l2=-1.0)
