@@ -50,7 +50,7 @@ def assert_readable(figure):
             label
             for axis, (low, high) in ((ax.xaxis, sorted(ax.get_xlim())), (ax.yaxis, sorted(ax.get_ylim())))
             for place, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
-            if low <= place <= high
+            if ax.axison and low <= place <= high
         ]
         texts = [*ax.texts, *ticks, ax.title, ax.xaxis.label, ax.yaxis.label]
         extents = [t.get_window_extent(renderer) for t in texts if t.get_text()]

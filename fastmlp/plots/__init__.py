@@ -7,10 +7,12 @@ display, none stays open, and notebooks show them all the same. Every function t
 from .boundary import decision_boundary, hidden_space
 from .curves import loss_curves, lr_range
 from .figures import check_name, save
+from .structure import architecture, weights
 from .sweep_curves import pareto, sweep_curves
 from .sweeps import heatmap, sweep
 
 __all__ = [
+    "architecture",
     "check_name",
     "decision_boundary",
     "heatmap",
@@ -21,4 +23,5 @@ __all__ = [
     "save",
     "sweep",
     "sweep_curves",
+    "weights",
 ]
