@@ -100,7 +100,7 @@ def test_a_tail_answers_as_the_network_does():
         np.testing.assert_array_equal(tail(net, first).predict(net.activations(X)[first - 1]), net.predict(X))
 
 
-@pytest.mark.parametrize("model", [MLPClassifier((8,), max_iter=3), SVC()])
+@pytest.mark.parametrize("model", [MLPClassifier((8,), max_iter=3), SVC(), fm.MLPClassifier((8,), max_iter=3)])
 @pytest.mark.parametrize("classes", [["no", "yes"], ["a", "b", "c"]])
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_estimators_are_drawn_as_scikit_learn_draws_them(model, classes):
@@ -111,6 +111,37 @@ def test_estimators_are_drawn_as_scikit_learn_draws_them(model, classes):
     assert ax.get_title() == f"Decision boundary, {(model.predict(X) == y).mean():.1%} right"
     display = DecisionBoundaryDisplay.from_estimator(model, X, response_method="predict", ax=small(), grid_resolution=20)
     assert display.response.shape == (20, 20)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_scikit_learns_display_shows_our_classifiers_probabilities():
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    y = np.array(["no", "yes"])[(X[:, 0] > 0).astype(int)]
+    model = fm.MLPClassifier((8,), max_iter=20, random_state=0).fit(X, y)
+    display = DecisionBoundaryDisplay.from_estimator(model, X, response_method="predict_proba", ax=small(), grid_resolution=9)
+    places = np.stack([display.xx0.ravel(), display.xx1.ravel()], axis=1)
+    np.testing.assert_allclose(display.response.ravel(), model.predict_proba(places)[:, 1], rtol=1e-6)
+    ax, bar = plots.decision_boundary(model, X, y, small()).axes
+    assert bar.get_ylabel() == "probability of yes"
+    assert ax.get_title() == f"Decision boundary, {model.score(X, y):.1%} right"
+
+
+def test_points_stand_out_from_regions_of_their_own_class():
+    """By the lightness that all eyes see: the region is paler than the point on it."""
+    net = fm.MLP([2, 1, 3], output="softmax")
+    net.params = [0, 0, 0, 0, 0, 0, 9, 0, 0]  # sure of the first class everywhere
+    ax = plots.decision_boundary(net, SQUARE, [0, 0, 0, 0], small()).axes[0]
+    (points,) = (c for c in ax.collections if c.get_label()[0] != "_")
+    region, point = ax.images[0].get_array()[5, 5], points.get_facecolor()[0][:3]
+    assert region.mean() - point.mean() > 0.3
+
+
+def test_points_of_numbers_have_a_dark_and_a_light_edge():
+    ax = plots.decision_boundary(step("identity"), SQUARE, [0.0, 1.0, 2.0, 3.0], small()).axes[0]
+    under, over = ax.collections
+    assert under.get_facecolor()[0].tolist() == [0, 0, 0, 1]
+    assert over.get_edgecolor()[0].tolist() == [1, 1, 1, 1]
+    assert under.get_sizes()[0] > over.get_sizes()[0]
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")

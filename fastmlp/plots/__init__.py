@@ -4,6 +4,7 @@ matplotlib is imported when a picture is drawn, and only its objects are used, n
 display, none stays open, and notebooks show them all the same. Every function takes `ax`, and returns the figure.
 """
 
+from .animation import boundary_animation
 from .boundary import decision_boundary, hidden_space
 from .curves import loss_curves, lr_range
 from .figures import check_name, save
@@ -13,6 +14,7 @@ from .sweeps import heatmap, sweep
 
 __all__ = [
     "architecture",
+    "boundary_animation",
     "check_name",
     "decision_boundary",
     "heatmap",

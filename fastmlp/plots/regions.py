@@ -172,13 +172,13 @@ def draw_regions(ax: Axes, answers: Answers, place: Callable[[NDArray], Any], bo
     n_classes = len(answers.labels)
     colours = np.array([to_rgb(colour_of(k)) for k in range(n_classes)])
     if n_classes == 2:
-        pale = 0.65 * colours + 0.35
+        pale = 0.45 * colours + 0.55
         shades = LinearSegmentedColormap.from_list("two classes", [pale[0], (1, 1, 1), pale[1]])
         image = ax.imshow(given[..., 1], cmap=shades, vmin=0, vmax=1, interpolation="bilinear", **where)
     else:
         image = None
         winner, sure = given.argmax(axis=-1), (given.max(axis=-1) * n_classes - 1) / max(n_classes - 1, 1)
-        strength = (0.12 + 0.53 * np.clip(sure, 0, 1))[..., None]
+        strength = (0.1 + 0.3 * np.clip(sure, 0, 1))[..., None]
         ax.imshow(1.0 - strength * (1.0 - colours[winner]), interpolation="nearest", **where)
     for k in range(n_classes) if n_classes > 2 else (1,):
         ahead = given[..., k] - np.delete(given, k, axis=-1).max(axis=-1)
@@ -191,16 +191,10 @@ def draw_points(ax: Axes, points: NDArray, answers: Answers, names: Sequence[str
     """Put points (n, 2) on it, each class with a colour and a mark of its own."""
     size = float(np.clip(4000 / max(len(points), 1), 9, 36))
     if answers.values is not None:
-        ax.scatter(
-            points[:, 0],
-            points[:, 1],
-            c=answers.values,
-            s=size,
-            cmap="cividis",
-            norm=image.norm,
-            edgecolors="white",
-            linewidths=0.5,
-        )
+        x, y = points.T
+        # Where the answer is right a point has the colour around it: a white edge and a black one around it show it anywhere.
+        ax.scatter(x, y, s=1.9 * size, color="black", linewidths=0.0)
+        ax.scatter(x, y, c=answers.values, s=size, cmap="cividis", norm=image.norm, edgecolors="white", linewidths=0.6)
     if answers.classes is None:
         return
     for k in np.unique(answers.classes).tolist():
