@@ -20,6 +20,7 @@ from .state import Arena, TrainingState
 if TYPE_CHECKING:
     from .activations import Activation
     from .callbacks import EarlyStopping
+    from .diagnosis import Report
     from .history import History
     from .lr_range import RangeTest
     from .optimizers import Optimizer
@@ -431,6 +432,12 @@ class MLP:
         from . import lr_range
 
         return lr_range.lr_range_test(self, X, y, **options)
+
+    def diagnose(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **options: Any) -> Report:
+        """Look for what keeps the network from learning, without changing it; see :func:`fastmlp.diagnosis.diagnose`."""
+        from . import diagnosis
+
+        return diagnosis.diagnose(self, X, y, sample_weight, **options)
 
     # ---- inside
 
