@@ -306,7 +306,7 @@ def _units(case: _Case) -> Iterator[Finding]:
     for layer, (name, values) in enumerate(zip(case.names, case.layers, strict=True)):
         width = values.shape[1]
         if name in ("relu", "hard_swish"):
-            dead = np.count_nonzero(~values.any(axis=0))
+            dead = int(np.count_nonzero(~values.any(axis=0)))
             if dead >= max(1, DEAD_PART * width):
                 text = f"{dead} of {width} {name} units are 0 on every row, and get no gradient."
                 remedy = "Lower the learning rate and begin anew, scale the inputs, or use 'leaky_relu', 'elu' or 'gelu'."
@@ -314,7 +314,7 @@ def _units(case: _Case) -> Iterator[Finding]:
         elif name in ("tanh", "sigmoid", "hard_sigmoid") and layer < last:
             # A hard sigmoid has one slope or none.
             flat = (values == 0.0) | (values == 1.0) if name == "hard_sigmoid" else _flat(name, values)
-            stuck = np.count_nonzero(flat.mean(axis=0) >= FLAT_ROWS)
+            stuck = int(np.count_nonzero(flat.mean(axis=0) >= FLAT_ROWS))
             if stuck >= max(1, SATURATED_PART * width):
                 text = f"{stuck} of {width} {name} units are saturated on {FLAT_ROWS:.0%} of the rows or more."
                 remedy = "Scale the inputs, begin with smaller weights (init='auto'), lower the learning rate, or use 'relu'."
@@ -381,10 +381,7 @@ def _rate(net: MLP, data: tuple[Any, Any, Any], optimizer: optimizers.Stepping, 
     rate = float(lr.lr if isinstance(lr, Schedule) else lr)
     X, y, weight = data
     start = net.copy().reset() if net.history is not None else net
-    test = lr_range_test(
-        start, X, y, sample_weight=weight, optimizer=optimizer, batch_size=batch_size,
-        low=min(1e-6, rate / 10.0), high=max(10.0, 10.0 * rate),
-    )  # fmt: skip
+    test = lr_range_test(start, X, y, sample_weight=weight, optimizer=optimizer, batch_size=batch_size)
     most = test.limit if test.lowest is None else test.lowest
     best = test.suggestion if test.suggestion is not None else None if most is None else most / 10.0
     name = type(optimizer).__name__

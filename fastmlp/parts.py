@@ -24,9 +24,8 @@ def tail(net: MLP, first: int) -> MLP:
     >>> bool(last.predict(net.activations(X)[1]) == net.predict(X))
     True
     """
-    spec = net.spec()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PairingWarning)  # which came when the network was made
-        part = MLP.from_spec(spec | {"layers": [net.plan.widths[first], *spec["layers"][first + 1 :]]})
+        part = MLP([net.plan.widths[first], *net.layers[first:]], loss=net.loss_spec, dtype=net.dtype, seed=net.seed)
     part.params = net.params[net.plan.table[first, OFFSET] :]
     return part

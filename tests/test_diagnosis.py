@@ -1,0 +1,355 @@
+"""diagnose: each illness is found where it is and nowhere else, with its layer and its figure, and changes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp.diagnosis import MOST_ROWS, Report
+from tests.problems import classes, classifier, make, numbers
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(200, 4))
+LABELS = (X[:, 0] + 0.3 * X[:, 1] > 0).astype(float)
+SMOOTH = np.sin(X[:, 0]) + X[:, 1]
+THREE = np.arange(200) % 3
+
+
+def net(*hidden: int, change: Callable[[fm.MLP], object] = lambda net: None, n_outputs: int = 1, **options) -> fm.MLP:
+    """A network of four inputs after a change of its parameters."""
+    made = make([4, *(hidden or (16,)), n_outputs], **{"seed": 3, **options})
+    change(made)
+    return made
+
+
+def biased(layer: int, value: float, units=slice(None)):
+    """Set biases of a layer."""
+
+    def change(net):
+        net.biases[layer][units] = value
+
+    return change
+
+
+def scaled(layer: int, factor: float):
+    """Multiply weights of a layer."""
+
+    def change(net):
+        net.weights[layer][...] *= factor
+
+    return change
+
+
+def all_scaled(factor: float):
+    def change(net):
+        for layer in range(1, len(net.layers) - 1):
+            net.weights[layer][...] *= factor
+
+    return change
+
+
+def poisoned(net):
+    net.weights[0][0, 0] = np.nan
+
+
+SGD, Adam = fm.SGD, fm.Adam
+binary, softmax = {"output": "sigmoid"}, {"output": "softmax", "n_outputs": 3}
+deep = (16,) * 12
+
+
+def leaky(**options) -> fm.MLP:
+    """A deep network without the dead units that narrow, deep networks of ReLUs begin with."""
+    return net(*deep, activation="leaky_relu", **options)
+
+
+# Name of the case: kind, layer, then network, inputs, targets and options of the sick one and of the healthy one.
+CASES = {
+    "relu": ("dead units", 1, (net(16, 16, change=biased(1, -50.0, slice(4))), X, SMOOTH), (net(16, 16), X, SMOOTH)),
+    "relu output": ("dead units", 1, (net(output="relu", change=biased(1, -50.0)), X, SMOOTH**2),
+                    (net(output="relu", change=biased(1, 1.0)), X, SMOOTH**2)),
+    "hard swish": ("dead units", 0, (net(activation="hard_swish", change=biased(0, -50.0)), X, SMOOTH),
+                   (net(activation="hard_swish"), X, SMOOTH)),
+    "tanh": ("saturated units", 0, (net(activation="tanh", change=scaled(0, 1000.0)), X, SMOOTH),
+             (net(activation="tanh"), X, SMOOTH)),
+    "sigmoid": ("saturated units", 0, (net(activation="sigmoid", change=biased(0, -9.0)), X, SMOOTH),
+                (net(activation="sigmoid"), X, SMOOTH)),
+    "hard sigmoid": ("saturated units", 1, (net(8, 8, activation="hard_sigmoid", change=biased(1, 9.0)), X, SMOOTH),
+                     (net(8, 8, activation="hard_sigmoid"), X, SMOOTH)),
+    "vanishing": ("vanishing gradient", 0, (net(*deep, activation="sigmoid"), X, SMOOTH),
+                  (net(*deep, activation="tanh"), X, SMOOTH)),
+    "small weights": ("vanishing gradient", 0, (leaky(change=all_scaled(0.3)), X, SMOOTH), (leaky(), X, SMOOTH)),
+    "exploding": ("exploding gradient", 0, (leaky(change=all_scaled(4.0)), X, SMOOTH), (leaky(), X, SMOOTH)),
+    "overflow": ("exploding gradient", None, (leaky(change=all_scaled(1e6)), X, SMOOTH), (leaky(), X, SMOOTH)),
+    "sigmoid with mse": ("pairing", 1, (net(output="sigmoid", loss="mse"), X, LABELS), (net(**binary), X, LABELS)),
+    "softmax with mse": ("pairing", 1, (net(n_outputs=3, output="softmax", loss="mse"), X, np.eye(3)[THREE]),
+                         (net(**softmax), X, THREE)),
+    "too few targets": ("targets", None, (net(), X, SMOOTH[:-1]), (net(), X, SMOOTH)),
+    "targets of three dimensions": ("targets", None, (net(), X, SMOOTH[:, None, None]), (net(), X, SMOOTH[:, None])),
+    "columns of targets": ("targets", None, (net(n_outputs=3), X, SMOOTH), (net(n_outputs=3), X, X[:, :3])),
+    "classes from one": ("targets", None, (net(**softmax), X, THREE + 1), (net(**softmax), X, THREE)),
+    "classes as text": ("targets", None, (net(**softmax), X, np.array(["a", "b", "c"])[THREE]), (net(**softmax), X, THREE)),
+    "labels of plus and minus one": ("targets", None, (net(**binary), X, 2 * LABELS - 1), (net(**binary), X, LABELS)),
+    "negative counts": ("targets", None, (net(output="exp"), X, np.round(SMOOTH) - 9), (net(output="exp"), X, THREE)),
+    "out of tanh's reach": ("targets", None, (net(output="tanh"), X, 3 * SMOOTH), (net(output="tanh"), X, np.tanh(SMOOTH))),
+    "large targets": ("targets", None, (net(), X, 1000 * SMOOTH), (net(), X, 3 * SMOOTH)),
+    "small targets": ("targets", None, (net(), X, SMOOTH / 1000), (net(), X, SMOOTH / 3)),
+    "NaN in targets": ("targets", None, (net(), X, np.where(LABELS, np.nan, 1.0)), (net(), X, SMOOTH)),
+    "large inputs": ("inputs", None, (net(), X * [1, 1, 300, 1], SMOOTH), (net(), X * [1, 1, 3, 1], SMOOTH)),
+    "small inputs": ("inputs", None, (net(), X / 100, SMOOTH), (net(), X / 3, SMOOTH)),
+    "inputs far from zero": ("inputs", None, (net(), X / 10 + [0, 0, 5, 0], SMOOTH), (net(), X + [0, 0, 1, 0], SMOOTH)),
+    "NaN in inputs": ("inputs", None, (net(), np.where(X > 2, np.nan, X), SMOOTH), (net(), X, SMOOTH)),
+    "columns of inputs": ("inputs", None, (net(), X[:, :3], SMOOTH), (net(), X, SMOOTH)),
+    "rate too high": ("learning rate too high", None, (net(), X, SMOOTH, SGD(5.0)), (net(), X, SMOOTH, SGD(0.05))),
+    "Adam's rate too high": ("learning rate too high", None, (net(**softmax), *classes(200), Adam(20.0)),
+                             (net(**softmax), *classes(200), Adam(0.01))),
+    "rate too low": ("learning rate too low", None, (net(), X, SMOOTH, SGD(1e-6)), (net(), X, SMOOTH, SGD(0.05))),
+    "a schedule's rate": ("learning rate too low", None, (net(), X, SMOOTH, Adam(fm.schedules.Cosine(1e-7))),
+                          (net(), X, SMOOTH, Adam(fm.schedules.Cosine(0.01)))),
+    "stuck at 0.5": ("stuck outputs", 1, (net(**binary, change=scaled(1, 0.001)), X, LABELS), (net(**binary), X, LABELS)),
+    "stuck at 1/3": ("stuck outputs", 1, (net(**softmax, change=scaled(1, 0.001)), X, THREE), (net(**softmax), X, THREE)),
+    "parameters": ("parameters", None, (net(change=poisoned), X, SMOOTH), (net(), X, SMOOTH)),
+}  # fmt: skip
+
+
+def report(net: fm.MLP, X, y, optimizer=None) -> Report:
+    return net.diagnose(X, y, optimizer=optimizer)
+
+
+def cases():
+    return pytest.mark.parametrize(("kind", "layer", "sick", "healthy"), CASES.values(), ids=list(CASES))
+
+
+@cases()
+def test_an_illness_is_found_where_it_is(engine, kind, layer, sick, healthy) -> None:
+    found = [finding for finding in report(*sick) if finding.kind == kind]
+    assert len(found) == 1
+    (finding,) = found
+    assert layer is None or finding.layer == layer
+    assert finding.text.strip()
+    assert finding.remedy.strip()
+    assert str(finding) in str(report(*sick))
+
+
+@cases()
+def test_nothing_is_found_in_the_healthy_network(engine, kind, layer, sick, healthy) -> None:
+    assert str(report(*healthy)) == "Nothing found."
+    assert not report(*healthy)
+
+
+def test_every_kind_has_its_case() -> None:
+    from fastmlp.diagnosis import Finding
+
+    named = {kind for kind, *_ in CASES.values()} | {"sample_weight"}
+    assert all(f'"{kind}"' in (Finding.__doc__ or "") for kind in named)
+    assert (Finding.__doc__ or "").split("layer :")[0].count('"') == 2 * len(named)
+
+
+# ---- figures
+
+
+def only(*case) -> fm.diagnosis.Finding:
+    (finding,) = report(*case)
+    return finding
+
+
+def test_the_figure_of_dead_units_is_their_part() -> None:
+    finding = only(net(change=biased(0, -50.0, slice(4))), X, SMOOTH)
+    assert finding.figure == 4 / 16
+    assert "4 of 16 relu units" in finding.text
+    assert only(net(20, change=biased(0, -50.0, slice(2))), X, SMOOTH).figure == 2 / 20
+    assert not report(net(20, change=biased(0, -50.0, slice(1))), X, SMOOTH)
+
+
+def test_the_figure_of_saturated_units_is_their_part() -> None:
+    sick = net(8, activation="tanh", change=biased(0, 9.0, slice(2)))
+    assert only(sick, X, SMOOTH).figure == 2 / 8
+    assert not report(net(8, activation="tanh", change=biased(0, 9.0, slice(1))), X, SMOOTH)
+
+
+@pytest.mark.parametrize("name", ["vanishing", "exploding"])
+def test_the_figure_of_a_gradient_is_what_the_chain_rule_gives(name) -> None:
+    """The gradient by the first hidden layer's outputs, by hand, over that by the last one's."""
+    sick = CASES[name][2][0].copy()
+    values = sick.activations(X)
+    by = 2.0 * (values[-1] - SMOOTH[:, None])
+    sizes = []
+    for layer in range(len(sick.layers) - 1, 0, -1):
+        by = by @ sick.weights[layer].T
+        sizes.append(np.sqrt(np.mean(by.astype(float) ** 2)))
+        below = values[layer - 1]
+        by = by * (below * (1 - below) if name == "vanishing" else np.where(below > 0, 1.0, 0.01))
+    finding = next(one for one in report(sick, X, SMOOTH) if one.kind.startswith(name))
+    assert finding.figure == pytest.approx(sizes[-1] / sizes[0], rel=1e-4)
+
+
+def test_the_figure_of_inputs_is_the_worst_columns_size() -> None:
+    inputs = X * [1, 1, 300, 1]
+    finding = report(net(), inputs, SMOOTH)[0]
+    assert finding.figure == pytest.approx(np.sqrt(np.mean(inputs[:, 2] ** 2)), rel=1e-5)
+    assert finding.text.startswith("1 of 4 columns have sizes above 10; column 2's is")
+
+
+def test_the_figure_of_targets_beyond_the_outputs_is_their_part() -> None:
+    targets = np.where(np.arange(200) < 50, 1.5, 0.5)
+    assert only(net(output="tanh"), X, targets).figure == 0.25
+
+
+def test_the_figure_of_a_pairing_is_how_much_of_the_output_is_saturated() -> None:
+    sick = net(output="sigmoid", loss="mse", change=biased(1, 30.0))
+    found = {finding.kind: finding for finding in report(sick, X, LABELS)}
+    assert found["pairing"].figure == 1.0
+    assert found["pairing"].remedy == "Use loss='bce', which suits output='sigmoid'."
+
+
+def test_the_figure_of_stuck_outputs_is_how_far_they_range() -> None:
+    sick = CASES["stuck at 0.5"][2][0]
+    finding = only(sick, X, LABELS)
+    assert finding.figure == pytest.approx(np.ptp(sick.predict(X)))
+    assert "about 0.5" in finding.text
+
+
+def test_a_rate_is_judged_by_the_range_test_and_the_remedy_is_its_suggestion() -> None:
+    well = net()
+    test = well.lr_range_test(X, SMOOTH, optimizer="sgd")
+    high, low = (only(well, X, SMOOTH, SGD(rate)) for rate in (1.001 * test.lowest, test.suggestion / 101))
+    assert high.figure == 1.001 * test.lowest
+    assert high.remedy.startswith(f"Try {test.suggestion:.2g};")
+    assert low.figure == test.suggestion / 101
+    assert low.remedy == high.remedy
+    assert not report(well, X, SMOOTH, SGD(test.suggestion / 99))
+    assert not report(well, X, SMOOTH, SGD(0.999 * test.lowest))
+
+
+# ---- what is judged
+
+
+def test_the_last_fits_optimizer_is_judged_from_the_initial_weights_on() -> None:
+    trained = net()
+    assert not report(trained, X, SMOOTH)
+    trained.fit(X, SMOOTH, epochs=2, optimizer=SGD(1e-7), progress=False)
+    assert [finding.kind for finding in report(trained, X, SMOOTH)] == ["learning rate too low"]
+    assert not report(trained, X, SMOOTH, SGD(0.05))
+    ruined = net()
+    ruined.fit(X, SMOOTH, epochs=1, optimizer=SGD(5.0, clip_norm=1.0), progress=False)
+    assert "learning rate too high" in {finding.kind for finding in report(ruined, X, SMOOTH)}
+
+
+def test_lbfgs_has_no_rate_to_judge() -> None:
+    assert not report(net(), X, SMOOTH, fm.LBFGS())
+
+
+def test_a_network_that_has_learnt_is_healthy() -> None:
+    trained = classifier()
+    trained.fit(*classes(), epochs=100, optimizer=Adam(0.01), progress=False)
+    assert not report(trained, *classes())
+
+
+@pytest.mark.parametrize("name", ["moons", "digits", "breast_cancer", "iris"])
+def test_well_known_data_and_the_usual_network_are_healthy(name) -> None:
+    data = fm.datasets.load(name)
+    inputs = data.X if name in ("moons", "digits") else (data.X - data.X.mean(axis=0)) / data.X.std(axis=0)
+    usual = fm.MLP([inputs.shape[1], 64, 32, data.n_outputs], output=data.output)
+    assert str(report(usual, inputs, data.y, "adam")) == "Nothing found."
+    usual.fit(inputs, data.y, epochs=20, progress=False)
+    assert str(report(usual, inputs, data.y)) == "Nothing found."
+
+
+def test_well_known_data_that_nobody_scaled_is_not() -> None:
+    data = fm.datasets.load("breast_cancer")
+    raw = fm.MLP([data.X.shape[1], 16, 1], output="sigmoid")
+    assert "inputs" in {finding.kind for finding in report(raw, data.X, data.y)}
+
+
+def test_rows_without_weight_do_not_count() -> None:
+    inputs, weight = X.copy(), np.ones(200)
+    inputs[:10], weight[:10] = 1e6, 0.0
+    assert report(net(), inputs, SMOOTH)
+    assert not net().diagnose(inputs, SMOOTH, weight)
+
+
+def test_wrong_weights_are_a_finding() -> None:
+    (finding,) = net().diagnose(X, SMOOTH, -np.ones(200))
+    assert finding.kind == "sample_weight"
+    assert finding.remedy == "Pass 0 to leave a row out."
+
+
+def test_several_illnesses_are_told_together() -> None:
+    sick = net(16, 16, activation="tanh", output="sigmoid", loss="mse")
+    found = [finding.kind for finding in report(sick, 1000 * X, 5 * LABELS, SGD(1e-9))]
+    assert found[:4] == ["pairing", "inputs", "targets", "saturated units"]
+
+
+def test_wrong_targets_do_not_hide_what_needs_none() -> None:
+    sick = net(change=biased(0, -1e4))
+    assert {finding.kind for finding in report(sick, 1000 * X, SMOOTH[:-1])} == {"targets", "inputs", "dead units"}
+
+
+def test_few_rows_tell_nothing_of_units_and_targets_all_alike_ask_for_outputs_all_alike() -> None:
+    assert not report(net(), X[:3], SMOOTH[:3])
+    alike = net(**binary, change=scaled(1, 0.001))
+    assert not report(alike, X, np.ones(200))
+
+
+def test_many_rows_are_as_good_as_some() -> None:
+    many = np.tile(X, (MOST_ROWS // 100, 1))
+    wanted = np.tile(SMOOTH, MOST_ROWS // 100)
+    assert not report(net(), many, wanted)
+    assert only(net(change=biased(0, -50.0, slice(4))), many, wanted).figure == 4 / 16
+
+
+def test_an_activation_of_ones_own_is_not_taken_for_another() -> None:
+    own = fm.activation(np.tanh, lambda z: 1 - np.tanh(z) ** 2)
+    assert not report(net(activation=own), *numbers(200), "adam")
+    deep_one = net(*deep, activation=own)
+    assert not report(deep_one, *numbers(200))
+
+
+# ---- the report, and the network afterwards
+
+
+def test_a_report_is_a_sequence_of_findings() -> None:
+    two = report(net(change=biased(0, -1e4)), 1000 * X, SMOOTH)
+    assert len(two) == 2
+    assert two
+    assert list(two) == [two[0], two[1]]
+    assert repr(two) == str(two) == f"{two[0]}\n{two[1]}"
+    assert str(two[1]).startswith("dead units (layer 0): 16 of 16 relu units")
+    assert len(Report()) == 0
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_the_network_is_the_same_afterwards_to_the_last_bit(fitted) -> None:
+    after = net(16, 16, **binary, dropout=0.2)
+    if fitted:
+        after.fit(X, LABELS, epochs=2, progress=False)
+    after.backward(X, LABELS)
+    before, inputs, targets = after.copy(), X.copy(), LABELS.copy()
+    after.diagnose(inputs, targets, optimizer="adam")
+    after.diagnose(inputs, targets[:-1])
+    for name in ("params", "grad"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    for name in ("ints", "reals", "slots"):
+        np.testing.assert_array_equal(getattr(after._state, name), getattr(before._state, name))
+    assert (after._state.optimizer, after._state.backward_calls) == (before._state.optimizer, before._state.backward_calls)
+    assert after.history == before.history
+    np.testing.assert_array_equal(inputs, X)
+    np.testing.assert_array_equal(targets, LABELS)
+    for other in (after, before):
+        other.fit(X, LABELS, epochs=1, progress=False)
+    np.testing.assert_array_equal(after.params, before.params)
+
+
+def test_the_arguments_of_the_training_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"optimizer must be one of .*Did you mean 'adam'"):
+        net().diagnose(X, SMOOTH, optimizer="adan")
+    with pytest.raises(ValueError, match="batch_size must be an integer >= 1; got 0"):
+        net().diagnose(X, SMOOTH, optimizer="adam", batch_size=0)
+
+
+def test_what_overflows_is_an_infinite_figure() -> None:
+    found = {finding.kind: finding for finding in report(*CASES["overflow"][2])}
+    assert found["exploding gradient"].figure == math.inf
