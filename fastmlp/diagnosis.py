@@ -309,7 +309,7 @@ def _units(case: _Case) -> Iterator[Finding]:
             dead = int(np.count_nonzero(~values.any(axis=0)))
             if dead >= max(1, DEAD_PART * width):
                 text = f"{dead} of {width} {name} units are 0 on every row, and get no gradient."
-                remedy = "Lower the learning rate and begin anew, scale the inputs, or use 'leaky_relu', 'elu' or 'gelu'."
+                remedy = "Use 'leaky_relu', 'elu' or 'gelu', scale the inputs, or begin anew with a lower learning rate."
                 yield Finding("dead units", layer, dead / width, text, remedy)
         elif name in ("tanh", "sigmoid", "hard_sigmoid") and layer < last:
             # A hard sigmoid has one slope or none.
@@ -389,5 +389,5 @@ def _rate(net: MLP, data: tuple[Any, Any, Any], optimizer: optimizers.Stepping, 
         text = f"{name}'s {rate:.3g} is not below {most:.3g}, from where on the loss grows in a range test."
         yield Finding("learning rate too high", None, rate, text, f"Try {best:.2g}; net.lr_range_test(X, y).plot() shows why.")
     elif test.suggestion is not None and rate < test.suggestion / SLOW:
-        text = f"{name}'s {rate:.3g} is {test.suggestion / rate:.2g} times lower than where the loss falls quickly."
+        text = f"{name}'s {rate:.3g} is {test.suggestion / rate:,.0f} times lower than where the loss falls quickly."
         yield Finding("learning rate too low", None, rate, text, f"Try {best:.2g}; net.lr_range_test(X, y).plot() shows why.")
