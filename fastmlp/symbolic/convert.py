@@ -158,6 +158,8 @@ def _all_of(op: str):
 _BY_KIND = {
     sympy.Add: _add, sympy.Mul: _mul, sympy.Pow: _pow, sympy.Heaviside: _heaviside, sympy.Piecewise: _piecewise,
     sympy.Max: _all_of("max"), sympy.Min: _all_of("min"), sympy.And: _all_of("and"), sympy.Or: _all_of("or"),
+    sympy.ITE: lambda expr, known: _tree(sympy.Or(expr.args[0] & expr.args[1], ~expr.args[0] & expr.args[2]), known),
+    type(sympy.true): lambda expr, known: ("eq", 0.0, 0.0), type(sympy.false): lambda expr, known: ("ne", 0.0, 0.0),
     sympy.Not: lambda expr, known: ("not", _tree(expr.args[0], known)),
     **dict.fromkeys(_RELATIONS, _relation),
 }  # fmt: skip
