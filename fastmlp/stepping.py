@@ -106,7 +106,7 @@ class Stepping(Optimizer):
 
     def __post_init__(self) -> None:
         """Check the fields that all have."""
-        if isinstance(self.lr, str):
+        if isinstance(self.lr, str) and self.lr in schedules.SCHEDULES:
             raise TypeError(f"lr must be a number or a schedule such as fm.schedules.Cosine(0.01); got {self.lr!r}.")
         for name in _FOR_LAYERS:
             checks.reals_field(self, name, 0.0)
