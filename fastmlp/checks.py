@@ -356,10 +356,16 @@ def _check_within(name: str, values: NDArray, most: float, rule: str, remedy: st
     raise ValueError(f"{name} has {values[row, column]!s} in row {row}, column {column}, but {rule}. {remedy}")
 
 
+# By bytes of a number: how large the largest sample weight may be, and how small (one over that), so that its products with
+# losses neither overflow nor vanish; and the least one of all whose reciprocal is a number.
+_WEIGHTS = {4: (1e12, 1e-30), 8: (1e100, 1e-250)}
+
+
 def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str = "sample_weight") -> NDArray:
     """Return weights as a contiguous (n,) array of `dtype`, or one of no elements for None.
 
-    They must be finite and nonnegative, and one at least must be positive.
+    They must be finite and nonnegative, and one at least must be positive. One that is as nothing beside the largest
+    becomes 0, so that no minibatch divides by it.
     """
     if weight is None:
         return np.empty(0, dtype)
@@ -370,16 +376,17 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
     if out.min() < 0.0:
         row = int(np.argmax(out < 0.0))
         raise ValueError(f"{name} has {out[row]!s} in row {row}; weights must be >= 0. Pass 0 to leave a row out.")
-    if out.max() == 0.0:
+    largest = float(array.max())
+    if largest == 0.0:
         raise ValueError(f"{name} is zero in every row, so nothing can be learnt. Give some row a positive weight.")
-    # Of others, sums and products with losses may overflow or vanish.
-    good = (array == 0.0) | ((array >= 1e-30) & (array <= 1e30))
-    if not good.all():
-        row = int(np.argmin(good))
+    most, least = _WEIGHTS[dtype.itemsize]
+    if not 1.0 / most <= largest <= most:
         raise ValueError(
-            f"{name} has {array[row]!s} in row {row}; weights other than 0 must be from 1e-30 to 1e30. "
-            "Multiply all of them by one number, which changes no weighted mean."
+            f"the largest {name} is {largest:.3g}, but must be from {1.0 / most:g} to {most:g} in {dtype.name}: losses times "
+            f"weights would not add up. Pass {name} / {name}.max(), which changes no weighted mean."
         )
+    if ((out > 0.0) & (out < least)).any():
+        out = np.where(out < least, 0.0, out).astype(dtype)
     return out
 
 

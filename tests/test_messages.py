@@ -19,10 +19,12 @@ MISTAKES = {
         ValueError, r"targets must be in \[0, 1\]; y goes from 0\.5 to 3",
     ),
     "weights beyond all sums": (
-        lambda: checks.sample_weight(np.full(3, 1e38), 3, np.dtype("float32")), ValueError, "must be from 1e-30 to 1e30",
+        lambda: checks.sample_weight(np.full(3, 1e38), 3, np.dtype("float32")), ValueError,
+        r"the largest sample_weight is 1e\+38, but must be from 1e-12 to 1e\+12 in float32",
     ),
     "weights that vanish": (
-        lambda: checks.sample_weight(np.full(3, 1e-44), 3, np.dtype("float32")), ValueError, "must be from 1e-30 to 1e30",
+        lambda: checks.sample_weight(np.full(3, 1e-44), 3, np.dtype("float32")), ValueError,
+        r"the largest sample_weight is 1e-44, but .* Pass sample_weight / sample_weight\.max\(\)",
     ),
     "columns beyond all sums": (
         lambda: datasets.standardize([[1.0, 1e300], [2.0, -1e300]]), ValueError, "column 1 has numbers up to 1e",
@@ -40,3 +42,25 @@ def test_a_mistake_is_explained(name) -> None:
 def test_a_mistyped_command_is_answered_with_the_nearest(capsys) -> None:
     assert main(["trian", "digits"]) == 2
     assert "did you mean train?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae"])
+@pytest.mark.parametrize(("dtype", "weight"), [("float32", 1e12), ("float32", 1e-12), ("float64", 1e100), ("float64", 1e-100)])
+def test_the_largest_and_the_smallest_weights_change_no_mean(engine, loss, dtype, weight) -> None:
+    X = np.random.default_rng(0).normal(size=(5, 3))
+    net = fm.MLP([3, 2], loss=loss, dtype=dtype)
+    for y in (np.full((5, 2), 1e6), net.predict(X) + 1e-4):
+        expected, gradient = net.value_and_grad(X, y)
+        value, other = net.value_and_grad(X, y, sample_weight=np.full(5, weight))
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        np.testing.assert_allclose(other, gradient, rtol=1e-5, atol=1e-5 * np.abs(gradient).max())
+
+
+def test_a_weight_that_is_nothing_beside_others_is_zero_even_in_a_minibatch_of_its_own(engine) -> None:
+    X, y = np.random.default_rng(0).normal(size=(4, 3)), np.ones((4, 2))
+    net, other = fm.MLP([3, 2]), fm.MLP([3, 2])
+    weight = np.array([1.0, 1e-44, 2.0, 1e-60])
+    net.fit(X, y, batch_size=1, epochs=2, optimizer="sgd", sample_weight=weight)
+    other.fit(X, y, batch_size=1, epochs=2, optimizer="sgd", sample_weight=weight.round())
+    assert net.params.tobytes() == other.params.tobytes()
+    assert weight[1] == 1e-44
