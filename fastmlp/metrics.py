@@ -78,6 +78,13 @@ def _accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
         return _binary_accuracy(y, prediction, weight)
     if y.shape[1] == 1:
         labels = y[:, 0]
+        whole = labels == np.floor(labels)
+        if not whole.all():
+            row = int(np.argmin(whole))
+            raise ValueError(
+                f"accuracy needs class indices, which are whole numbers; y has {labels[row]} in row {row}. "
+                "For numbers use 'r2', 'rmse' or 'mae'."
+            )
     elif y.shape != prediction.shape:
         raise ValueError(f"y has shape {y.shape}, but the prediction has {prediction.shape}. Pass y of that shape.")
     elif np.abs(y.sum(axis=1, dtype=np.float64) - 1.0).max(initial=0.0) > checks.ROW_SUM_TOLERANCE:

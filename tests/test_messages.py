@@ -14,6 +14,14 @@ MISTAKES = {
     "an initializer as text": (lambda: fm.MLP([2, 1], init="uniform(-1, 1)"), ValueError, r"Pass fm\.initializers\.Uniform"),
     "a layer without end": (lambda: fm.MLP([2, 2**62, 1]), ValueError, r"layer 0 has width=4611686018427387904 and 2 inputs"),
     "two layers without end": (lambda: fm.MLP([2, 2**30, 2**30]), ValueError, "layer 1 has width=1073741824"),
+    "a layer beyond memory": (
+        lambda: fm.MLP([4, 2**40, 2]), ValueError,
+        r"layer 0 has width=1099511627776 and 4 inputs: its 5,497,558,138,880 parameters take 21,990\.2 GB",
+    ),
+    "accuracy of labels that are numbers": (
+        lambda: metrics.METRICS["accuracy"](np.array([0.0, 1.3]), np.eye(2)), ValueError,
+        r"accuracy needs class indices, which are whole numbers; y has 1\.3 in row 1",
+    ),
     "accuracy of numbers": (
         lambda: metrics.METRICS["accuracy"](np.array([[0.5], [3.0]]), np.zeros((2, 1)), np.empty(0)),
         ValueError, r"targets must be in \[0, 1\]; y goes from 0\.5 to 3",
