@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
@@ -58,6 +59,20 @@ class Dense:
         set_field(self, "bias", checks.flag("bias", self.bias))
         checks.real_field(self, "dropout", 0.0, 1.0, open_high=True)
         set_field(self, "init", initializers.resolve(self.init))
+
+    def picklable(self) -> Dense:
+        """Return the layer, with ``init="auto"`` if its own is a function that cannot be pickled.
+
+        Examples
+        --------
+        >>> Dense(2, init=lambda rng, fan_in, fan_out: rng.random((fan_in, fan_out))).picklable().init
+        'auto'
+        """
+        try:
+            pickle.dumps(self.init)
+        except (pickle.PicklingError, AttributeError, TypeError):
+            return replace(self, init="auto")
+        return self
 
 
 def as_dense(spec: Any, default_activation: str | activations.Activation, *, dropout: float = 0.0, init: Any = "auto") -> Dense:

@@ -44,7 +44,8 @@ class MLP:
     loss : str, Huber, Quantile or CrossEntropy
         What training minimises; "auto" takes the one that the output pairs with. See ``fastmlp.losses.LOSSES``.
     init : str or callable
-        Initial weights of the layers that name none; "auto" follows the activation. See ``fastmlp.initializers``.
+        Initial weights of the layers that name none; "auto" follows the activation. See ``fastmlp.initializers``. A
+        function is not in a saved file, nor is a lambda in a pickle: there it becomes "auto", for :meth:`reset` to use.
     dropout : float
         Dropout of the hidden layers that do not set their own.
     dtype : {"float32", "float64"}
@@ -104,10 +105,13 @@ class MLP:
         self.plan = make_plan(n_inputs, self.layers)
         self.loss_spec = losses.resolve(loss, self.output)
         losses.check_pairing(self.loss_spec, self.output)
-        self._params = aligned_zeros(self.plan.n_params, self.dtype)
-        self._grad = aligned_zeros(self.plan.n_params, self.dtype)
-        self._arena = Arena(self.plan, self.dtype)
-        self.reset()
+        try:
+            self._params = aligned_zeros(self.plan.n_params, self.dtype)
+            self._grad = aligned_zeros(self.plan.n_params, self.dtype)
+            self._arena = Arena(self.plan, self.dtype)
+            self.reset()
+        except MemoryError as error:
+            raise ValueError(self.plan.too_large(self.dtype)) from error
 
     # ---- what it is
 
@@ -207,9 +211,19 @@ class MLP:
     # A shallow copy would have parameters of its own, but share the optimizer's state.
     __copy__ = copy
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> MLP:
+        """Return a copy whose layers keep every `init`, as pickling cannot."""
+        import copy
+
+        net = memo[id(self)] = object.__new__(type(self))
+        # Layers never change, so that both may have the same ones.
+        net.__setstate__(copy.deepcopy(self.__getstate__() | {"layers": ()}, memo) | {"layers": self.layers})
+        return net
+
     def __getstate__(self) -> dict[str, Any]:
-        """Return what pickling and copying keep: everything but scratch memory."""
-        return {name: value for name, value in self.__dict__.items() if name != "_arena"}
+        """Return what pickling keeps: everything but scratch memory, and but an `init` that has no name, such as a lambda."""
+        state = {name: value for name, value in self.__dict__.items() if name != "_arena"}
+        return state | {"layers": tuple(dense.picklable() for dense in self.layers)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what pickling kept, in aligned memory."""

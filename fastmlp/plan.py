@@ -93,6 +93,23 @@ class Plan:
         """Return the floating-point operations of a forward pass: two for each weight and row."""
         return 2 * rows * int((self.table[:, FAN_IN] * self.table[:, WIDTH]).sum())
 
+    def is_weight(self) -> NDArray[np.bool_]:
+        """Return for each parameter whether it is a weight, which penalties act on, and not a bias: (P,)."""
+        mask = np.zeros(self.n_params, bool)
+        for weights in self.weights(mask):
+            weights[...] = True
+        return mask
+
+    def too_large(self, dtype: np.dtype) -> str:
+        """Return words for a network that memory does not hold, which name its largest layer."""
+        sizes = (self.table[:, FAN_IN] + self.table[:, HAS_BIAS]) * self.table[:, WIDTH]
+        number = int(sizes.argmax())
+        gigabytes = int(sizes[number]) * dtype.itemsize / 1e9
+        return (
+            f"layer {number} has width={self.table[number, WIDTH]} and {self.table[number, FAN_IN]} inputs: its "
+            f"{sizes[number]:,} parameters take {gigabytes:,.1f} GB, which memory does not hold. Take fewer units."
+        )
+
     def _check(self, flat: NDArray) -> None:
         if flat.shape != (self.n_params,):
             raise ValueError(f"a flat vector of this network has shape ({self.n_params},); got {flat.shape}.")

@@ -137,3 +137,16 @@ def test_summary_and_repr_are_for_people() -> None:
     assert len({len(line) for line in text.splitlines() if set(line) == {"-"}}) == 1
     assert max(map(len, text.splitlines())) <= 100
     assert repr(net) == "<MLP [64, 1000, 10] relu, softmax; cross_entropy; 74,010 parameters, float32>"
+
+
+def test_a_lambda_as_init_stays_in_a_copy_and_is_auto_in_a_pickle() -> None:
+    def ones(rng, fan_in, fan_out):
+        return np.ones((fan_in, fan_out))
+
+    net = fm.MLP([3, fm.Dense(4, init=fm.initializers.Uniform(-1.0, 1.0)), 2], init=ones, seed=1)
+    assert (net.copy().reset().weights[1] == 1.0).all()
+    again = pickle.loads(pickle.dumps(net))
+    assert again.params.tobytes() == net.params.tobytes()
+    assert [dense.init for dense in again.layers] == [fm.initializers.Uniform(-1.0, 1.0), "auto"]
+    assert [dense.init for dense in net.layers] == [fm.initializers.Uniform(-1.0, 1.0), ones]
+    assert again.reset().params.tobytes() == fm.MLP([3, again.layers[0], 2], seed=1).params.tobytes()
