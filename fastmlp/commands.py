@@ -90,7 +90,8 @@ def train(args: argparse.Namespace) -> None:
         plots.save(plots.loss_curves(history), args.plot)
         print(f"wrote {args.plot}")
     if interrupted:
-        raise Interrupted(f"interrupted; what is shown and saved is the network after {len(history)} epochs")
+        what = "shown and saved" if args.save is not None else "shown"
+        raise Interrupted(f"interrupted; what is {what} is the network after {_epochs(history)}")
 
 
 def sweep(args: argparse.Namespace) -> None:
@@ -215,7 +216,8 @@ def _load(args: argparse.Namespace, all_rows: bool = False) -> _Rows:
     if not data.same_scale:
         from .scaling import Scaling
 
-        scaling = Scaling.of(X[kept], None if classes else y[kept])
+        target = (args.target,) if args.target is not None and y.ndim == 1 else ()
+        scaling = Scaling.of(X[kept], None if classes else y[kept], data.features, target)
         X, y = scaling.inputs(X), scaling.targets(y)
     return _Rows(data, X[kept], y[kept], X[held], y[held], held_back, scaling)
 
@@ -270,7 +272,11 @@ def _show_results(net: MLP, rows: _Rows, history: History) -> None:
         table.add_row(f"{metric.name}{unit}", *(digits(value) for value in values))
     _print_table(table)
     rate = len(history) * len(rows.X) / max(history.seconds, 1e-9)
-    print(f"{len(history)} epochs in {history.seconds:.3g} s ({rate:,.0f} rows a second)")
+    print(f"{_epochs(history)} in {history.seconds:.3g} s ({rate:,.0f} rows a second)")
+
+
+def _epochs(history: History) -> str:
+    return "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
 
 
 def _metrics(rows: _Rows) -> list[tuple[metrics.Metric, str]]:

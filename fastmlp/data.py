@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -116,7 +117,7 @@ def _shares(sizes: NDArray[np.int64], fraction: float, rng: np.random.Generator)
     return counts
 
 
-def standardize(X, rows=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return ``((X - mean) / std, mean, std)``, with mean and std taken from the training rows alone.
 
     Parameters
@@ -126,6 +127,8 @@ def standardize(X, rows=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows : array of int or bool, or slice, optional
         The training rows; all of them if not given. To take them from the whole of X would let the rows held back
         speak before they are asked.
+    names : sequence of str
+        The columns' names, for messages.
 
     Returns
     -------
@@ -133,6 +136,11 @@ def standardize(X, rows=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         The scaled copy of all rows. A column that is constant in the training rows is only shifted (its std is 1).
     mean, std : ndarray of shape (columns,)
         What undoes it: ``X * std + mean``.
+
+    Raises
+    ------
+    ValueError
+        There is no training row, or a column's numbers are so large that their standard deviation is not finite.
 
     Examples
     --------
@@ -149,8 +157,10 @@ def standardize(X, rows=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         mean, std = training.mean(axis=0), training.std(axis=0)
     bad = np.flatnonzero(~np.isfinite(std) & np.isfinite(training).all(axis=0))
     if bad.size:
+        number = int(bad[0])
+        name = repr(names[number]) if len(names) > number else number
         raise ValueError(
-            f"column {int(bad[0])} has numbers up to {np.abs(training).max(axis=0).ravel()[bad[0]]:.3g}, whose standard "
+            f"column {name} has numbers up to {np.abs(training).max(axis=0).ravel()[number]:.3g}, whose standard "
             "deviation is beyond what float64 holds. Divide the column by a power of ten."
         )
     # The rounding of a constant column's mean leaves a spread of about one ulp of its value.

@@ -15,8 +15,9 @@ from .training import Fit
 
 if TYPE_CHECKING:
     from .network import MLP
+    from .plan import Plan
 
-__all__ = ["LBFGSRun"]
+__all__ = ["LBFGSRun", "Penalty"]
 
 
 # SciPy's status when iterations or evaluations have run out.
@@ -31,12 +32,18 @@ class _Stop(Exception):
         self.why = why
 
 
-def _weights_of(net: MLP) -> NDArray[np.float64]:
-    """Return 1 for each parameter that is a weight, 0 for biases."""
-    mask = np.zeros(net.n_params)
-    for weights in net.plan.weights(mask):
-        weights[...] = 1.0
-    return mask
+class Penalty:
+    """l2 / 2 Σ w² over the weights of a plan, not its biases."""
+
+    def __init__(self, plan: Plan, l2: float) -> None:
+        self.is_weight, self.l2 = plan.is_weight(), l2
+
+    def __call__(self, params: NDArray) -> tuple[float, NDArray[np.float64] | float]:
+        """Return the penalty of all parameters (P,), and its gradient, (P,) or 0."""
+        if self.l2 == 0.0:
+            return 0.0, 0.0
+        weights = np.where(self.is_weight, params, 0.0)
+        return 0.5 * self.l2 * float(weights @ weights), self.l2 * weights
 
 
 class LBFGSRun(Fit):
@@ -66,10 +73,7 @@ class LBFGSRun(Fit):
         began = time.perf_counter()
         first = len(self.history)
 
-        weights = _weights_of(net)
-
-        def penalty(params: NDArray) -> float:
-            return 0.5 * optimizer.l2 * float(np.square(weights * params).sum()) if optimizer.l2 else 0.0
+        penalty = Penalty(net.plan, optimizer.l2)
 
         def value_and_grad(params: NDArray) -> tuple[float, NDArray]:
             with np.errstate(over="ignore"):  # a trial point too far for float32 has an infinite loss
@@ -79,10 +83,11 @@ class LBFGSRun(Fit):
                 net.plan.table, ints, state.reals, net.params, rows.x, rows.y, rows.weight, grad, scratch
             )
             net._arena.give(scratch)
-            return value + penalty(params), grad.astype(np.float64) + optimizer.l2 * weights * params
+            extra, slope = penalty(params)
+            return value + extra, grad.astype(np.float64) + slope
 
         def after_iteration(intermediate_result) -> None:
-            value = float(intermediate_result.fun) - penalty(intermediate_result.x)
+            value = float(intermediate_result.fun) - penalty(intermediate_result.x)[0]
             net.params[...] = intermediate_result.x
             if not np.isfinite(value):
                 raise _Stop(self.diverged())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +27,12 @@ class Scaling:
     y_std: NDArray
 
     @classmethod
-    def of(cls, X: ArrayLike, y: ArrayLike | None = None) -> Scaling:
-        """Return the scaling of these training rows; without y, targets stay as they are."""
-        _, mean, std = standardize(X)
+    def of(cls, X: ArrayLike, y: ArrayLike | None = None, features: Sequence[str] = (), targets: Sequence[str] = ()) -> Scaling:
+        """Return the scaling of these training rows; without y, targets stay as they are. The names are for messages."""
+        _, mean, std = standardize(X, names=features)
         if y is None:
             return cls(mean, std, np.zeros(1), np.ones(1))
-        _, y_mean, y_std = standardize(y)
+        _, y_mean, y_std = standardize(y, names=targets)
         return cls(mean, std, np.atleast_1d(y_mean), np.atleast_1d(y_std))
 
     def inputs(self, X: ArrayLike) -> NDArray:

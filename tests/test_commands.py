@@ -233,3 +233,65 @@ def test_info_tells_of_this_cpu_and_the_cache_with_the_compiled_engine(capsys):
 def test_warmup_says_when_it_is_ready(capsys):
     out = run(capsys, "warmup", "--engine", "numpy")
     assert re.fullmatch(r"The numpy engine is ready after [\d.]+ s\n", out)
+
+
+def table(tmp_path, a="1", price="1"):
+    """A file whose first rows have these cells."""
+    path = tmp_path / "t.csv"
+    path.write_text("a,price\n" + f"{a},{price}\n-{a},-{price}\n" * 4 + "".join(f"{i},{i}.5\n" for i in range(20)))
+    return path
+
+
+@pytest.mark.parametrize(("cells", "column"), [({"a": "1e300"}, "'a'"), ({"price": "1e300"}, "'price'")])
+def test_a_column_beyond_all_sums_is_named(capsys, tmp_path, cells, column):
+    assert main(["train", str(table(tmp_path, **cells)), "--target", "price"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"fastmlp train: column {column} has numbers up to 1e+300, whose standard deviation is beyond")
+
+
+def test_kernels_are_ready_before_the_time_of_a_training_is_taken(capsys, monkeypatch):
+    events = []
+    warmup, fit = engine.warmup, fm.MLP.fit
+    monkeypatch.setattr(engine, "warmup", lambda dtypes: (events.append(dtypes), warmup(dtypes)))
+    monkeypatch.setattr(
+        fm.MLP, "fit", lambda net, *args, **options: (events.append(net.plan.widths), fit(net, *args, **options))[1]
+    )
+    run(capsys, "train", "moons", "--hidden", "3", "--epochs", "1")
+    assert (events[0], events[-1]) == (("float32",), (2, 3, 1))
+
+
+def test_ctrl_c_shows_and_saves_the_last_whole_epoch(capsys, tmp_path, monkeypatch):
+    from fastmlp.training import Run
+
+    accept = Run._accept
+
+    def interrupted(self, *arguments):
+        ended = accept(self, *arguments)
+        if len(self.history) == 1 and len(self.data.train) > 100:  # and not the warming up
+            raise KeyboardInterrupt
+        return ended
+
+    monkeypatch.setattr(Run, "_accept", interrupted)
+    path = tmp_path / "net"
+    assert main(["train", "moons", "--hidden", "3", "--save", str(path)]) == 130
+    shown = capsys.readouterr()
+    assert shown.err == "fastmlp train: interrupted; what is shown and saved is the network after 1 epoch\n"
+    assert re.search(r"^1 epoch in ", shown.out, re.MULTILINE)
+    data = datasets.load("moons", seed=0)
+    train, held = split(data.y, 0.2, classes=True)
+    net = fm.load(path)
+    assert net.score(data.X[held], data.y[held]) == pytest.approx(numbers(shown.out, "accuracy")[1], abs=1e-3)
+    monkeypatch.undo()
+    again = fm.MLP([2, 3, 1], output="sigmoid", seed=0)
+    again.fit(data.X[train], data.y[train], epochs=1)
+    assert net.params.tobytes() == again.params.tobytes()
+    assert main(["train", "moons", "--hidden", "3", "--epochs", "1"]) == 0
+
+
+def test_ctrl_c_before_the_first_epoch_has_nothing_to_show(capsys, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "warmup", interrupted)
+    assert main(["train", "moons"]) == 130
+    assert capsys.readouterr().err == "fastmlp train: interrupted\n"

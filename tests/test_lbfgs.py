@@ -172,3 +172,24 @@ def test_l2_is_in_what_is_minimised_and_biases_are_not_penalised(engine, l2):
 def test_l2_must_not_be_negative():
     with pytest.raises(ValueError, match="l2 must be"):
         fm.LBFGS(l2=-1.0)
+
+
+def test_with_l2_it_takes_the_steps_that_scipy_takes(engine) -> None:
+    X, y = numbers()
+    net, other = regressor(), regressor()
+    history = net.fit(X, y, epochs=20, optimizer=fm.LBFGS(l2=0.1))
+    curve = []
+
+    def value_and_grad(params):
+        other.params = params
+        value, grad = other.value_and_grad(X, y)
+        for weights, slope in zip(other.weights, other.plan.weights(grad), strict=True):
+            value += 0.05 * float((weights**2).sum())
+            slope += 0.1 * weights
+        return value, grad
+
+    result = minimize(value_and_grad, regressor().params, jac=True, method="L-BFGS-B", options={"maxiter": 20, "maxcor": 10},
+                      callback=lambda intermediate_result: curve.append(intermediate_result.x.copy()))  # fmt: skip
+    np.testing.assert_allclose(net.params, result.x, rtol=1e-6, atol=1e-9)
+    other.params = curve[3]
+    assert history.loss[3] == pytest.approx(other.loss(X, y), rel=1e-9)  # without the penalty

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
 from ..arguments import Rows
+from ..lbfgs import Penalty
 from ..optimizers import LBFGS
 from ..reference import ids
 
@@ -28,10 +29,7 @@ class _Objective:
         self.net, self.rows, self.objective = est.network_, rows, est._objective
         self.constant = self.objective.constant(rows.y, rows.weight)
         total = float(rows.weight.sum(dtype=np.float64)) if rows.weight.size else float(len(rows))
-        self.l2 = est.alpha / total
-        self.is_weight = np.zeros(self.net.n_params, bool)
-        for weights in self.net.plan.weights(self.is_weight):
-            weights[...] = True
+        self.penalty = Penalty(self.net.plan, est.alpha / total)
         self.grad = np.empty_like(self.net.params)
         self.ints = self.net._state.ints.copy()
         self.ints[ids.TRAINING] = 0
@@ -45,9 +43,9 @@ class _Objective:
             net.plan.table, self.ints, net._state.reals, net.params, rows.x, rows.y, rows.weight, self.grad, scratch
         )
         net._arena.give(scratch)
-        weights = np.where(self.is_weight, params, 0.0)
-        value = self.objective.value * value + self.constant + 0.5 * self.l2 * float(weights @ weights)
-        return value, self.objective.gradient * self.grad.astype(np.float64) + self.l2 * weights
+        penalty, slope = self.penalty(params)
+        value = self.objective.value * value + self.constant + penalty
+        return value, self.objective.gradient * self.grad.astype(np.float64) + slope
 
 
 def fit_lbfgs(est: BaseMLP, rows: Rows, hooks: list[Any]) -> None:
