@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import activations, checks, engine, initializers, losses, metrics, optimizers, summary
+from . import activations, checks, initializers, losses, summary
+from .answers import Answers
 from .layers import as_dense
 from .plan import aligned_zeros, make_plan
-from .reference import ids
-from .schedules import Span
 from .state import Arena, TrainingState
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["MLP"]
 
 
-class MLP:
+class MLP(Answers):
     """A multilayer perceptron.
 
     Parameters
@@ -160,11 +159,30 @@ class MLP:
         return self.plan.n_params
 
     def flops(self, rows: int = 1) -> int:
-        """Return the floating-point operations of a prediction: two for each weight and row."""
+        """Return the floating-point operations of a prediction: two for each weight and row.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `rows` is not a whole number from 0 on.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> fm.MLP([4, 8, 3]).flops(rows=10)
+        1120
+        """
         return self.plan.flops(checks.integer("rows", rows, 0))
 
     def summary(self) -> str:
-        """Return a table of the layers, for people."""
+        """Return a table of the layers, for people.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> "4 → 8" in fm.MLP([4, 8, 3]).summary()
+        True
+        """
         return summary.table(self)
 
     def __repr__(self) -> str:
@@ -174,7 +192,15 @@ class MLP:
         return f"<MLP [{widths}] {kinds}; {self.loss_spec.name}; {self.n_params:,} parameters, {self.dtype}>"
 
     def spec(self) -> dict[str, Any]:
-        """Return the architecture as a dict of plain values, which :meth:`from_spec` takes; without parameters."""
+        """Return the architecture as a dict of plain values, which :meth:`from_spec` takes; without parameters.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> spec = fm.MLP([4, 8, 3], seed=5).spec()
+        >>> spec["loss"]["name"], spec["seed"], len(spec["layers"])
+        ('mse', 5, 3)
+        """
         layers = [
             {field.name: getattr(dense, field.name) for field in fields(dense)}
             | {"activation": activations.lookup(dense.activation).spec(), "init": initializers.to_spec(dense.init)}
@@ -189,11 +215,42 @@ class MLP:
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> MLP:
-        """Make a network from what :meth:`spec` returned, with initial weights."""
+        """Make a network from what :meth:`spec` returned, with initial weights.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is nothing that :meth:`spec` returns.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> net = fm.MLP([4, 8, 3], seed=5)
+        >>> bool((fm.MLP.from_spec(net.spec()).params == net.params).all())
+        True
+        """
         return cls(spec["layers"], loss=spec["loss"], dtype=spec["dtype"], seed=spec["seed"])
 
     def reset(self, seed: int | None = None) -> MLP:
-        """Forget all training: initial weights, counters at zero, no optimizer state, no history. Returns the network."""
+        """Forget all training: initial weights, counters at zero, no optimizer state, no history. Returns the network.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Another seed than the network's own.
+
+        Raises
+        ------
+        TypeError
+            If the seed is no whole number.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> net = fm.MLP([4, 3], seed=1)
+        >>> bool((net.reset(seed=2).params == fm.MLP([4, 3], seed=2).params).all())
+        True
+        """
         if seed is not None:
             self.seed = checks.integer("seed", seed)
         self._params[...] = initializers.initialize(self.plan, self.layers, self.seed, self.dtype)
@@ -203,7 +260,17 @@ class MLP:
         return self
 
     def copy(self) -> MLP:
-        """Return a network with equal parameters and training state, which shares no memory with this one."""
+        """Return a network with equal parameters and training state, which shares no memory with this one.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> net = fm.MLP([4, 3])
+        >>> other = net.copy()
+        >>> other.params += 1
+        >>> bool((net.params == other.params).any())
+        False
+        """
         import copy
 
         return copy.deepcopy(self)
@@ -235,133 +302,30 @@ class MLP:
         self._arena = Arena(self.plan, self.dtype)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the network to a safetensors file; see :func:`fastmlp.load`."""
-        from .formats import safetensors
-
-        safetensors.save(self, path)
-
-    # ---- what it answers
-
-    def predict(self, X: ArrayLike) -> NDArray:
-        """Return the outputs for each row.
+        """Write the network to a safetensors file, for :func:`fastmlp.load`; a file of that name is replaced in one go.
 
         Parameters
         ----------
-        X : (n, inputs) array
-            Finite numbers.
-
-        Returns
-        -------
-        (n, outputs) array of the network's dtype
+        path : path
+            Its name is taken as it is.
 
         Raises
         ------
-        TypeError, ValueError
-            If X is not such an array.
+        OSError
+            If the file cannot be written; one that was there before is left as it was.
+
+        Examples
+        --------
+        >>> import fastmlp as fm, tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "net.safetensors"
+        ...     fm.MLP([4, 8, 3]).save(path)
+        ...     fm.load(path)
+        <MLP [4, 8, 3] relu, identity; mse; 67 parameters, float32>
         """
-        x = self._inputs(X)
-        out = np.empty((x.shape[0], self.plan.n_outputs), self.dtype)
-        kernels, scratch = self._arena.take(x.shape[0])
-        kernels.predict(self.plan.table, self._params, x, out, scratch)
-        self._arena.give(scratch)
-        return out
+        from .formats import safetensors
 
-    __call__ = predict
-
-    def activations(self, X: ArrayLike) -> list[NDArray]:
-        """Return every layer's activations for each row: a list of (n, width) arrays, the last of them the outputs."""
-        x = self._inputs(X)
-        widths = self.plan.widths[1:]
-        out = np.empty((x.shape[0], sum(widths)), self.dtype)
-        kernels, scratch = self._arena.take(x.shape[0])
-        kernels.activations(self.plan.table, self._params, x, out, scratch)
-        self._arena.give(scratch)
-        return [np.ascontiguousarray(part) for part in np.split(out, np.cumsum(widths[:-1]), axis=1)]
-
-    def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the loss, without dropout and penalties.
-
-        Parameters
-        ----------
-        X : (n, inputs) array
-        y : array
-            Class indices (n,) or probabilities (n, outputs) for cross_entropy, else (n, outputs), or (n,) for one output.
-        sample_weight : (n,) array, optional
-            How much each row counts.
-        """
-        x, t, w = self._data(X, y, sample_weight)
-        kernels, scratch = self._arena.take(x.shape[0])
-        state = self._state
-        value = kernels.loss(self.plan.table, state.ints, state.reals, self._params, x, t, w, scratch)
-        self._arena.give(scratch)
-        return float(value)
-
-    def score(self, X: ArrayLike, y: ArrayLike, metric: Any = None, sample_weight: ArrayLike | None = None) -> float:
-        """Return a metric of the predictions: accuracy for classes and R² for numbers, if none is named."""
-        x, t, w = self._data(X, y, sample_weight)
-        chosen = metrics.default(self.loss_spec.kind, self.plan.n_outputs) if metric is None else metrics.resolve(metric)
-        return chosen(t, self.predict(x), w)
-
-    # ---- gradients
-
-    def value_and_grad(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[float, NDArray]:
-        """Return the loss and its gradient by all parameters, (P,), without dropout and penalties."""
-        x, t, w = self._data(X, y, sample_weight)
-        grad = np.empty_like(self._params)
-        return self._gradient(x, t, w, grad, training=False), grad
-
-    def zero_grad(self) -> None:
-        """Set `grad` to zero."""
-        self._grad[...] = 0.0
-
-    def backward(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Add the loss's gradient to `grad` and return the loss. Dropout is on, with new masks at each call."""
-        x, t, w = self._data(X, y, sample_weight)
-        grad = np.empty_like(self._params)
-        value = self._gradient(x, t, w, grad, training=True)
-        self._state.backward_calls += 1
-        self._grad += grad
-        return value
-
-    def step(self, optimizer: str | Optimizer) -> None:
-        """Let the optimizer change the parameters by `grad`, which penalties and clipping do not alter.
-
-        To a schedule, each of these steps is a fit and an epoch of its own.
-        """
-        chosen = optimizers.resolve(optimizer)
-        if not isinstance(chosen, optimizers.Stepping):
-            raise ValueError("L-BFGS takes no single steps: it evaluates the loss itself. Use fit(optimizer=fm.LBFGS()).")
-        state = self._state
-        at = int(state.ints[ids.STEP])
-        (rate,) = chosen.rates(np.array([at]), Span(at, 1, 1))
-        state.use(chosen)
-        grad = self._grad.copy()
-        engine.active().step(self.plan.table, state.ints, state.reals, self._params, state.slots, grad, rate)
-
-    def input_gradient(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NDArray:
-        """Return the loss's gradient by the inputs, (n, inputs)."""
-        x, t, w = self._data(X, y, sample_weight)
-        out = np.empty_like(x)
-        kernels, scratch = self._arena.take(x.shape[0])
-        state = self._state
-        kernels.input_gradient(self.plan.table, state.ints, state.reals, self._params, x, t, w, out, scratch)
-        self._arena.give(scratch)
-        return out
-
-    def jacobian(self, X: ArrayLike) -> NDArray:
-        """Return the outputs' derivatives by the inputs, (n, outputs, inputs)."""
-        x = self._inputs(X)
-        n, k = x.shape[0], self.plan.n_outputs
-        out = np.empty((n, k, x.shape[1]), self.dtype)
-        one, row = np.zeros((n, k), self.dtype), np.empty_like(x)
-        kernels, scratch = self._arena.take(n)
-        for j in range(k):
-            one[:, j] = 1.0
-            kernels.vjp(self.plan.table, self._params, x, one, row, scratch)
-            one[:, j] = 0.0
-            out[:, j] = row
-        self._arena.give(scratch)
-        return out
+        safetensors.save(self, path)
 
     # ---- training
 
@@ -431,6 +395,14 @@ class MLP:
             See `on_divergence`.
         KeyboardInterrupt
             On Ctrl-C, within 0.2 s; the parameters are those of the last whole epoch, and `history` ends there.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> net = fm.MLP([1, 1], seed=0)
+        >>> history = net.fit([[0], [1], [2]], [1, 3, 5], epochs=200, optimizer=fm.SGD(0.2))
+        >>> net.predict([[10]]).round(2).tolist(), len(history)
+        ([[21.0]], 200)
         """
         from . import training
 
@@ -452,27 +424,6 @@ class MLP:
         from . import diagnosis
 
         return diagnosis.diagnose(self, X, y, sample_weight, **options)
-
-    # ---- inside
-
-    def _inputs(self, X: ArrayLike) -> NDArray:
-        return checks.inputs(X, self.plan.n_inputs, self.dtype, self.plan.widths)
-
-    def _data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
-        x = self._inputs(X)
-        t = checks.targets(y, x.shape[0], self.plan.n_outputs, self.loss_spec.kind, self.dtype)
-        return x, t, checks.sample_weight(weight, x.shape[0], self.dtype)
-
-    def _gradient(self, x: NDArray, t: NDArray, w: NDArray, grad: NDArray, training: bool) -> float:
-        """Loss and gradient of checked data."""
-        state = self._state
-        ints = state.ints.copy()
-        ints[ids.TRAINING] = training
-        ints[ids.EPOCH], ints[ids.ROW] = state.backward_calls, 0
-        kernels, scratch = self._arena.take(x.shape[0])
-        value = kernels.value_and_grad(self.plan.table, ints, state.reals, self._params, x, t, w, grad, scratch)
-        self._arena.give(scratch)
-        return float(value)
 
 
 def _split_layers(layers: Sequence[Any]) -> tuple[int, list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_the_reference_is_numpy_and_nothing_else(path) -> None:
 
 
 # From what people call down to what calculates.
-LAYERS = ["cli", "commands", "sweeps", "plots", "network", "training", "arguments", "state", "engine"]
+LAYERS = ["cli", "commands", "sweeps", "plots", "network", "answers", "training", "arguments", "state", "engine"]
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -301,3 +302,12 @@ def test_a_file_is_one_thing(path) -> None:
             first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
             lines = (node.end_lineno or 0) - first.lineno + 1
             assert lines <= 70, f"{node.name} has {lines} lines"
+
+
+def test_every_method_of_a_network_has_an_example_and_what_it_raises() -> None:
+    elsewhere = {"lr_range_test", "diagnose"}  # they refer to functions, where it is said
+    cannot_fail = {"summary", "spec", "copy", "zero_grad"}
+    methods = {name: method for name, method in inspect.getmembers(fm.MLP, callable) if not name.startswith("_")}
+    assert {name for name, method in methods.items() if ">>>" not in (method.__doc__ or "")} == elsewhere
+    raising = {name for name, method in methods.items() if "Raises\n" in (method.__doc__ or "")}
+    assert set(methods) - raising == elsewhere | cannot_fail

@@ -1,0 +1,351 @@
+"""What a network answers: predictions, losses, gradients; and the steps of a training loop of one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import checks, engine, metrics, optimizers
+from .reference import ids
+from .schedules import Span
+
+if TYPE_CHECKING:
+    from .losses import LossSpec
+    from .optimizers import Optimizer
+    from .plan import Plan
+    from .state import Arena, TrainingState
+
+__all__ = ["Answers"]
+
+
+class Answers:
+    """The part of :class:`fastmlp.MLP` that asks the engine about its parameters; ``MLP`` makes and trains them."""
+
+    plan: Plan
+    dtype: np.dtype
+    loss_spec: LossSpec
+    _params: NDArray
+    _grad: NDArray
+    _arena: Arena
+    _state: TrainingState
+
+    # ---- what it answers
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Return the outputs for each row.
+
+        Parameters
+        ----------
+        X : (n, inputs) array
+            Finite numbers.
+
+        Returns
+        -------
+        (n, outputs) array of the network's dtype
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not such an array.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> fm.MLP([4, 8, 3]).predict([[0.1, 0.2, 0.3, 0.4]]).shape
+        (1, 3)
+        """
+        x = self._inputs(X)
+        out = np.empty((x.shape[0], self.plan.n_outputs), self.dtype)
+        kernels, scratch = self._arena.take(x.shape[0])
+        kernels.predict(self.plan.table, self._params, x, out, scratch)
+        self._arena.give(scratch)
+        return out
+
+    __call__ = predict
+
+    def activations(self, X: ArrayLike) -> list[NDArray]:
+        """Return every layer's activations for each row.
+
+        Parameters
+        ----------
+        X : (n, inputs) array
+            Finite numbers.
+
+        Returns
+        -------
+        list of (n, width) arrays
+            One for each layer, the last of them the outputs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not such an array.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> [layer.shape for layer in fm.MLP([4, 8, 3]).activations([[0.1, 0.2, 0.3, 0.4]])]
+        [(1, 8), (1, 3)]
+        """
+        x = self._inputs(X)
+        widths = self.plan.widths[1:]
+        out = np.empty((x.shape[0], sum(widths)), self.dtype)
+        kernels, scratch = self._arena.take(x.shape[0])
+        kernels.activations(self.plan.table, self._params, x, out, scratch)
+        self._arena.give(scratch)
+        return [np.ascontiguousarray(part) for part in np.split(out, np.cumsum(widths[:-1]), axis=1)]
+
+    def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the loss, without dropout and penalties.
+
+        Parameters
+        ----------
+        X : (n, inputs) array
+        y : array
+            Class indices (n,) or probabilities (n, outputs) for cross_entropy, else (n, outputs), or (n,) for one output.
+        sample_weight : (n,) array, optional
+            How much each row counts.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or the weights are not such arrays, or hold what is not finite.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> fm.MLP([2, 1], init="zeros").loss([[1, 2], [3, 4]], [1, 3])
+        5.0
+        """
+        x, t, w = self._data(X, y, sample_weight)
+        kernels, scratch = self._arena.take(x.shape[0])
+        state = self._state
+        value = kernels.loss(self.plan.table, state.ints, state.reals, self._params, x, t, w, scratch)
+        self._arena.give(scratch)
+        return float(value)
+
+    def score(self, X: ArrayLike, y: ArrayLike, metric: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return a metric of the predictions.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`loss`.
+        metric : str, Metric or callable, optional
+            See ``fastmlp.metrics.METRICS``; by default accuracy for classes and R² for numbers.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or the weights are not such arrays, there is no such metric, or it does not suit y.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> fm.MLP([2, 1], init="zeros").score([[1, 2], [3, 4]], [1, 3], "mae")
+        2.0
+        """
+        x, t, w = self._data(X, y, sample_weight)
+        chosen = metrics.default(self.loss_spec.kind, self.plan.n_outputs) if metric is None else metrics.resolve(metric)
+        return chosen(t, self.predict(x), w)
+
+    # ---- gradients
+
+    def value_and_grad(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[float, NDArray]:
+        """Return the loss and its gradient by all parameters, without dropout and penalties.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`loss`.
+
+        Returns
+        -------
+        loss : float
+        gradient : (P,) array
+            Laid out as `params`; `grad` is left alone.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or the weights are not such arrays, or hold what is not finite.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> value, gradient = fm.MLP([2, 1], init="zeros").value_and_grad([[1, 2], [3, 4]], [1, 3])
+        >>> value, gradient.tolist()
+        (5.0, [-10.0, -14.0, -4.0])
+        """
+        x, t, w = self._data(X, y, sample_weight)
+        grad = np.empty_like(self._params)
+        return self._gradient(x, t, w, grad, training=False), grad
+
+    def zero_grad(self) -> None:
+        """Set `grad` to zero.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> net = fm.MLP([2, 1])
+        >>> value = net.backward([[1, 2]], [3])
+        >>> net.zero_grad()
+        >>> net.grad.tolist()
+        [0.0, 0.0, 0.0]
+        """
+        self._grad[...] = 0.0
+
+    def backward(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Add the loss's gradient to `grad` and return the loss. Dropout is on, with new masks at each call.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`loss`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or the weights are not such arrays, or hold what is not finite.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> net = fm.MLP([2, 1], init="zeros")
+        >>> net.backward([[1, 2]], [1]), net.backward([[1, 2]], [1]), net.grad.tolist()
+        (1.0, 1.0, [-4.0, -8.0, -4.0])
+        """
+        x, t, w = self._data(X, y, sample_weight)
+        grad = np.empty_like(self._params)
+        value = self._gradient(x, t, w, grad, training=True)
+        self._state.backward_calls += 1
+        self._grad += grad
+        return value
+
+    def step(self, optimizer: str | Optimizer) -> None:
+        """Let the optimizer change the parameters by `grad`, which penalties and clipping do not alter.
+
+        To a schedule, each of these steps is a fit and an epoch of its own.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+            Any but L-BFGS. Its state is kept between calls.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no optimizer, or L-BFGS, which takes no single steps.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> net = fm.MLP([2, 1], init="zeros")
+        >>> value = net.backward([[1, 2]], [1])
+        >>> net.step(fm.SGD(0.25))
+        >>> net.params.tolist()
+        [0.5, 1.0, 0.5]
+        """
+        chosen = optimizers.resolve(optimizer)
+        if not isinstance(chosen, optimizers.Stepping):
+            raise ValueError("L-BFGS takes no single steps: it evaluates the loss itself. Use fit(optimizer=fm.LBFGS()).")
+        state = self._state
+        at = int(state.ints[ids.STEP])
+        (rate,) = chosen.rates(np.array([at]), Span(at, 1, 1))
+        state.use(chosen)
+        grad = self._grad.copy()
+        engine.active().step(self.plan.table, state.ints, state.reals, self._params, state.slots, grad, rate)
+
+    def input_gradient(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NDArray:
+        """Return the loss's gradient by the inputs, without dropout.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`loss`.
+
+        Returns
+        -------
+        (n, inputs) array
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or the weights are not such arrays, or hold what is not finite.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> net = fm.MLP([2, 1])
+        >>> net.params = [2, 3, 0]
+        >>> net.input_gradient([[1, 1]], [4]).tolist()
+        [[4.0, 6.0]]
+        """
+        x, t, w = self._data(X, y, sample_weight)
+        out = np.empty_like(x)
+        kernels, scratch = self._arena.take(x.shape[0])
+        state = self._state
+        kernels.input_gradient(self.plan.table, state.ints, state.reals, self._params, x, t, w, out, scratch)
+        self._arena.give(scratch)
+        return out
+
+    def jacobian(self, X: ArrayLike) -> NDArray:
+        """Return the outputs' derivatives by the inputs.
+
+        Parameters
+        ----------
+        X : (n, inputs) array
+            Finite numbers.
+
+        Returns
+        -------
+        (n, outputs, inputs) array
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not such an array.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> net = fm.MLP([2, 1])
+        >>> net.params = [2, 3, 0]
+        >>> net.jacobian([[1, 1]]).tolist()
+        [[[2.0, 3.0]]]
+        """
+        x = self._inputs(X)
+        n, k = x.shape[0], self.plan.n_outputs
+        out = np.empty((n, k, x.shape[1]), self.dtype)
+        one, row = np.zeros((n, k), self.dtype), np.empty_like(x)
+        kernels, scratch = self._arena.take(n)
+        for j in range(k):
+            one[:, j] = 1.0
+            kernels.vjp(self.plan.table, self._params, x, one, row, scratch)
+            one[:, j] = 0.0
+            out[:, j] = row
+        self._arena.give(scratch)
+        return out
+
+    # ---- inside
+
+    def _inputs(self, X: ArrayLike) -> NDArray:
+        return checks.inputs(X, self.plan.n_inputs, self.dtype, self.plan.widths)
+
+    def _data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
+        x = self._inputs(X)
+        t = checks.targets(y, x.shape[0], self.plan.n_outputs, self.loss_spec.kind, self.dtype)
+        return x, t, checks.sample_weight(weight, x.shape[0], self.dtype)
+
+    def _gradient(self, x: NDArray, t: NDArray, w: NDArray, grad: NDArray, training: bool) -> float:
+        """Loss and gradient of checked data."""
+        state = self._state
+        ints = state.ints.copy()
+        ints[ids.TRAINING] = training
+        ints[ids.EPOCH], ints[ids.ROW] = state.backward_calls, 0
+        kernels, scratch = self._arena.take(x.shape[0])
+        value = kernels.value_and_grad(self.plan.table, ints, state.reals, self._params, x, t, w, grad, scratch)
+        self._arena.give(scratch)
+        return float(value)
