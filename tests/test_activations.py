@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import fastmlp as fm
 from fastmlp.activations import ACTIVATIONS, ALIASES, Activation, lookup
 from fastmlp.reference import ids
 
@@ -61,3 +63,11 @@ def test_a_misspelt_name_gets_the_nearest(wrong: str, near: str) -> None:
 def test_an_activation_is_named_by_a_string() -> None:
     with pytest.raises(TypeError, match=r"^activation must be one of .*; got 3 \(int\)\."):
         lookup(3)
+
+
+def test_hard_swish_is_the_one_of_howard_et_al(engine) -> None:
+    """Equation 2 of arXiv:1905.02244: x relu6(x + 3) / 6."""
+    x = np.linspace(-8.0, 8.0, 161)
+    net = fm.MLP([1, 1], output="hard_swish", loss="mse", dtype="float64")
+    net.params = [1.0, 0.0]
+    np.testing.assert_allclose(net.predict(x[:, None])[:, 0], x * np.clip(x + 3.0, 0.0, 6.0) / 6.0, rtol=1e-13, atol=1e-15)
