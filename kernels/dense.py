@@ -125,7 +125,7 @@ def forward(m, n, k, a, lda, w, bias, has_bias, z, ldz, relu, packed):
             _dots(min(_ROWS, m - i), k, shift(a, i * lda), lda, w, start, shift(z, i * ldz), ldz)
     else:
         start = START_BIAS if has_bias else START_ZERO
-        gemm(m, n, k, a, lda, 1, w, n, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)
+        gemm(m, n, k, a, lda, 1, w, n, None, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)
 
 
 @glue
@@ -133,16 +133,16 @@ def weight_gradient(first, last, n, m, a, lda, d, ldd, dw, start, packed):
     """Rows first..last of dw (k, n) = a.T @ d for a (m, k), d (m, n); added to dw with start = START_SUMS."""
     if n == 1:
         a, dw = shift(a, first), shift(dw, first)
-        gemm(1, last - first, m, d, 1, ldd, a, lda, dw, 1, start, dw, END_STORE, dw, 0, packed)
+        gemm(1, last - first, m, d, 1, ldd, a, lda, None, dw, 1, start, dw, END_STORE, dw, 0, packed)
     else:
         a, dw = shift(a, first), shift(dw, first * n)
-        gemm(last - first, n, m, a, 1, lda, d, ldd, dw, n, start, dw, END_STORE, dw, 0, packed)
+        gemm(last - first, n, m, a, 1, lda, d, ldd, None, dw, n, start, dw, END_STORE, dw, 0, packed)
 
 
 @glue
 def delta(m, k, n, d, ldd, t, ldt, out, ldo, end, aux, packed):
     """out = d @ t for d (m, n), t (n, k), the transposed weights; ended as `end` says with aux (m, k) of stride ldo."""
-    gemm(m, k, n, d, ldd, 1, t, ldt, out, ldo, START_ZERO, out, end, aux, ldo, packed)
+    gemm(m, k, n, d, ldd, 1, t, ldt, None, out, ldo, START_ZERO, out, end, aux, ldo, packed)
 
 
 @entry
@@ -190,5 +190,5 @@ def linear_bwd_w(x, d, dw, db):
     weight_gradient(0, k, n, m, address(x, 0), k, address(d, 0), n, address(dw, 0), START_ZERO, address(packed, 0))
     if db.size > 0:
         ones = np.ones(m, x.dtype)
-        gemm(1, n, m, address(ones, 0), 0, 1, address(d, 0), n, address(db, 0), n, START_ZERO, address(db, 0), END_STORE,
+        gemm(1, n, m, address(ones, 0), 0, 1, address(d, 0), n, None, address(db, 0), n, START_ZERO, address(db, 0), END_STORE,
              address(db, 0), n, address(packed, 0))  # fmt: skip

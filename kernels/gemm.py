@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from .jit import inner
 from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
-from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, START_SUMS, tile
+from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, START_SUMS, lanes_tile, tile
 
 # Rows of B in a panel: KC * NR elements are at most half of a 32 KB L1 cache.
 KC = 256
@@ -53,17 +53,22 @@ def pack(typingctx, k, cols, b, ldb, out):
 
 
 @inner
-def gemm(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, packed):
+def gemm(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, end, aux, ldaux, packed):
     """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, B (k, n) with row stride ldb.
 
     START_* and END_* of tile.py say how the sums begin (START_SUMS: from C) and finish; bias is (n,), aux is (m, n) with row
     stride ldaux and may be C. C overlaps nothing else. `packed` is scratch for PACKED elements. With k = 0, C = finish(begin).
 
+    csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
+    a vector, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tile`.
+
     Where k is more than a panel's, the sums wait in C from one panel to the next; but where C holds an aux that is still
     needed, they wait in scratch, a stripe of rows at a time.
     """
-    width = NV * lanes_of(a)
-    packing = m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes_of(a)) > PACK_SPAN
+    lanes = lanes_of(a)
+    width, packing = NV * lanes, False
+    if csb is None:
+        packing = m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN
     waits_in_c = k <= KC or end != END_TIMES
     stripe = m if waits_in_c else STRIPE
     for top in range(0, m, max(stripe, 1)):
@@ -76,7 +81,7 @@ def gemm(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, packe
             p = 0
             while True:
                 kc = min(k - p, KC)
-                panel, ldp = shift(b, p * ldb + j), ldb
+                panel, ldp = shift(b, p * ldb + (j if csb is None else j // lanes * csb)), ldb
                 if packing:
                     pack(kc, cols, panel, ldb, packed)
                     panel, ldp = packed, width
@@ -90,9 +95,14 @@ def gemm(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, packe
                 while i < bottom - top:
                     # Two edge tiles are faster than a full one and a nearly empty one.
                     rows = bottom - top - i
-                    rows = MR_EDGE if rows == 2 * MR_EDGE else min(rows, MR)
-                    tile(rows, cols, kc, shift(a, (top + i) * rs + p * cs), rs, cs, panel, ldp, shift(out, i * ldo), ldo,
-                         begin, shift(first, i * ldf), ldf, finish, shift(aux, (top + i) * ldaux + j), ldaux)  # fmt: skip
+                    rows = MR_EDGE if MR < rows <= 2 * MR_EDGE else min(rows, MR)
+                    a_i, out_i = shift(a, (top + i) * rs + p * cs), shift(out, i * ldo)
+                    first_i, aux_i = shift(first, i * ldf), shift(aux, (top + i) * ldaux + j)
+                    if csb is None:
+                        tile(rows, cols, kc, a_i, rs, cs, panel, ldp, out_i, ldo, begin, first_i, ldf, finish, aux_i, ldaux)
+                    else:
+                        lanes_tile(rows, cols, kc, a_i, rs, cs, panel, ldp, csb, out_i, ldo, begin, first_i, ldf, finish,
+                                   aux_i, ldaux)  # fmt: skip
                     i += rows
                 p += kc
                 if p >= k:

@@ -41,7 +41,7 @@ from .loss import _bce, _poisson, loss_of_output
 from .maps import elementwise, largest
 from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd, scale
 from .simd import lanes_of, poke, shift
-from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, MR, NV, START_BIAS, START_ZERO, lanes_tile
+from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, MR, START_BIAS, START_ZERO
 from .vmath import vexp_negative, vlog
 
 # What a pack works with: the layer table, scratch and where things are in it, this pack's parameters, its gradient, the
@@ -169,17 +169,6 @@ def set_ones(pack, block):
                 fill(lanes, (shift(row, k * lanes),), (1.0,))
 
 
-@inner
-def _product(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """In each lane C = finish(begin + A @ B) for C (m, n), A (m, k), B (k, n); see `lanes_tile` for the strides."""
-    lanes = lanes_of(a)
-    for j in range(0, n, NV):
-        for i in range(0, m, MR):
-            lanes_tile(min(MR, m - i), min(NV, n - j), k, shift(a, i * rs), rs, cs, shift(b, j * csb), ldb, csb,
-                       shift(c, i * ldc + j * lanes), ldc, start, shift(first, i * ldf + j * lanes), ldf, end,
-                       shift(aux, i * ldaux + j * lanes), ldaux)  # fmt: skip
-
-
 @glue
 def forward_pack(pack, m, gradient):
     """Take a block's m rows from buffer 0 to the logits in the last one; with f' if `gradient`."""
@@ -195,9 +184,9 @@ def forward_pack(pack, m, gradient):
         hidden = l + 1 < layers
         end = END_RELU if hidden and activation == RELU else END_STORE
         if l == 0 and pack.shared:
-            gemm(m, n * lanes, k, a, lda, 1, w, n * lanes, z, ldz, start, bias, end, z, ldz, pack.packed)
+            gemm(m, n * lanes, k, a, lda, 1, w, n * lanes, None, z, ldz, start, bias, end, z, ldz, pack.packed)
         else:
-            _product(m, n, k, a, lda, lanes, w, n * lanes, lanes, z, ldz, start, bias, 0, end, z, ldz)
+            gemm(m, n * lanes, k, a, lda, lanes, w, n * lanes, lanes, z, ldz, start, bias, end, z, ldz, pack.packed)
         if hidden and activation != RELU and activation != IDENTITY:
             if gradient:
                 _activate(activation, m, n * lanes, ldz, z, z, shift(arena, places[l + 1, DELTA]))
@@ -216,9 +205,9 @@ def backward_pack(pack, m, start):
         a, d = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, DELTA])
         w, dw = shift(pack.params, table[l, OFFSET] * lanes), shift(pack.grad, table[l, OFFSET] * lanes)
         if l == 0 and pack.shared:
-            gemm(rows, n * lanes, m, a, 1, lda, d, ldd, dw, n * lanes, start, dw, END_STORE, dw, 0, pack.packed)
+            gemm(rows, n * lanes, m, a, 1, lda, d, ldd, None, dw, n * lanes, start, dw, END_STORE, dw, 0, pack.packed)
         else:
-            _product(rows, n, m, a, lanes, lda, d, ldd, lanes, dw, n * lanes, start, dw, n * lanes, END_STORE, dw, 0)
+            gemm(rows, n * lanes, m, a, lanes, lda, d, ldd, lanes, dw, n * lanes, start, dw, END_STORE, dw, 0, pack.packed)
         if l > 0:
             activation = table[l - 1, ACTIVATION]
             out = shift(arena, places[l, DELTA])
@@ -227,7 +216,7 @@ def backward_pack(pack, m, start):
                 end = END_STORE
             elif activation == RELU:
                 aux, end = a, END_WHERE_POSITIVE
-            _product(m, k, n, d, ldd, lanes, w, lanes, n * lanes, out, lda, START_ZERO, out, 0, end, aux, lda)
+            gemm(m, k * lanes, n, d, ldd, lanes, w, lanes, n * lanes, out, lda, START_ZERO, out, end, aux, lda, pack.packed)
 
 
 @inner

@@ -1,13 +1,12 @@
-"""Packs of networks through whole epochs: their rows gathered, each lane's numbers, and the loops around lanes.py."""
+"""Packs of networks through whole epochs: each lane's numbers, steps, and the loops around lanes.py."""
 
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 
 import numpy as np
 
-from .dense import _turn, copy
+from .dense import copy
 from .gemm import PACKED
 from .ids import (
     ADAGRAD,
@@ -20,7 +19,6 @@ from .ids import (
     CLIP_NORM,
     CLIP_VALUE,
     DECAY,
-    EPOCH,
     EPS,
     EPS_HAT,
     L1,
@@ -28,7 +26,6 @@ from .ids import (
     LOSS,
     OPTIMIZER,
     SHUFFLE,
-    SHUFFLE_SEED,
     SMOOTHING,
     SSE,
     WIDTH,
@@ -53,13 +50,11 @@ from .lanes import (
     PLACES,
     RATE,
     ROOT,
-    SCALES,
     SHRINK,
     SPREAD,
     STRIDE,
     TAKE1,
     TAKE2,
-    TARGETS,
     Pack,
     arrange_pack,
     backward_pack,
@@ -74,7 +69,22 @@ from .lanes import (
 )
 from .loss import mean_loss
 from .network import n_params
-from .rng import permutation
+from .pack_rows import (
+    LAST_RATE,
+    LOSS_SUM,
+    N_SUMS,
+    POWER1,
+    POWER2,
+    WEIGHT,
+    WEIGHT_SUM,
+    Rows,
+    draw_orders,
+    gather,
+    load_rows,
+    network_in,
+    store_rows,
+    weigh,
+)
 from .simd import address, lanes_of, peek, poke, shift
 from .threads import ABORT, flush_denormals, restore_mode
 from .tile import START_SUMS, START_ZERO
@@ -84,105 +94,6 @@ TRAIN, LOSS_ONLY, PREDICT = range(3)
 CHUNK_ROWS = 1024
 # Minibatches whose losses are added up in the vectors' own precision.
 FLUSH = 32
-# Inputs, targets and weights as in reference/population.py, and the orders of rows: one, or one for each lane; none.
-Rows = namedtuple("Rows", "x y weight order")
-# float64 numbers of a pack: powers of the betas, sums over an epoch, what a minibatch's rows weigh, the last step's rate.
-POWER1, POWER2, LOSS_SUM, WEIGHT_SUM, WEIGHT, LAST_RATE, N_SUMS = range(7)
-
-
-@glue
-def _who(first, lane, size):
-    """The network in a lane; lanes to spare repeat the last one."""
-    return min(first + lane, size - 1)
-
-
-@inner
-def load_rows(source, ld, first, count, n, target):
-    """target (n, lanes) = `count` rows of n numbers, ld apart from `first` on, side by side; the last one fills spare lanes."""
-    lanes = lanes_of(source)
-    for j in range(0, n, lanes):
-        _turn(count, min(lanes, n - j), shift(source, first * ld + j), ld, shift(target, j * lanes), lanes)
-
-
-@inner
-def store_rows(source, n, spare, target, ld, first, count):
-    """The opposite of `load_rows`; `spare` is scratch of lanes x lanes."""
-    lanes = lanes_of(source)
-    for j in range(0, n, lanes):
-        m = min(lanes, n - j)
-        _turn(m, lanes, shift(source, j * lanes), lanes, spare, lanes)
-        for i in range(count):
-            copy(m, (shift(spare, i * lanes), shift(target, (first + i) * ld + j)), ())
-
-
-@glue
-def _gather(pack, rows, turn, first, size, at, m, sums, unit_of_one):
-    """Fill a block's m rows of inputs, targets and scales from the data's rows `at` on, in their order."""
-    table, arena, places = pack.table, pack.arena, pack.places
-    lanes = lanes_of(arena)
-    layers = table.shape[0]
-    k, outputs, columns = rows.x.shape[1], table[layers - 1, WIDTH], rows.y.shape[2]
-    ldx, scratch = places[0, STRIDE], places[layers + 1]
-    n = rows.x.shape[0]
-    own_y, own_weight = rows.y.shape[0] > 1, rows.weight.shape[0] > 1
-    for i in range(m):
-        a = shift(arena, places[0, BUFFER] + i * ldx)
-        t = shift(arena, scratch[TARGETS] + i * outputs * lanes)
-        row = at + i
-        if pack.shared:
-            row = rows.order[turn, at + i] if rows.order.size else at + i
-            source = address(rows.x, row * k)
-            if k < lanes:
-                for j in range(k):
-                    poke(a, j, peek(source, j))
-            else:
-                copy(k, (source, a), ())
-        else:
-            for lane in range(lanes):
-                source = address(rows.x, rows.order[lane, at + i] * k)
-                for j in range(k):
-                    poke(a, j * lanes + lane, peek(source, j))
-        classes = columns != outputs
-        if classes:
-            fill(outputs * lanes, (t,), (0.0,))
-        if pack.shared and not own_y:
-            if classes:
-                fill(lanes, (shift(t, np.int64(rows.y[0, row, 0]) * lanes),), (1.0,))
-            else:
-                for j in range(columns):
-                    fill(lanes, (shift(t, j * lanes),), (rows.y[0, row, j],))
-        else:
-            for lane in range(lanes):
-                own = row if pack.shared else rows.order[lane, at + i]
-                source = address(rows.y, ((_who(first, lane, size) if own_y else 0) * n + own) * columns)
-                if classes:
-                    poke(t, np.int64(peek(source, 0)) * lanes + lane, 1.0)
-                else:
-                    for j in range(columns):
-                        poke(t, j * lanes + lane, peek(source, j))
-        if rows.weight.shape[0] > 0:
-            for lane in range(lanes):
-                own = row if pack.shared else rows.order[lane, at + i]
-                weight = rows.weight[_who(first, lane, size) if own_weight else 0, own]
-                total = sums[WEIGHT, lane]
-                unit = 1.0 if unit_of_one else (1.0 / total if total > 0.0 else 0.0)
-                poke(arena, scratch[SCALES] + i * lanes + lane, weight * unit)
-
-
-@glue
-def _weigh(pack, rows, turn, first, size, at, count, sums):
-    """Each lane's sum of the weights of `count` rows."""
-    for lane in range(lanes_of(pack.arena)):
-        total = float(count)
-        if rows.weight.shape[0] > 0:
-            total = 0.0
-            who = _who(first, lane, size) if rows.weight.shape[0] > 1 else 0
-            for i in range(at, at + count):
-                row = i
-                if rows.order.size:
-                    row = rows.order[turn if pack.shared else lane, i]
-                total += rows.weight[who, row]
-        sums[WEIGHT, lane] = total
 
 
 @glue
@@ -192,7 +103,7 @@ def _block(task, pack, rows, turn, ints, reals, first, size, at, m, start, sums)
     uniform = 0.0
     if rows.weight.shape[0] == 0:
         uniform = 1.0 if sse else 1.0 / sums[WEIGHT, 0]
-    _gather(pack, rows, turn, first, size, at, m, sums, sse)
+    gather(pack, rows, turn, first, size, at, m, sums, sse)
     forward_pack(pack, m, task == TRAIN)
     loss_pack(pack, ints, reals, m, uniform)
     if task == TRAIN:
@@ -208,7 +119,7 @@ def _set_numbers(pack, ints, reals, first, size, sums):
     some = 0
     sums[LAST_RATE, 0] = math.nan
     for lane in range(lanes):
-        own = reals[_who(first, lane, size)]
+        own = reals[network_in(first, lane, size)]
         keep2, take2 = own[BETA2], 1.0 - own[BETA2]
         if ints[OPTIMIZER] == ADAGRAD:
             keep2 = take2 = 1.0
@@ -241,13 +152,13 @@ def _set_rates(pack, ints, reals, factor, lr, first, size, some, sums):
     numbers = pack.numbers
     root = c1 = 1.0
     for lane in range(lanes):
-        who = _who(first, lane, size)
-        rate = lr * factor[who]
+        network = network_in(first, lane, size)
+        rate = lr * factor[network]
         if some & DECAYED:
-            poke(numbers, SHRINK * lanes + lane, 1.0 - rate * reals[who, DECAY])
+            poke(numbers, SHRINK * lanes + lane, 1.0 - rate * reals[network, DECAY])
         if ints[OPTIMIZER] == ADAM:
-            sums[POWER1, lane] *= reals[who, BETA1]
-            sums[POWER2, lane] *= reals[who, BETA2]
+            sums[POWER1, lane] *= reals[network, BETA1]
+            sums[POWER2, lane] *= reals[network, BETA2]
             before = max(lane - 1, 0)
             same = sums[POWER1, lane] == sums[POWER1, before] and sums[POWER2, lane] == sums[POWER2, before]
             if lane == 0 or not same:
@@ -263,7 +174,7 @@ def _set_rates(pack, ints, reals, factor, lr, first, size, some, sums):
 def _train_step(pack, rows, turn, ints, reals, factor, lr, first, size, at, count, block, slots, n_slots, some, sums):
     """One minibatch and one optimizer step of a pack."""
     n_parameters = n_params(pack.table)
-    _weigh(pack, rows, turn, first, size, at, count, sums)
+    weigh(pack, rows, turn, first, size, at, count, sums)
     for done in range(0, count, block):
         m = min(block, count - done)
         start = START_ZERO if done == 0 else START_SUMS
@@ -287,16 +198,8 @@ def _add_losses(pack, rows, ints, sums):
     fill(lanes, (total,), (0.0,))
 
 
-@inner
-def _draw_orders(shared, orders, count, ints, first, size, epoch):
-    """The orders of rows of `count` epochs from `epoch` on, or that epoch's in each lane."""
-    for i in range(count):
-        who, number = (0, epoch + i) if shared else (_who(first, i, size), epoch)
-        permutation(ints[who, SHUFFLE_SEED], ints[who, EPOCH] + number, orders[i])
-
-
 @glue
-def _train(pack, rows, turn, ints, reals, factor, lr, first, size, block, n_slots, some, sums, losses, epoch):
+def _train(pack, rows, turn, ints, reals, factor, lr, first, size, block, n_slots, some, sums, losses, epoch, sync):
     """One epoch of a pack, whose optimizer vectors follow its parameters."""
     lanes = lanes_of(pack.arena)
     n, batch = rows.x.shape[0], ints[0, BATCH]
@@ -307,6 +210,8 @@ def _train(pack, rows, turn, ints, reals, factor, lr, first, size, block, n_slot
         sums[LOSS_SUM, lane] = sums[WEIGHT_SUM, lane] = 0.0
     weighted = rows.weight.shape[0] > 0
     for step in range(steps):
+        if sync[ABORT]:
+            break
         at = step * batch
         count, rate = min(batch, n - at), lr[epoch * steps + step]
         _train_step(pack, rows, turn, ints[0], reals, factor, rate, first, size, at, count, block, slots, n_slots, some, sums)
@@ -323,7 +228,7 @@ def _train(pack, rows, turn, ints, reals, factor, lr, first, size, block, n_slot
 
 
 @inner
-def _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums):
+def _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums, sync):
     """A pack's losses into losses[0], or its outputs into out (size, n * outputs)."""
     lanes = lanes_of(pack.arena)
     n = rows.x.shape[0]
@@ -335,10 +240,12 @@ def _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums
     k = table[layers - 1, WIDTH]
     z = shift(pack.arena, places[layers, BUFFER])
     if task == LOSS_ONLY:
-        _weigh(pack, rows, 0, first, size, 0, n, sums)
+        weigh(pack, rows, 0, first, size, 0, n, sums)
         for lane in range(lanes):
             sums[LOSS_SUM, lane] = 0.0
     for at in range(0, n, block):
+        if sync[ABORT]:
+            break
         m = min(block, n - at)
         if task == LOSS_ONLY:
             _block(task, pack, rows, 0, ints[0], reals[0], first, size, at, m, START_ZERO, sums)
@@ -415,27 +322,27 @@ def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, f
             load_rows(address(slots, s * n_parameters), n_slots * n_parameters, first, count, n_parameters,
                       shift(at, (1 + s) * n_parameters * lanes))  # fmt: skip
         for lane in range(lanes):
-            sums[p, POWER1, lane] = reals[_who(first, lane, size), BETA1_POWER]
-            sums[p, POWER2, lane] = reals[_who(first, lane, size), BETA2_POWER]
+            sums[p, POWER1, lane] = reals[network_in(first, lane, size), BETA1_POWER]
+            sums[p, POWER2, lane] = reals[network_in(first, lane, size), BETA2_POWER]
     set_ones(Pack(table, base, places, base, grad, numbers, shared, packed), block)
     for begin in range(0, losses.shape[0] if task == TRAIN else 1, chunk):
         end = min(begin + chunk, losses.shape[0])
         if shuffled and shared:
-            _draw_orders(shared, rows.order, end - begin, ints, 0, size, begin)
+            draw_orders(shared, rows.order, end - begin, ints, 0, size, begin)
         for p in range(tid, packs, n):
             if sync[ABORT]:
                 break
             first, at = p * lanes, shift(address(arena, 0), p * pack_size)
             pack = Pack(table, base, places, at, grad, numbers, shared, packed)
             if task != TRAIN:
-                _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums[p])
+                _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums[p], sync)
                 continue
             some = _set_numbers(pack, ints[0], reals, first, size, sums[p])
             if own and shuffled:
-                _draw_orders(shared, rows.order, lanes, ints, first, size, begin)
+                draw_orders(shared, rows.order, lanes, ints, first, size, begin)
             for epoch in range(begin, end):
                 _train(pack, rows, epoch - begin, ints, reals, factor, lr, first, size, block, n_slots, some, sums[p], losses,
-                       epoch)  # fmt: skip
+                       epoch, sync)  # fmt: skip
     if task == TRAIN and not sync[ABORT]:
         for p in range(tid, packs, n):
             first, at = p * lanes, shift(address(arena, 0), p * pack_size)

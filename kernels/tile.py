@@ -51,8 +51,8 @@ def tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf,
 def lanes_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
     """As `tile`, for one product in each lane: every element of A, B and C is a vector, of its own product in each lane.
 
-    cols <= NV counts vectors; A[i, p] = a[i*rs + p*cs] and B[p, j] = b[p*ldb + j*csb] are vectors from there on, and C's
-    columns lie side by side. There are no masks.
+    A[i, p] = a[i*rs + p*cs] and B[p, j] = b[p*ldb + j*csb] are vectors from there on, and C's columns lie side by side: cols
+    counts its numbers, in whole vectors, so that there are no masks.
     """
     lanes = element(a)[1]
     index = types.intp
@@ -60,8 +60,8 @@ def lanes_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, 
 
     def codegen(context, builder, sig, args):
         rows, cols, k, a, rs, cs, b, ldb, csb, *others = args
-        operands = rows, builder.mul(cols, I64(lanes)), k, a, rs, cs, b, ldb, *others
-        _tiles(builder, rows, operands[1], lanes, (False,), lambda *size: _tile(builder, *size, lanes, *operands, csb=csb))
+        operands = rows, cols, k, a, rs, cs, b, ldb, *others
+        _tiles(builder, rows, cols, lanes, (False,), lambda *size: _tile(builder, *size, lanes, *operands, csb=csb))
         return context.get_dummy_value()
 
     return sig, codegen
