@@ -126,11 +126,6 @@ def active() -> Any:
     return _module
 
 
-def population() -> Any:
-    """Return the module with the engine's functions for many networks at once."""
-    return importlib.import_module(active().__name__.replace(".train", ".population"))
-
-
 def part(name: str) -> Any:
     """Return another module of the engine, such as "tape"."""
     if name not in _parts:

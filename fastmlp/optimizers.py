@@ -77,8 +77,8 @@ class SGD(Stepping):
         return int(self.momentum > 0.0)
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[ids.BETA1] = self.momentum
-        ints[ids.NESTEROV] = self.nesterov
+        reals[..., ids.BETA1] = self.momentum
+        ints[..., ids.NESTEROV] = self.nesterov
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,9 @@ class Adam(Stepping):
             factors[ids.WEIGHT_EPS] = np.sqrt(fan_in)
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[ids.SCALE_RATE] = self.scale_factor or 0.0
-        reals[ids.BETA1], reals[ids.BETA2], reals[ids.EPS] = self.beta1, self.beta2, self.eps
-        ints[ids.AMSGRAD], ints[ids.EPS_HAT] = self.amsgrad, self.eps_hat
+        reals[..., ids.SCALE_RATE] = self.scale_factor or 0.0
+        reals[..., ids.BETA1], reals[..., ids.BETA2], reals[..., ids.EPS] = self.beta1, self.beta2, self.eps
+        ints[..., ids.AMSGRAD], ints[..., ids.EPS_HAT] = self.amsgrad, self.eps_hat
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ class RMSprop(Stepping):
         return 1
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[ids.BETA2], reals[ids.EPS] = self.rho, self.eps
+        reals[..., ids.BETA2], reals[..., ids.EPS] = self.rho, self.eps
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ class Adagrad(Stepping):
         return 1
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[ids.EPS] = self.eps
+        reals[..., ids.EPS] = self.eps
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.compiler import needs_compiler
+
 FOLDER = Path(__file__).parents[1] / "examples"
 LESSONS = sorted(FOLDER.glob("lesson*.py"))
 
 
+@needs_compiler  # without it they take a quarter of an hour
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_lesson_runs_and_saves_its_pictures(path, tmp_path) -> None:
     pytest.importorskip("matplotlib")

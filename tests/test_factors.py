@@ -13,6 +13,7 @@ from fastmlp.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from fastmlp.reference import ids
 from fastmlp.reference import optim as plain
 from tests.compare import assert_close
+from tests.compiler import needs_compiler
 from tests.nets import make_net
 from tests.oracle import ACTIVATIONS
 from tests.problems import numbers
@@ -94,6 +95,7 @@ def test_it_is_a_layer_of_scales_before_weights_in_the_neural_tangent_parametris
     np.testing.assert_allclose(net.predict(X), expected, atol=1e-6)  # by_hand takes f' from differences
 
 
+@needs_compiler
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 3, 8, 17, 40])
 @pytest.mark.parametrize("eps_hat", [0, 1])

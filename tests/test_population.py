@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import fastmlp as fm
 from fastmlp.reference import ids
+from tests.compiler import needs_compiler
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(70, 3)).astype(np.float32)
@@ -362,3 +365,55 @@ def test_left_over_architectures_share_a_pack(engine) -> None:
 def test_units_that_would_not_stay_zero_are_not_added(engine) -> None:
     specs = [{"layers": [3, w, 1], "activation": "sigmoid", "seed": w} for w in range(2, 8)]
     assert len(fm.Population.of(specs)._groups) == 6
+
+
+def test_an_interruption_leaves_networks_as_after_a_whole_epoch(engine) -> None:
+    class Interrupt(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 2:
+                raise KeyboardInterrupt("in the third epoch")
+
+    population, expected = (fm.Population([3, 6, 1], size=5) for _ in range(2))
+    with pytest.raises(KeyboardInterrupt, match="the third epoch"):
+        population.fit(X, Y, epochs=9, callbacks=[Interrupt()])
+    expected.fit(X, Y, epochs=3)
+    np.testing.assert_array_equal(population.params, expected.params)
+    assert population.history.stopped == ["interrupted"] * 5
+    assert len(population.history) == 3
+    for each in (population, expected):
+        each.fit(X, Y, epochs=1)
+    np.testing.assert_array_equal(population.params, expected.params)
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import numpy as np
+import fastmlp as fm
+
+X = np.random.default_rng(0).normal(size=(300_000, 2)).astype(np.float32)
+population = fm.Population([2, 16, 16, 1], size=64, activation="tanh")
+population.fit(X[:64], X[:64, :1], epochs=1)
+before, sent = population.params.copy(), []
+
+
+def send():
+    time.sleep(0.3)
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+threading.Thread(target=send).start()
+try:
+    population.fit(X, X[:, :1], epochs=1000, batch_size=8)  # an epoch of one pack takes a second
+except KeyboardInterrupt:
+    print(time.perf_counter() - sent[0], (population.params == before).all(), population.history.stopped[0])
+"""
+
+
+@needs_compiler
+def test_ctrl_c_does_not_wait_for_the_end_of_an_epoch() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    latency, same, stopped = done.stdout.split()
+    print(f"\n{1000 * float(latency):.0f} ms")
+    assert (same, stopped) == ("True", "interrupted")

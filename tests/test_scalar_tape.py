@@ -11,6 +11,7 @@ import pytest
 import fastmlp as fm
 from fastmlp.scalar import MLP, Tape, Value, compile
 from fastmlp.scalar import tape as module
+from tests.compiler import needs_compiler
 
 CORNERS = [(0, 0), (0, 1), (1, 0), (1, 1)]
 
@@ -272,6 +273,7 @@ def test_threads_may_share_a_tape() -> None:
     assert wrong == []
 
 
+@needs_compiler
 def test_the_engine_may_change_between_calls() -> None:
     f = traced(3)
     row = numbers(1)[0]

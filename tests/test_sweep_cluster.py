@@ -13,6 +13,7 @@ import pytest
 
 import fastmlp as fm
 from fastmlp.sweeps import jobs
+from tests.compiler import needs_compiler
 
 distributed = pytest.importorskip("distributed")
 DATA = fm.datasets.moons(300)
@@ -62,6 +63,7 @@ def kill_when(count, path, pids, done):
     return thread
 
 
+@needs_compiler  # without it the networks take longer than a worker's death
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("killed", [0, 1, 2])
 def test_the_rows_are_all_there_and_none_twice_whoever_dies(cluster, expected, tmp_path, killed):

@@ -194,3 +194,21 @@ def test_many_widths_are_drawn_as_ranges():
     assert len(labels) <= 12
     assert labels[0] == "1"
     assert labels[-1].endswith("-59")
+
+
+def test_to_parquet_and_back(result, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from fastmlp import schedules
+
+    rows = [*result.rows, row(4, 1, error="MemoryError", lr=schedules.Cosine(0.1))]
+    SweepResult(rows, "val_accuracy").to_parquet(tmp_path / "rows.parquet")
+    back = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+    assert [{**one, "lr": str(one["lr"])} for one in rows[:-1]] == back[:-1]
+    assert back[-1]["lr"] == str(rows[-1]["lr"])
+    assert (back[-1]["error"], math.isnan(back[-1]["val_accuracy"])) == ("MemoryError", True)
+
+
+def test_without_pyarrow_the_message_names_to_csv(result, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match="to_parquet needs pyarrow: pip install pyarrow"):
+        result.to_parquet(tmp_path / "rows.parquet")

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import fastmlp as fm
 from fastmlp.symbolic import tree
+from tests.compiler import needs_compiler
 
 sympy = pytest.importorskip("sympy")
 
@@ -106,6 +107,7 @@ CUSTOM = [
 ]  # fmt: skip
 
 
+@needs_compiler
 @pytest.mark.parametrize("formula", CUSTOM, ids=str)
 def test_gradients_agree_with_central_differences_and_the_engines_with_each_other(formula) -> None:
     with warnings.catch_warnings():
@@ -134,6 +136,7 @@ def test_gradients_agree_with_central_differences_and_the_engines_with_each_othe
         np.testing.assert_allclose(g, h, rtol=tolerance, atol=tolerance)
 
 
+@needs_compiler
 def test_padding_that_becomes_infinite_harms_nothing() -> None:
     """Whole vectors go through f, also those lanes that hold no units: here f(0) is infinite, and f(1) grows and grows."""
     with pytest.warns(fm.PrecisionWarning, match="no finite real number at x = 0"):
@@ -213,6 +216,7 @@ def test_a_file_gives_the_same_network_to_a_process_that_has_no_sympy_and_other_
         np.testing.assert_array_equal(found, net.predict(X))
 
 
+@needs_compiler
 def test_the_machine_code_is_kept_between_processes(tmp_path) -> None:
     code = """if True:
         import fastmlp as fm

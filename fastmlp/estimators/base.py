@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ _NOT_FINITE = (
 class BaseMLP(CallbackSupportMixin, BaseEstimator):
     """The common part of the two estimators; use :class:`MLPClassifier` or :class:`MLPRegressor`."""
 
-    _parameter_constraints: dict = {  # noqa: RUF012
+    _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [
             StrOptions({*(name for name, a in activations.ACTIVATIONS.items() if a.hidden), *activations.ALIASES}),

@@ -18,8 +18,6 @@ from .padding import embedding, widened
 
 __all__ = ["Group", "Kept"]
 
-_UNTOUCHED = -(2**53)
-
 
 class Kept:
     """A copy of some networks' parameters, optimizer states and counters."""
@@ -119,21 +117,11 @@ class Group:
                 "a population has one learning rate for all of a network. Leave out weight_factor, bias_factor, ntk and "
                 "scale_factor, or train networks of fm.MLP one by one."
             )
-        each = optimizer.each(len(self))
-        slots = max(one.slots for one in each)
-        before = None if self.optimizer is None else self.optimizer.each(1 if not self.optimizer.varied else len(self))[0]
-        if before is None or before.kind != each[0].kind or slots != self.slots.shape[1]:
+        slots = max(one.slots for one in optimizer.each(len(self)))
+        if self.optimizer is None or self.optimizer.kind != optimizer.kind or slots != self.slots.shape[1]:
             self.slots = aligned_zeros((len(self), slots, self.plan.n_params), self.dtype)
             self.reals[:, [ids.BETA1_POWER, ids.BETA2_POWER]] = 1.0
-        if optimizer.varied:
-            for i, one in enumerate(each):
-                one.fill(self.ints[i], self.reals[i])
-        else:
-            # What it fills is a matter of the optimizer alone: once, and then the same for all.
-            ints, reals = (np.full(len(row), _UNTOUCHED, row.dtype) for row in (self.ints[0], self.reals[0]))
-            optimizer.fill(ints, reals)
-            for filled, rows in ((ints, self.ints), (reals, self.reals)):
-                rows[:, filled != _UNTOUCHED] = filled[filled != _UNTOUCHED]
+        optimizer.fill(self.ints, self.reals)
         self.optimizer = optimizer
 
     def train(self, rows: NDArray[np.int64], data: Any, lr: NDArray, factor: NDArray, epochs: int) -> NDArray[np.float64]:
@@ -141,7 +129,7 @@ class Group:
         losses = np.empty((epochs, len(rows)))
         everyone = len(rows) == len(self)
         params, slots, ints, reals = self.arrays if everyone else (array[rows] for array in self.arrays)
-        kernels = engine.population()
+        kernels = engine.part("population")
         arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), slots.shape[1], len(data)), self.dtype)
         kernels.train_population(
             self.plan.table, ints, reals, params, slots, data.x, data.y, data.weight, lr, factor, losses, arena
@@ -154,7 +142,7 @@ class Group:
     def losses(self, rows: NDArray[np.int64], data: Any) -> NDArray[np.float64]:
         """Return the losses of the networks in `rows`, (len(rows),)."""
         out = np.empty(len(rows))
-        kernels = engine.population()
+        kernels = engine.part("population")
         arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), 0, len(data)), self.dtype)
         kernels.population_loss(
             self.plan.table, self.ints[rows], self.reals[rows], self.params[rows], data.x, data.y, data.weight, out, arena
@@ -164,7 +152,7 @@ class Group:
     def predict(self, rows: NDArray[np.int64], x: NDArray) -> NDArray:
         """Return the outputs of the networks in `rows`, (len(rows), n, outputs)."""
         out = np.empty((len(rows), len(x), self.plan.n_outputs), self.dtype)
-        kernels = engine.population()
+        kernels = engine.part("population")
         arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), 0, len(x)), self.dtype)
         kernels.predict_population(self.plan.table, self.params[rows], x, out, arena)
         return out
