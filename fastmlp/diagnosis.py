@@ -6,14 +6,16 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import losses, optimizers
+from .findings import Finding, Report
 from .lr_range import lr_range_test
+from .reference import ids
 from .schedules import Schedule
 
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ OFF_CENTRE = 10.0
 TARGET_RATIO = 30.0
 # Probabilities that range over less than this part of chance, 1/2 or 1/K, over all rows, tell no row from another.
 STUCK_PART = 0.1
+# Initial weights alone do that too, most of all to sigmoids: stuck are only those that so many steps do not part. Through
+# twelve layers of sixteen sigmoids they do.
+TRIAL_STEPS, TRIAL_BATCH = 300, 64
+# What takes the steps if the network was not trained: the rate of its training is judged elsewhere.
+_TRIAL = optimizers.Adam(0.01)
 # A rate this many times lower than the range test's suggestion needs as many times the steps.
 SLOW = 100.0
 
@@ -53,68 +60,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "relu": (0.0, math.inf), "softplus": (0.0, math.inf), "exp": (0.0, math.inf), "elu": (-1.0, math.inf),
     "selu": (-1.7580993408473768, math.inf),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes
-    ----------
-    kind : str
-        "inputs", "targets", "sample_weight", "parameters", "pairing", "dead units", "saturated units", "vanishing gradient",
-        "exploding gradient", "stuck outputs", "learning rate too high" or "learning rate too low".
-    layer : int or None
-        Place in ``net.layers``, if it is one layer's.
-    figure : float or None
-        The number that it was judged by; None for data of the wrong kind or shape, which `text` describes.
-    text : str
-        What is wrong.
-    remedy : str
-        What to try.
-    """
-
-    kind: str
-    layer: int | None
-    figure: float | None
-    text: str
-    remedy: str
-
-    def __str__(self) -> str:
-        """Return it in one line."""
-        where = "" if self.layer is None else f" (layer {self.layer})"
-        return f"{self.kind}{where}: {self.text} {self.remedy}"
-
-
-@dataclass(frozen=True, repr=False)
-class Report:
-    """What :func:`diagnose` found; false if that is nothing.
-
-    Attributes
-    ----------
-    findings : tuple of Finding
-        Causes before what follows from them: data, loss, units, gradients, learning rate.
-    """
-
-    findings: tuple[Finding, ...] = ()
-
-    def __len__(self) -> int:
-        """Return the number of findings."""
-        return len(self.findings)
-
-    def __iter__(self) -> Iterator[Finding]:
-        """Return the findings one by one."""
-        return iter(self.findings)
-
-    def __getitem__(self, place: int) -> Finding:
-        """Return one finding."""
-        return self.findings[place]
-
-    def __str__(self) -> str:
-        """Return a line for each finding."""
-        return "\n".join(map(str, self.findings)) or "Nothing found."
-
-    __repr__ = __str__
 
 
 def diagnose(
@@ -129,8 +74,8 @@ def diagnose(
     """Look for what commonly keeps a network from learning, without changing it.
 
     It finds dead ReLUs, saturated units, gradients that vanish or explode on their way down, a loss that does not pair
-    with the output, inputs and targets of a wrong shape, range or size, probabilities that are the same for every row,
-    and a learning rate that is too high or too low.
+    with the output, inputs and targets of a wrong shape, range or size, probabilities that are the same for every row and
+    stay so in a short trial on a copy, and a learning rate that is too high or too low.
 
     Parameters
     ----------
@@ -172,7 +117,7 @@ def diagnose(
         return Report((*found, *_pairing(net, None)))
     usable = not sick & {"targets", "sample_weight"}
     case = _Case(net, *_sound(net, X, y if usable else None, sample_weight if usable else None))
-    checks: list[Callable[[_Case], Iterator[Finding]]] = [_inputs, _units, _stuck]
+    checks: list[Callable[[_Case], Iterator[Finding]]] = [_inputs, _units]
     if usable:
         checks = [_inputs, _targets, _units, _gradients, _stuck]
     found += [*_pairing(net, case.layers[-1]), *(finding for check in checks for finding in check(case))]
@@ -322,16 +267,45 @@ def _units(case: _Case) -> Iterator[Finding]:
 
 
 def _stuck(case: _Case) -> Iterator[Finding]:
-    name, outputs = case.names[-1], case.layers[-1]
-    varied = case.y is None or bool(np.ptp(case.y, axis=0).any())
-    if name not in ("sigmoid", "softmax") or not case.enough or not varied:
+    """Find probabilities that are the same for every row, and remain so when a copy is trained for some steps."""
+    assert case.y is not None
+    name = case.names[-1]
+    if name not in ("sigmoid", "softmax") or not case.enough or not np.ptp(case.y, axis=0).any():
         return
-    chance = 1.0 / outputs.shape[1] if name == "softmax" else 0.5
+    least = STUCK_PART * (1.0 / case.layers[-1].shape[1] if name == "softmax" else 0.5)
+    if float(np.ptp(case.layers[-1], axis=0).max()) >= least:
+        return
+    outputs, optimizer = _after_trial(case)
     reach = float(np.ptp(outputs, axis=0).max())
-    if reach < STUCK_PART * chance:
-        text = f"every row has nearly the same probabilities, about {outputs[0].max():.2g}: they range over {reach:.2g}."
+    if reach < least:
+        text = (
+            f"every row has nearly the same probabilities, about {outputs[0].max():.2g}: they range over {reach:.2g}, also "
+            f"after {TRIAL_STEPS} steps more of {type(optimizer).__name__} with {_rate_of(optimizer):.3g}."
+        )
         remedy = "Look for dead or saturated units and vanishing gradients, scale the inputs, or raise the learning rate."
         yield Finding("stuck outputs", len(case.layers) - 1, reach, text, remedy)
+
+
+def _after_trial(case: _Case) -> tuple[NDArray, optimizers.Stepping]:
+    """Return the outputs after steps of a copy, which goes on as it was trained last, and what took them."""
+    last = case.net._state.optimizer
+    trained = case.net._state.ints[ids.STEP] > 0 and isinstance(last, optimizers.Stepping)
+    optimizer: Any = last if trained else _TRIAL
+    twin = case.net.copy()
+    batch = min(TRIAL_BATCH, len(case.x))
+    y: Any = case.y
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a divergence; it is taken back
+        twin.fit(
+            case.x, y, sample_weight=case.weight, epochs=math.ceil(TRIAL_STEPS / (len(case.x) // batch)), batch_size=batch,
+            drop_last=True, optimizer=replace(optimizer, lr=_rate_of(optimizer)), progress=False,
+        )  # fmt: skip
+    return twin.predict(case.x), optimizer
+
+
+def _rate_of(optimizer: optimizers.Stepping) -> float:
+    lr: Any = optimizer.lr
+    return float(lr.lr if isinstance(lr, Schedule) else lr)
 
 
 # ---- gradients
@@ -377,8 +351,7 @@ def _rms(values: NDArray) -> float:
 
 def _rate(net: MLP, data: tuple[Any, Any, Any], optimizer: optimizers.Stepping, batch_size: int | None) -> Iterator[Finding]:
     """Judge the rate by a range test, from the initial weights on if the network was trained."""
-    lr: Any = optimizer.lr
-    rate = float(lr.lr if isinstance(lr, Schedule) else lr)
+    rate = _rate_of(optimizer)
     X, y, weight = data
     start = net.copy().reset() if net.history is not None else net
     test = lr_range_test(start, X, y, sample_weight=weight, optimizer=optimizer, batch_size=batch_size)

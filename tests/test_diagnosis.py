@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp.diagnosis import MOST_ROWS, Report
+from fastmlp.diagnosis import MOST_ROWS
+from fastmlp.findings import Finding, Report
 from tests.problems import classes, classifier, make, numbers
 
 rng = np.random.default_rng(0)
@@ -59,6 +60,8 @@ def poisoned(net):
 SGD, Adam = fm.SGD, fm.Adam
 binary, softmax = {"output": "sigmoid"}, {"output": "softmax", "n_outputs": 3}
 deep = (16,) * 12
+# No weight has a gradient; nothing else is wrong with it.
+alike = {"activation": "tanh", "init": "zeros"}
 
 
 def leaky(**options) -> fm.MLP:
@@ -109,8 +112,10 @@ CASES = {
     "rate too low": ("learning rate too low", None, (net(), X, SMOOTH, SGD(1e-6)), (net(), X, SMOOTH, SGD(0.05))),
     "a schedule's rate": ("learning rate too low", None, (net(), X, SMOOTH, Adam(fm.schedules.Cosine(1e-7))),
                           (net(), X, SMOOTH, Adam(fm.schedules.Cosine(0.01)))),
-    "stuck at 0.5": ("stuck outputs", 1, (net(**binary, change=scaled(1, 0.001)), X, LABELS), (net(**binary), X, LABELS)),
-    "stuck at 1/3": ("stuck outputs", 1, (net(**softmax, change=scaled(1, 0.001)), X, THREE), (net(**softmax), X, THREE)),
+    "stuck at 0.5": ("stuck outputs", 1, (net(**binary, **alike), X, LABELS),
+                     (net(**binary, change=scaled(1, 0.001)), X, LABELS)),
+    "stuck at 1/3": ("stuck outputs", 1, (net(**softmax, **alike), X, THREE),
+                     (net(**softmax, change=scaled(1, 0.001)), X, THREE)),
     "parameters": ("parameters", None, (net(change=poisoned), X, SMOOTH), (net(), X, SMOOTH)),
 }  # fmt: skip
 
@@ -141,8 +146,6 @@ def test_nothing_is_found_in_the_healthy_network(engine, kind, layer, sick, heal
 
 
 def test_every_kind_has_its_case() -> None:
-    from fastmlp.diagnosis import Finding
-
     named = {kind for kind, *_ in CASES.values()} | {"sample_weight"}
     assert all(f'"{kind}"' in (Finding.__doc__ or "") for kind in named)
     assert (Finding.__doc__ or "").split("layer :")[0].count('"') == 2 * len(named)
@@ -151,7 +154,7 @@ def test_every_kind_has_its_case() -> None:
 # ---- figures
 
 
-def only(*case) -> fm.diagnosis.Finding:
+def only(*case) -> Finding:
     (finding,) = report(*case)
     return finding
 
@@ -205,11 +208,39 @@ def test_the_figure_of_a_pairing_is_how_much_of_the_output_is_saturated() -> Non
     assert found["pairing"].remedy == "Use loss='bce', which suits output='sigmoid'."
 
 
-def test_the_figure_of_stuck_outputs_is_how_far_they_range() -> None:
-    sick = CASES["stuck at 0.5"][2][0]
-    finding = only(sick, X, LABELS)
-    assert finding.figure == pytest.approx(np.ptp(sick.predict(X)))
-    assert "about 0.5" in finding.text
+def test_the_figure_of_stuck_outputs_is_how_far_they_range_after_the_trial() -> None:
+    sick = net(16, 16, activation="sigmoid", **binary)
+    sick.fit(X, LABELS, epochs=20, optimizer=SGD(1e-3, 0.5), progress=False)
+    finding = next(one for one in report(sick, X, LABELS) if one.kind == "stuck outputs")
+    assert f"range over {finding.figure:.2g}, also after 300 steps more of SGD with 0.001." in finding.text
+    sick.fit(X, LABELS, epochs=100, batch_size=64, drop_last=True, optimizer=SGD(1e-3, 0.5), progress=False)
+    assert finding.figure == pytest.approx(np.ptp(sick.predict(X)), rel=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "gelu", "softplus", "hard_sigmoid"])
+@pytest.mark.parametrize("hidden", [(8,), (16, 16)], ids=str)
+def test_probabilities_that_have_not_begun_to_part_are_not_stuck(engine, activation, hidden) -> None:
+    """Initial weights give many networks of sigmoids nearly the same probability for all rows."""
+    alike = 0
+    for seed in range(4):
+        for head, labels in ((binary, LABELS), (softmax, np.digitize(X[:, 0], [-0.5, 0.5]))):
+            fresh = net(*hidden, activation=activation, seed=seed, **head)
+            alike += np.ptp(fresh.predict(X), axis=0).max() < 0.05
+            assert "stuck outputs" not in {finding.kind for finding in report(fresh, X, labels)}
+    if activation == "sigmoid" and len(hidden) == 2:
+        assert alike >= 2, "there was nothing to try"
+
+
+def test_probabilities_that_no_training_parts_are_stuck(engine) -> None:
+    layers = {"activation": "sigmoid", **binary}
+    assert "stuck outputs" in {finding.kind for finding in report(net(*deep, *deep, **layers), X, LABELS)}
+    slow = net(16, 16, **layers)
+    assert not report(slow, X, LABELS)
+    slow.fit(X, LABELS, epochs=20, optimizer=SGD(fm.schedules.Cosine(1e-3)), progress=False)
+    found = {finding.kind: finding for finding in report(slow, X, LABELS)}
+    assert "300 steps more of SGD with 0.001" in found["stuck outputs"].text
+    slow.fit(X, LABELS, epochs=100, optimizer=Adam(0.01), progress=False)
+    assert not report(slow, X, LABELS)
 
 
 def test_a_rate_is_judged_by_the_range_test_and_the_remedy_is_its_suggestion() -> None:
@@ -290,8 +321,9 @@ def test_wrong_targets_do_not_hide_what_needs_none() -> None:
 
 def test_few_rows_tell_nothing_of_units_and_targets_all_alike_ask_for_outputs_all_alike() -> None:
     assert not report(net(), X[:3], SMOOTH[:3])
-    alike = net(**binary, change=scaled(1, 0.001))
-    assert not report(alike, X, np.ones(200))
+    stuck = net(**binary, **alike)
+    assert report(stuck, X, LABELS)
+    assert not report(stuck, X, np.ones(200))
 
 
 def test_many_rows_are_as_good_as_some() -> None:
@@ -330,6 +362,8 @@ def test_the_network_is_the_same_afterwards_to_the_last_bit(fitted) -> None:
     before, inputs, targets = after.copy(), X.copy(), LABELS.copy()
     after.diagnose(inputs, targets, optimizer="adam")
     after.diagnose(inputs, targets[:-1])
+    after.weights[-1][...] = before.weights[-1][...] = 0.0  # which needs a trial
+    after.diagnose(inputs, targets)
     for name in ("params", "grad"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
     for name in ("ints", "reals", "slots"):
