@@ -3,7 +3,7 @@
 import time
 
 import numpy as np
-from pictures import boundary, figure, save
+from pictures import axes, save
 
 import fastmlp as fm
 from fastmlp import scalar
@@ -82,13 +82,11 @@ out = scalar.Neuron(2, seed=0)([1.0, -1.0])
 out.backward()
 assert scalar.draw(out).count("shape=circle") == 5  # two products, two sums, tanh
 
-fig, ((left, right),) = figure(2)
-left.plot(alone[:300], label="one neuron", color="tab:gray")
-left.plot(forgetful, label="gradients not zeroed", color="tab:orange", linewidth=1)
-left.plot(losses, label="2-8-1, Values", color="tab:blue", linewidth=4, alpha=0.4)
-left.plot(history.loss, "--", label="2-8-1, compiled", color="black", linewidth=1)
-left.set(xlabel="step", ylabel="mean squared error", title="XOR, learning rate 0.1", ylim=(0, max(forgetful) * 1.35))
-left.legend(fontsize=8, loc="upper right")
-boundary(right, net.predict, X, [0, 1, 1, 0], middle=0.0)
-right.set_title("What 2-8-1 says")
-save(fig, "lesson1.png")
+left, right = axes(2)
+curves = {"one neuron": alone[:300], "not zeroed": forgetful, "2-8-1, Values": losses, "2-8-1, compiled": history}
+fm.plots.loss_curves(list(curves.values()), left, labels=list(curves))
+left.lines[2].set(linewidth=5, alpha=0.4)  # under the other, which is the same
+left.set(yscale="linear", xlabel="step", ylabel="mean squared error")
+left.title.set_text("XOR, learning rate 0.1")
+fm.plots.decision_boundary(net, X, y, right)
+save(left, "lesson1.png")

@@ -1,7 +1,7 @@
 """Lesson 2: MLP(2, [3, 3, 1]) with the sum of squared errors, and the same in PyTorch where it is installed."""
 
 import numpy as np
-from pictures import boundary, figure, save
+from pictures import axes, save
 
 import fastmlp as fm
 from fastmlp import scalar
@@ -59,9 +59,9 @@ else:
     print(f"PyTorch: loss {curve[0]:.3f} -> {curve[-1]:.5f}")
     np.testing.assert_allclose(curve, history.loss, rtol=1e-6)
 
-fig, ((left, middle),) = figure(2)
-left.semilogy(history.loss)
-left.set(xlabel="epoch", ylabel="sum of squared errors", title="2-3-3-1 tanh, learning rate 0.02")
-boundary(middle, net.predict, X, y)
-middle.set_title("What it says after 1,000 epochs")
-save(fig, "lesson2.png")
+left, right = axes(2)
+fm.plots.loss_curves(history, left)
+left.set_ylabel("sum of squared errors")
+left.title.set_text(f"2-3-3-1 tanh, learning rate {LR}")
+fm.plots.decision_boundary(net, X, y, right)
+save(left, "lesson2.png")

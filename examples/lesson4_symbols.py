@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import sympy
-from pictures import boundary, figure, save
+from pictures import axes, save
 
 import fastmlp as fm
 
@@ -49,7 +49,7 @@ with tempfile.TemporaryDirectory() as folder:
 np.testing.assert_array_equal(again.predict(X), net.predict(X))
 assert again.spec()["layers"] == net.spec()["layers"]
 
-fig, ((ax,),) = figure()
-fig.colorbar(boundary(ax, again.predict, X, y), label="output")
-ax.set_title("2-2-2-1, one row a step")
-save(fig, "lesson4.png")
+left, right = axes(2)
+fm.plots.decision_boundary(again, X, y, left)
+fm.plots.weights(again, right)
+save(left, "lesson4.png")

@@ -174,8 +174,24 @@ def test_without_validation_there_is_one_line():
 def test_several_histories_have_colours_and_names():
     ax = plots.loss_curves([history(), history(start=1.0)], labels=["slow", "fast"]).axes[0]
     assert len({line.get_color() for line in ax.lines}) == 2
-    names = [t.get_text() for t in ax.get_legend().get_texts()]
-    assert names == ["slow, training", "slow, validation", "fast, training", "fast, validation"]
+    legend = ax.get_legend()
+    assert [t.get_text() for t in legend.get_texts()] == ["slow", "fast", "training", "validation"]
+    slow, fast, *styles = legend.get_lines()
+    assert [slow.get_color(), fast.get_color()] == [ax.lines[0].get_color(), ax.lines[3].get_color()]
+    assert [style.get_linestyle() for style in styles] == [line.get_linestyle() for line in ax.lines[:2]]
+
+
+def test_names_are_all_that_is_said_of_several_without_validation():
+    ax = plots.loss_curves([history(val=False), history(val=False, start=1.0)], labels=["slow", "fast"]).axes[0]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["slow", "fast"]
+
+
+def test_losses_of_ones_own_training_are_drawn_too():
+    run = history(val=False)
+    (line,) = plots.loss_curves(run.loss).axes[0].lines
+    assert line.get_ydata().tolist() == run.loss
+    assert len(plots.loss_curves(np.array(run.loss)).axes[0].lines) == 1
+    assert len(plots.loss_curves([run, run.loss, np.array(run.loss)]).axes[0].lines) == 3
 
 
 def test_many_histories_only_say_what_the_styles_mean():
@@ -189,7 +205,7 @@ def test_the_legend_of_several_runs_hides_no_curve(n):
     renderer = draw(figure)
     (ax,) = figure.axes
     legend = ax.get_legend().get_window_extent(renderer)
-    if n > 1:
+    if n == 2:
         assert legend.x0 >= ax.get_window_extent(renderer).x1 - 1
     assert legend.x1 <= figure.bbox.x1
     assert legend.y0 >= 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .figures import COLOURS, figure, figure_of
 
@@ -13,19 +15,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..history import History
     from ..lr_range import RangeTest
 
 __all__ = ["loss_curves", "lr_range"]
 
+# Of the losses of training rows and of validation rows.
+_STYLES = ("-", "--")
 
-def loss_curves(history: History | Sequence[History], ax: Axes | None = None, labels: Sequence[str] | None = None) -> Figure:
+
+def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | None = None) -> Figure:
     """Draw the losses of one training or of several over their epochs.
 
     Parameters
     ----------
-    history : History or sequence of History
-        What `fit` returned. The loss of the training rows is a full line, that of the validation rows a dashed one.
+    history : History, sequence of float, or sequence of these
+        What `fit` returned, or the losses of a training of one's own. The loss of the training rows is a full line, that of
+        the validation rows a dashed one, with a dot where it is lowest.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
     labels : sequence of str, optional
@@ -41,34 +46,44 @@ def loss_curves(history: History | Sequence[History], ax: Axes | None = None, la
         matplotlib is not installed.
     ValueError
         There is no history, or not one label for each.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> data = fm.datasets.load("moons")
+    >>> net = fm.MLP([2, 16, 1], output="sigmoid")
+    >>> history = net.fit(data.X, data.y, epochs=40, validation=0.2, optimizer=fm.Adam(0.02))
+    >>> figure = fm.plots.loss_curves(history)
     """
-    histories: list[Any] = [history] if hasattr(history, "val_loss") else list(history)
-    if not histories:
+    one = hasattr(history, "val_loss") or (len(history) > 0 and all(isinstance(value, Real) for value in history))
+    runs = [_losses(run) for run in ([history] if one else history)]
+    if not runs:
         raise ValueError("loss_curves needs at least one history.")
-    names = list(labels) if labels is not None else [f"run {i + 1}" for i in range(len(histories))]
-    if len(names) != len(histories):
-        raise ValueError(f"labels must have one name for each of the {len(histories)} histories, not {len(names)}.")
+    names = list(labels) if labels is not None else [f"run {i + 1}" for i in range(len(runs))]
+    if len(names) != len(runs):
+        raise ValueError(f"labels must have one name for each of the {len(runs)} histories, not {len(names)}.")
     if ax is None:
         ax = figure(6.4, 4.0).subplots()
-    many = len(histories) > 10  # thin lines without marks
-    lows, highs = [], []
-    for number, (run, name) in enumerate(zip(histories, names, strict=True)):
-        colour = _colour(number, len(histories))
-        prefix = "" if len(histories) == 1 and labels is None else f"{name}, "
-        for values, style, rows in ((run.loss, "-", "training"), (run.val_loss, "--", "validation")):
-            finite = np.asarray(values, float)[np.isfinite(np.asarray(values, float))]
-            if len(finite) == 0:
-                continue
-            lows.append(finite.min())
-            highs.append(finite.max())
-            ax.plot(range(1, len(values) + 1), values, style, color=colour, linewidth=1.0 if many else 1.6,
-                    marker="o" if len(values) == 1 else None, label=f"{prefix}{rows}")  # fmt: skip
-        if len(run.val_loss) > 1 and np.isfinite(run.val_loss).any() and not many:
-            best = int(np.nanargmin(run.val_loss))
-            ax.plot(best + 1, run.val_loss[best], "o", color=colour, markersize=5,
-                    label="lowest validation loss" if len(histories) == 1 else None)  # fmt: skip
-    _finish_curves(ax, lows, highs)
+    many = len(runs) > 10  # thin lines without marks and names
+    for number, lines in enumerate(runs):
+        colour = _colour(number, len(runs))
+        for values, style in zip(lines, _STYLES, strict=True):
+            if np.isfinite(values).any():
+                ax.plot(range(1, len(values) + 1), values, style, color=colour, linewidth=1.0 if many else 1.6,
+                        marker="o" if len(values) == 1 else None)  # fmt: skip
+        held_out = lines[1]
+        if len(held_out) > 1 and np.isfinite(held_out).any() and not many:
+            best = int(np.nanargmin(held_out))
+            ax.plot(best + 1, held_out[best], "o", color=colour, markersize=5)
+    _finish_curves(ax, runs)
+    _legend(ax, runs, [] if many or (one and labels is None) else names)
     return figure_of(ax)
+
+
+def _losses(run: Any) -> tuple[NDArray, NDArray]:
+    """Return the losses of training and of validation rows."""
+    loss, held_out = (run.loss, run.val_loss) if hasattr(run, "val_loss") else (run, ())
+    return np.asarray(loss, float), np.asarray(held_out, float)
 
 
 def lr_range(test: RangeTest, ax: Axes | None = None) -> Figure:
@@ -124,21 +139,35 @@ def _colour(number: int, total: int):
     return COLOURS[number] if total <= len(COLOURS) else matplotlib.colormaps["viridis"](0.9 * number / (total - 1))
 
 
-def _finish_curves(ax: Axes, lows: list[float], highs: list[float]) -> None:
+def _finish_curves(ax: Axes, runs: Sequence[tuple[NDArray, NDArray]]) -> None:
     """Label the axes; losses that span orders of magnitude get a logarithmic one."""
     from matplotlib.ticker import MaxNLocator
 
-    if lows and min(lows) > 0.0 and max(highs) > 30.0 * min(lows):
+    values = np.concatenate([part for lines in runs for part in lines])
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0.0 and values.max() > 30.0 * values.min():
         ax.set_yscale("log")
-    ax.set(xlabel="epoch", ylabel="loss", title="Loss by epoch")
+    ax.set(xlabel="epoch", ylabel="loss")
+    ax.set_title("Loss by epoch", fontsize="medium")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.25)
-    handles: list[Any] = ax.get_legend_handles_labels()[0]
-    if len(handles) > 20:  # a line's name would be lost among so many: only say what the styles mean
-        styles = {handle.get_linestyle(): handle for handle in reversed(handles)}
-        names = {"-": "training", "--": "validation"}
-        ax.legend(list(styles.values()), [names[style] for style in styles], frameon=False, fontsize="small")
-    elif len(handles) > 3:
-        ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    elif handles:
-        ax.legend(frameon=False, fontsize="small")
+
+
+def _legend(ax: Axes, runs: Sequence[tuple[NDArray, NDArray]], names: Sequence[str]) -> None:
+    """Say which colour is whose, and what the styles mean if there are two."""
+    from matplotlib.lines import Line2D
+
+    colours = [_colour(number, len(runs)) for number in range(len(names))]
+    entries = [(Line2D([], [], color=colour, linewidth=1.6), name) for colour, name in zip(colours, names, strict=True)]
+    ink = "black" if len(runs) > 1 else _colour(0, 1)
+    kinds = [any(np.isfinite(lines[kind]).any() for lines in runs) for kind in range(len(_STYLES))]
+    if all(kinds) or not entries:
+        for style, name, there in zip(_STYLES, ("training", "validation"), kinds, strict=True):
+            if there:
+                entries.append((Line2D([], [], color=ink, linestyle=style, linewidth=1.6), name))
+    if len(runs) == 1 and len(runs[0][1]) > 1 and kinds[1]:
+        entries.append((Line2D([], [], color=ink, linestyle="", marker="o", markersize=5), "lowest validation loss"))
+    if entries:
+        handles, texts = zip(*entries, strict=True)
+        aside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02)} if len(entries) > 3 else {}
+        ax.legend(handles, texts, frameon=False, fontsize="small", **aside)
