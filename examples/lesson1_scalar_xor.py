@@ -39,14 +39,15 @@ assert abs(alone[-1] - 1) < 0.01
 assert max(abs(neuron(x).data) for x in X) < 0.1
 
 # 2. Eight neurons in front of it, and it works.
-mlp = scalar.MLP(2, [8, 1], seed=0)
+mlp = scalar.MLP(2, [8, 1], seed=4)
 assert len(mlp.parameters()) == 33
 net = scalar.to_network(mlp)  # a copy for later: the same numbers in the compiled engine
 began = time.perf_counter()
 losses = train(mlp)
 walking = time.perf_counter() - began
 print(f"nine neurons: loss {losses[0]:.3f} -> {losses[-1]:.4f}, outputs {[round(mlp(x).data, 2) for x in X]}")
-assert losses[-1] < 0.1
+assert losses[0] > 1
+assert losses[-1] < 0.02
 assert all((mlp(x).data > 0) == (target > 0) for x, target in zip(X, y, strict=True))
 
 # 3. The same training in one call of the compiled engine: the same curve, number by number.
@@ -60,22 +61,31 @@ print(f"300 steps: {1e3 * walking:.0f} ms on Values, {1e3 * compiled:.2f} ms com
 assert compiled < walking
 
 # 4. Where between 0 and 1 a seed ends: of 32, how many are below 0.1 after 300 steps, and the middle one.
-firsts, lasts = [], []
-for seed in range(32):
-    own = scalar.to_network(scalar.MLP(2, [8, 1], seed=seed)).fit(X, y, **options).loss
-    firsts.append(own[0])
-    lasts.append(own[-1])
-print(f"32 seeds: median {np.median(firsts):.2f} -> {np.median(lasts):.4f}; {np.sum(np.array(lasts) < 0.1)} end below 0.1")
-assert 1 < np.median(firsts) < 2.5
-assert np.median(lasts) < 0.05
+curves = np.array([scalar.to_network(scalar.MLP(2, [8, 1], seed=seed)).fit(X, y, **options).loss for seed in range(32)])
+firsts, lasts = np.median(curves[:, 0]), np.median(curves[:, -1])
+print(f"32 seeds: median {firsts:.2f} -> {lasts:.4f}; {(curves[:, -1] < 0.1).sum()} end below 0.1")
+assert 1 < firsts < 2.5
+assert lasts < 0.05
 
-# 5. Gradients add up. Who forgets to zero them steps along the sum of all gradients so far, swings past the goal to where every
-#    tanh is flat, and stays there.
-forgetful = train(scalar.MLP(2, [8, 1], seed=0), zero_grad=False)
-print(f"without zero_grad: loss {forgetful[0]:.3f} -> {forgetful[-1]:.3f}, the worst on the way {max(forgetful):.3f}")
-assert forgetful[-1] > 0.5 > losses[-1]
-assert max(forgetful[10:]) > 1.2, "it swings"
-assert losses == sorted(losses, reverse=True), "the right way goes down at every step"
+# 5. Gradients add up. Who forgets to zero them steps along the sum of all gradients so far, like a ball that rolls without
+#    friction. Most seeds find the goal all the same here, up and down on the way; some swing to where every tanh is flat, like
+#    seed 0, and stay there.
+forgetful, stranded = (train(scalar.MLP(2, [8, 1], seed=seed), zero_grad=False) for seed in (4, 0))
+assert stranded[-1] > 0.9 > 0.1 > curves[0, -1]
+swings = []
+for seed in range(32):  # the same in the compiled engine, by hand
+    net_of_seed = scalar.to_network(scalar.MLP(2, [8, 1], seed=seed))
+    swings.append([])
+    for _ in range(300):
+        swings[-1].append(net_of_seed.backward(X, y))  # and no net_of_seed.zero_grad()
+        net_of_seed.step(fm.SGD(0.1))
+swings = np.array(swings)
+np.testing.assert_allclose(swings[0][:50], stranded[:50], rtol=1e-6)
+rises, rises_zeroed = (np.median((np.diff(each, axis=1) > 0).sum(axis=1)) for each in (swings, curves))
+print(f"without zero_grad: the loss rises at {rises:.0f} of 299 steps in the median, with it at {rises_zeroed:.0f};")
+print(f"{(swings[:, -1] > 0.9).sum()} of 32 seeds end at a loss of 1, with it {(curves[:, -1] > 0.9).sum()}")
+assert rises > 10
+assert rises_zeroed == 0
 
 # 6. A graph of one neuron: `dot -Tsvg` turns the text into a picture.
 out = scalar.Neuron(2, seed=0)([1.0, -1.0])
@@ -83,9 +93,12 @@ out.backward()
 assert scalar.draw(out).count("shape=circle") == 5  # two products, two sums, tanh
 
 left, right = axes(2)
-curves = {"one neuron": alone[:300], "not zeroed": forgetful, "2-8-1, Values": losses, "2-8-1, compiled": history}
-fm.plots.loss_curves(list(curves.values()), left, labels=list(curves))
-left.lines[2].set(linewidth=5, alpha=0.4)  # under the other, which is the same
+shown = {
+    "one neuron": alone[:300], "no zero_grad": forgetful, "the same, seed 0": stranded,
+    "2-8-1, Values": losses, "2-8-1, compiled": history,
+}  # fmt: skip
+fm.plots.loss_curves(list(shown.values()), left, labels=list(shown))
+left.lines[3].set(linewidth=5, alpha=0.4)  # under the other, which is the same
 left.set(yscale="linear", xlabel="step", ylabel="mean squared error")
 left.title.set_text("XOR, learning rate 0.1")
 fm.plots.decision_boundary(net, X, y, right)

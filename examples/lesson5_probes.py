@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from pictures import COLOURS, figure, save
+from pictures import axes, save
 
 import fastmlp as fm
 from fastmlp import scalar
@@ -27,13 +27,17 @@ PROBES = {
     "ReLU for tanh": ([2, 4, 1], "relu"),
     "one more layer": ([2, 4, 4, 1], "tanh"),
 }
-options = dict(epochs=2000, batch_size=None, optimizer=fm.Adam(0.1), shuffle=False)
-solved, losses = {}, {}
-for name, (layers, activation) in PROBES.items():
-    nets = fm.Population(layers, seeds=range(32), activation=activation, output="sigmoid", dtype="float64")
-    nets.fit(X, y, **options)
-    losses[name] = nets.loss(X, y)
-    solved[name] = int(((nets.predict(X)[..., 0] > 0.5) == y).all(axis=1).sum())
+nets = fm.Population.of(
+    {"layers": layers, "activation": activation, "output": "sigmoid", "dtype": "float64", "seed": seed}
+    for layers, activation in PROBES.values()
+    for seed in range(32)
+)
+print(nets)
+nets.fit(X, y, epochs=2000, batch_size=None, optimizer=fm.Adam(0.1), shuffle=False)
+right = ((nets.predict(X)[..., 0] > 0.5) == y).all(axis=1).reshape(-1, 32).sum(axis=1)  # seeds of each
+solved = dict(zip(PROBES, right.tolist(), strict=True))
+losses = dict(zip(PROBES, nets.loss(X, y).reshape(-1, 32), strict=True))
+for name in PROBES:
     print(f"{name:22} {solved[name]:2} of 32 seeds have XOR, median loss {np.median(losses[name]):.1e}")
 assert solved["no hidden activation"] == 0, "without a bend it is one straight line, however many units it has"
 assert abs(np.median(losses["no hidden activation"]) - math.log(2)) < 1e-2
@@ -46,25 +50,25 @@ assert solved["one more layer"] >= 28
 # 3. Forty noisy rows and a large network: it learns the noise. Weight decay keeps it from that.
 few, many = fm.datasets.moons(40, noise=0.35, seed=0), fm.datasets.moons(2000, noise=0.35, seed=1)
 gaps = {}
-fig, axes = figure(2)
-for ax, decay in zip(axes[0], (0.0, 10.0), strict=True):
+pictures = axes(2)
+for ax, decay in zip(pictures, (0.0, 10.0), strict=True):
     net = fm.MLP([2, 64, 64, 1], activation="relu", output="sigmoid", seed=0)
     h = net.fit(
         few.X, few.y, epochs=400, batch_size=None, optimizer=fm.AdamW(0.01, weight_decay=decay), validation=(many.X, many.y)
     )
     gaps[decay] = h.val_loss[-1] - net.loss(few.X, few.y)
-    ax.plot(h.loss, color=COLOURS[0], label="40 rows of training")
-    ax.plot(h.val_loss, "--", color=COLOURS[1], label="2,000 other rows")
-    ax.set(xlabel="epoch", ylabel="BCE", title=f"weight decay {decay:g}: gap {gaps[decay]:.2f}", ylim=(0, 3))
-    ax.legend(fontsize=8)
+    fm.plots.loss_curves(h, ax)
+    ax.set(yscale="linear", ylim=(0, 3))
+    ax.title.set_text(f"40 rows, weight decay {decay:g}: gap {gaps[decay]:.2f}")
 print(f"gap between training and validation loss: {gaps[0.0]:.2f}, with weight decay {gaps[10.0]:.2f}")
 assert gaps[0.0] > 0.3
 assert gaps[10.0] < 0.5 * gaps[0.0]
-save(fig, "lesson5_gap.png")
+save(ax, "lesson5_gap.png")
 
-fig, ((ax,),) = figure()
-ax.barh(list(solved), list(solved.values()), color=COLOURS[0])
-ax.bar_label(ax.containers[0], padding=2, fontsize=8)
-ax.set(xlabel="seeds of 32 that have XOR", title="Four changes to 2-4-1", xlim=(0, 36))
+(ax,) = axes()
+bars = ax.barh(list(solved), list(solved.values()))
+ax.bar_label(bars, padding=2, fontsize="small")
+ax.set(xlabel="seeds of 32 that have XOR", xlim=(0, 36))
+ax.set_title("Four changes to 2-4-1", fontsize="medium")
 ax.invert_yaxis()
-save(fig, "lesson5_probes.png")
+save(ax, "lesson5_probes.png")

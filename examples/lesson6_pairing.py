@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-from pictures import figure, save
+from pictures import axes, save
 
 import fastmlp as fm
 
@@ -50,9 +50,10 @@ for head in ("softmax, cross_entropy", "sigmoid, bce"):
     wrong = head.split(",")[0] + ", mse"
     assert np.mean(curves[head]) > np.mean(curves[wrong]) + 0.02, "(p - y) f'(z) is small where p is wrong and sure"
 
-fig, ((ax,),) = figure()
-for name, values in curves.items():
-    ax.plot(range(1, EPOCHS + 1), values, PAIRS[name][2], label=name)
-ax.set(xlabel="epoch", ylabel="accuracy on 397 other rows", title="Digits, 64-32-10, SGD 0.1")
-ax.legend(fontsize=8)
-save(fig, "lesson6.png")
+(ax,) = axes()
+for (name, values), colour in zip(curves.items(), ("#0072B2", "#E69F00", "#009E73", "#CC79A7"), strict=True):
+    ax.plot(range(1, EPOCHS + 1), values, PAIRS[name][2], color=colour, label=name)
+ax.set(xlabel="epoch", ylabel=f"accuracy on {len(test)} other rows")
+ax.set_title("Digits, 64-32-10, SGD 0.1", fontsize="medium")
+ax.legend(fontsize="small", frameon=False)
+save(ax, "lesson6.png")

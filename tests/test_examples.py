@@ -25,7 +25,8 @@ def test_lesson_runs_and_saves_its_pictures(path, tmp_path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     pictures = list(tmp_path.iterdir())
     assert len(pictures) == done.stdout.count("picture:") >= 1
-    assert all(picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 10_000 for picture in pictures)
+    assert all(picture.read_bytes().startswith((b"\x89PNG", b"GIF89a")) for picture in pictures)
+    assert all(picture.stat().st_size > 10_000 for picture in pictures)
 
 
 def test_every_lesson_is_in_the_list() -> None:
