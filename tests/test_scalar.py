@@ -87,12 +87,13 @@ def test_gradients_add_up_until_they_are_zeroed() -> None:
 def test_deep_graphs_are_made_differentiated_drawn_and_deleted() -> None:
     """In a process of its own, which an overflow of the stack would end."""
     script = """
-from fastmlp.scalar import Value, topological
+from fastmlp.scalar import Value, draw, topological
 x = v = Value(1.0)
 for _ in range(1_000_000):
     v = -v
 v.backward()
 assert len(topological(v)) == 1_000_001
+assert draw(v).count("shape=circle") == 1_000_000
 assert x.grad == 1.0 and v.data == 1.0
 v.zero_grad()
 assert x.grad == 0.0
