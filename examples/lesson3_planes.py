@@ -69,15 +69,8 @@ print(f"the fewest parameters with which at least half of the seeds pass: {small
 assert list(passed) == [17, 33, 37]
 assert smallest == 17, "four hidden units are enough for most seeds, if closely: eight are for nearly all"
 assert passed[33] > passed[17]
-film = fm.plots.boundary_animation(
-    fm.MLP([2, 8, 1], output="sigmoid"),
-    moons.X,
-    moons.y,
-    place("lesson3_moons.gif"),
-    epochs=100,
-    every=4,
-    optimizer=fm.Adam(0.02),
-)
+film = place("lesson3_moons.gif")
+fm.plots.boundary_animation(net, moons.X, moons.y, film, epochs=100, every=4, optimizer=fm.Adam(0.02))
 print("picture:", film)
 
 # 4. Circles: a line more for each hidden unit. Two cannot close a curve around the inner circle.

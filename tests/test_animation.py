@@ -7,6 +7,7 @@ import shutil
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
 import fastmlp as fm
@@ -28,9 +29,9 @@ def titles(monkeypatch):
     seen = []
     draw = animation._draw_frame
 
-    def noted(page, *rest):
-        draw(page, *rest)
-        seen.append(page.axes[0].get_title())
+    def noted(ax, *rest):
+        draw(ax, *rest)
+        seen.append(ax.get_title())
 
     monkeypatch.setattr(animation, "_draw_frame", noted)
     return seen
@@ -43,8 +44,9 @@ def film(net, path, y=XOR, **options):
 def test_frames_are_the_start_every_so_many_epochs_and_the_end(tmp_path, titles):
     net = network()
     first = net.loss(SQUARE, XOR)
-    path = film(net, tmp_path / "film.gif", epochs=7, every=3)
-    assert path == tmp_path / "film.gif"
+    path = tmp_path / "film.gif"
+    page = film(net, path, epochs=7, every=3)
+    assert page.axes[0].get_title() == titles[-1]
     assert [title.split(",")[0] for title in titles] == ["Epoch 0", "Epoch 3", "Epoch 6", "Epoch 7"]
     assert [title.split(", loss ")[1].split(",")[0] for title in titles] == [
         f"{loss:.3g}" for loss in (first, *(net.history.loss[k] for k in (2, 5, 6)))
@@ -55,6 +57,22 @@ def test_frames_are_the_start_every_so_many_epochs_and_the_end(tmp_path, titles)
     assert len(frames) >= 4
     assert np.abs(frames[0] - frames[-1]).max() > 50
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_film_is_of_the_whole_figure_that_the_given_axes_are_on(tmp_path, titles):
+    page = Figure(figsize=(6, 3), dpi=100, layout="constrained")
+    left, right = page.subplots(1, 2)
+    left.plot([1, 2, 3])
+    right.set_title("what was there")
+    assert film(network(), tmp_path / "film.gif", ax=right, epochs=4, every=1) is page
+    assert len(titles) == 5
+    assert right.get_title() == titles[-1]
+    assert len(left.lines) == 1
+    assert len(page.axes) == 3, "one colour bar, not one for each frame"
+    with Image.open(tmp_path / "film.gif") as image:
+        assert image.size == (600, 300)
+    page.draw_without_rendering()
+    assert right.get_position().width > 0.8 * left.get_position().width, "frames take no room from those that follow"
 
 
 def test_the_network_is_trained_as_fit_trains_it(tmp_path):
@@ -84,7 +102,7 @@ def test_other_callbacks_are_called_and_may_end_the_training(tmp_path, titles):
 def test_the_last_frame_is_the_network_that_remains(tmp_path, monkeypatch):
     """Early stopping brings back the best epoch's parameters."""
     shown = []
-    monkeypatch.setattr(animation, "_draw_frame", lambda page, net, *rest: shown.append(net.params.copy()))
+    monkeypatch.setattr(animation, "_draw_frame", lambda ax, net, *rest: shown.append(net.params.copy()))
     net = network()
     film(net, tmp_path / "film.gif", epochs=6, every=1, optimizer=fm.SGD(30.0), early_stopping=fm.EarlyStopping("loss", 1))
     np.testing.assert_array_equal(shown[-1], net.params)
@@ -94,9 +112,9 @@ def test_colours_of_numbers_mean_the_same_in_all_frames(tmp_path, monkeypatch):
     limits = []
     draw = animation._draw_frame
 
-    def noted(page, *rest):
-        draw(page, *rest)
-        limits.append(page.axes[0].images[0].get_clim())
+    def noted(ax, *rest):
+        draw(ax, *rest)
+        limits.append(ax.images[0].get_clim())
 
     monkeypatch.setattr(animation, "_draw_frame", noted)
     film(network(output="identity"), tmp_path / "film.gif", y=[0.0, 1.5, 3.0, -1.0], epochs=2)
@@ -126,7 +144,8 @@ def test_an_mp4(tmp_path):
     if program is None:
         program = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
     with matplotlib.rc_context({"animation.ffmpeg_path": program}):
-        path = film(network(), tmp_path / "film.mp4", epochs=2)
+        path = tmp_path / "film.mp4"
+        film(network(), path, epochs=2)
     assert path.read_bytes()[4:8] == b"ftyp"
     assert path.stat().st_size > 5000
 

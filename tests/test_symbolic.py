@@ -238,6 +238,19 @@ def test_the_machine_code_is_kept_between_processes(tmp_path) -> None:
     assert list(tmp_path.rglob("custom-*.nbc")) == [kept]
 
 
+@needs_compiler
+def test_a_new_activation_recompiles_nothing_of_the_engine() -> None:
+    from fastmlp.kernels import run
+
+    X, y = data()
+    fm.use_engine("numba")
+    fm.MLP([3, 4, 1], dtype="float64").fit(X, y, epochs=1, progress=False)
+    before = dict(run._run.stats.cache_misses), len(run._run.signatures)
+    act = fm.activation(lambda t: t * sympy.atan(t) / (1 + t**2) + t / 7.125)
+    fm.MLP([3, (4, True, act), 1], dtype="float64").fit(X, y, epochs=1, progress=False)
+    assert (dict(run._run.stats.cache_misses), len(run._run.signatures)) == before
+
+
 def change(spec, value):
     return {**spec, "value": value}
 

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks
 from ..network import MLP
 from .boundary import decision_boundary
-from .figures import check_name, figure
+from .figures import check_name, figure, figure_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ..history import History
@@ -64,6 +65,7 @@ def boundary_animation(
     X: ArrayLike,
     y: ArrayLike,
     path: str | os.PathLike,
+    ax: Axes | None = None,
     *,
     epochs: int = 100,
     every: int | None = None,
@@ -71,7 +73,7 @@ def boundary_animation(
     names: Sequence[str] | None = None,
     resolution: int = 120,
     **options: Any,
-) -> Path:
+) -> Figure:
     """Train a network of two inputs and write a film of its decision boundary.
 
     The given network is trained, as ``net.fit(X, y, epochs=epochs, **options)`` trains it, and comes out the same; pass
@@ -86,6 +88,8 @@ def boundary_animation(
         Points (n, 2) and their targets, as for ``net.fit``.
     path : str or path
         A file to write, .gif or .mp4; the latter needs ffmpeg. An older one is replaced when training has ended.
+    ax : matplotlib Axes, optional
+        Where to draw, with all that its figure has besides; what the axes hold is cleared. A new figure if not given.
     epochs : int
         How many epochs to train.
     every : int, optional
@@ -101,8 +105,8 @@ def boundary_animation(
 
     Returns
     -------
-    pathlib.Path
-        The file.
+    matplotlib.figure.Figure
+        The last frame.
 
     Raises
     ------
@@ -119,11 +123,9 @@ def boundary_animation(
     >>> data = fm.datasets.load("moons")
     >>> net = fm.MLP([2, 16, 1], activation="tanh", output="sigmoid")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     film = fm.plots.boundary_animation(
+    ...     figure = fm.plots.boundary_animation(
     ...         net, data.X, data.y, folder + "/moons.gif", epochs=20, every=10, optimizer=fm.Adam(0.02)
     ...     )
-    ...     film.stat().st_size > 10_000
-    True
     >>> len(net.history)
     20
     """
@@ -134,9 +136,12 @@ def boundary_animation(
     fps = checks.integer("fps", fps, 1, 50)
     path = Path(path)
     writer = _writer(path, fps)
-    page = figure(*_SIZE)
+    if ax is None:
+        ax = figure(*_SIZE).subplots()
+    page = figure_of(ax)
     draw: dict[str, Any] = {"names": names, "resolution": resolution}
-    decision_boundary(net, X, y, page.subplots(), **draw)  # what is wrong with the data is said before training
+    _clear(ax)
+    decision_boundary(net, X, y, ax, **draw)  # what is wrong with the data is said before training
     recorder = _Recorder(net, net.loss(X, y), every)
     callbacks = [*options.pop("callbacks", ()), recorder]
     net.fit(X, y, epochs=epochs, callbacks=callbacks, **options)
@@ -148,20 +153,27 @@ def boundary_animation(
         with writer.saving(page, str(unfinished), _DPI):
             for moment in recorder.moments:
                 shown.params = moment.params
-                _draw_frame(page, shown, X, y, moment, digits, draw)
+                _draw_frame(ax, shown, X, y, moment, digits, draw)
                 writer.grab_frame()
             for _ in range(round(_REST * fps)):
                 writer.grab_frame()
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return path
+    return page
 
 
-def _draw_frame(page: Figure, net: MLP, X: ArrayLike, y: ArrayLike, moment: _Moment, digits: int, draw: dict[str, Any]) -> None:
-    """Draw the boundary of one moment in place of what the page shows."""
-    page.clear()
-    ax = page.subplots()
+def _clear(ax: Axes) -> None:
+    """Take everything from axes, and the colour bar that belongs to it."""
+    for image in ax.images:
+        if image.colorbar is not None:
+            image.colorbar.remove()
+    ax.clear()
+
+
+def _draw_frame(ax: Axes, net: MLP, X: ArrayLike, y: ArrayLike, moment: _Moment, digits: int, draw: dict[str, Any]) -> None:
+    """Draw the boundary of one moment in place of what the axes show."""
+    _clear(ax)
     decision_boundary(net, X, y, ax, **draw)
     right = ax.get_title().partition(", ")[2]
     ax.title.set_text(f"Epoch {moment.epoch:>{digits}}, loss {moment.loss:.3g}" + (f", {right}" if right else ""))

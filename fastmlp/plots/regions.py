@@ -212,7 +212,8 @@ def draw_legend(ax: Axes, title: str, answers: Answers, called: Sequence[str], i
     ax.set_title(title, fontsize="medium", pad=19 if above else 6)
     style: dict[str, Any] = {"frameon": False, "fontsize": "small", "handletextpad": 0.2, "borderpad": 0.1}
     if handles:  # marks of many points are too small to tell their shapes
-        style["markerscale"] = max(1.0, (25.0 / float(handles[0].get_sizes()[0])) ** 0.5)
+        first: Any = handles[0]
+        style["markerscale"] = max(1.0, (25.0 / float(first.get_sizes()[0])) ** 0.5)
     if above:
         ax.legend(handles, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.0, **style)
     elif names:
