@@ -28,8 +28,9 @@ __all__ = ["Finding", "Report", "diagnose"]
 LEAST_ROWS = 4
 # More rows tell nothing new of units and gradients; those beyond are left out, by chance.
 MOST_ROWS = 10_000
-# Part of a layer's units: single ones that are lost do not matter, and are common.
-DEAD_PART = 0.1
+# Part of a layer's units: single ones that are lost do not matter, and are common. Initial weights alone leave more of them
+# dead, up to a quarter where there are two inputs and about a third where there are four rows, and such networks learn well.
+DEAD_PART, DEAD_AT_START = 0.1, 0.5
 SATURATED_PART = 0.25
 # A unit counts as saturated if its slope is below this part of its greatest on nearly all rows. What tells two classes
 # apart is flat on most rows and has its slope between them; what is flat on these too learns no more.
@@ -252,7 +253,7 @@ def _units(case: _Case) -> Iterator[Finding]:
         width = values.shape[1]
         if name in ("relu", "hard_swish"):
             dead = int(np.count_nonzero(~values.any(axis=0)))
-            if dead >= max(1, DEAD_PART * width):
+            if dead >= max(1, DEAD_PART * width) and (dead >= DEAD_AT_START * width or not _as_initialized(case.net)):
                 text = f"{dead} of {width} {name} units are 0 on every row, and get no gradient."
                 remedy = "Use 'leaky_relu', 'elu' or 'gelu', scale the inputs, or begin anew with a lower learning rate."
                 yield Finding("dead units", layer, dead / width, text, remedy)
@@ -264,6 +265,10 @@ def _units(case: _Case) -> Iterator[Finding]:
                 text = f"{stuck} of {width} {name} units are saturated on {FLAT_ROWS:.0%} of the rows or more."
                 remedy = "Scale the inputs, begin with smaller weights (init='auto'), lower the learning rate, or use 'relu'."
                 yield Finding("saturated units", layer, stuck / width, text, remedy)
+
+
+def _as_initialized(net: MLP) -> bool:
+    return np.array_equal(net.params, net.copy().reset().params)
 
 
 def _stuck(case: _Case) -> Iterator[Finding]:

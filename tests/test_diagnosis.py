@@ -18,6 +18,7 @@ X = rng.normal(size=(200, 4))
 LABELS = (X[:, 0] + 0.3 * X[:, 1] > 0).astype(float)
 SMOOTH = np.sin(X[:, 0]) + X[:, 1]
 THREE = np.arange(200) % 3
+SQUARE = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 
 
 def net(*hidden: int, change: Callable[[fm.MLP], object] = lambda net: None, n_outputs: int = 1, **options) -> fm.MLP:
@@ -165,6 +166,25 @@ def test_the_figure_of_dead_units_is_their_part() -> None:
     assert "4 of 16 relu units" in finding.text
     assert only(net(20, change=biased(0, -50.0, slice(2))), X, SMOOTH).figure == 2 / 20
     assert not report(net(20, change=biased(0, -50.0, slice(1))), X, SMOOTH)
+
+
+def test_units_that_initial_weights_leave_dead_by_chance_are_no_finding() -> None:
+    """Small networks for points of a plane have many, and learn; half of a layer is too much."""
+    moons, found, dead = fm.datasets.load("moons"), 0, 0
+    for seed in range(16):
+        fresh = fm.MLP([2, 16, 16, 1], output="sigmoid", seed=seed)
+        dead += (~fresh.activations(moons.X)[1].any(axis=0)).sum() >= 2
+        found += "dead units" in {finding.kind for finding in report(fresh, moons.X, moons.y)}
+    assert dead >= 2
+    assert found == 0
+    dying = next(
+        net
+        for net in (fm.MLP([2, 8, 1], output="sigmoid", seed=seed) for seed in range(99))
+        if (~net.activations(SQUARE)[0].any(axis=0)).sum() >= 4
+    )
+    assert "dead units" in {finding.kind for finding in report(dying, SQUARE, [0, 1, 1, 0])}
+    dying.fit(SQUARE, [0, 1, 1, 0], epochs=1, progress=False)
+    assert "dead units" in {finding.kind for finding in report(dying, SQUARE, [0, 1, 1, 0])}
 
 
 def test_the_figure_of_saturated_units_is_their_part() -> None:
