@@ -29,7 +29,7 @@ nets = fm.Population(LAYERS, seeds=range(32), loss="half_mse", dtype="float64")
 assert nets[0].n_params == 14
 
 # 3. One row a step, learning rate 0.1, 20,000 epochs, deltas clipped to [-1, 1]. A hidden unit's bias has its delta as
-#    gradient, a weight none larger, since every input of a layer is in [-1, 1]; the output has (p - y) p (1 - p), which is small.
+#    gradient, a weight none larger, since every input of a layer is in [-1, 1]; the output's delta is below 1/4 in size.
 #    So clipping gradients does nothing as long as no delta is beyond 1, and then clipping deltas does nothing either.
 clipped, free = (nets.select(range(32)) for _ in range(2))
 for population, clip in ((clipped, 1.0), (free, None)):
