@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RangeTest", "lr_range_test"]
 
+# The most steps of a test, which is one call of the engine.
+MOST_STEPS = 1 << 16
 # By what part of itself the loss must fall for the test to tell which rates are good.
 _LEAST_FALL = 0.03
 
@@ -132,7 +134,7 @@ def lr_range_test(
     """
     low = checks.real("low", low, 0.0, open_low=True)
     high = checks.real("high", high, low, open_low=True)
-    steps = checks.integer("steps", steps, 10, training.MOST_STEPS)
+    steps = checks.integer("steps", steps, 10, MOST_STEPS)
     chosen = optimizers.resolve(optimizer)
     if not isinstance(chosen, optimizers.Stepping):
         raise ValueError("L-BFGS has no learning rate to test. Use an optimizer that steps, such as optimizer='adam'.")

@@ -34,8 +34,9 @@ __all__ = ["Fit", "Options", "Run", "fit", "prepare"]
 CALL_SECONDS = 0.15
 # The first call is shorter, since how long a step takes is not known yet.
 FIRST_CALL_SECONDS = 0.001
-# How many steps one call may run at most, since each one's rate and each epoch's loss need room.
-MOST_STEPS = 1 << 16
+# How many steps one call may run at most: the rates and losses of so many fit into memory that malloc hands out again and
+# again, where larger arrays come from the system as pages that it clears first.
+MOST_STEPS = 1 << 13
 # How long a step of a kind of training took last time in this process.
 _step_seconds: dict[tuple, float] = {}
 MOST_KINDS = 1000
@@ -256,10 +257,9 @@ class Run(Fit):
         seconds = time.perf_counter() - began
         # Grows slowly: the first calls may have waited for the compiler or for cold caches.
         self.steps_in_call = max(1, min(int(steps * CALL_SECONDS / max(seconds, 1e-6)), 4 * self.steps_in_call))
-        if seconds > 0.05 * CALL_SECONDS:
-            if len(_step_seconds) >= MOST_KINDS:
-                _step_seconds.clear()
-            _step_seconds[self._kind] = seconds / steps
+        if len(_step_seconds) >= MOST_KINDS:
+            _step_seconds.clear()
+        _step_seconds[self._kind] = seconds / steps
         losses = self.losses[:finished]
         if _finite(losses) and _finite(self.net.params):
             return self._accept(steps, losses, rates)
@@ -302,8 +302,10 @@ class Run(Fit):
         self.done += steps
         if losses.size == 0:
             return None
-        ends = np.arange(losses.size) * self.per_epoch + (self.per_epoch - 1 - into)
-        return self.record(losses.tolist(), rates[ends].tolist())
+        ends = rates[self.per_epoch - 1 - into :: self.per_epoch][: losses.size]
+        # Mostly it is one rate for all of them: one number, many times, takes less time and memory than many equal ones.
+        first = float(ends[0])
+        return self.record(losses.tolist(), [first] * ends.size if (ends == first).all() else ends.tolist())
 
     def _replay(self, epochs: int) -> str | None:
         """Find the epoch that went wrong in a call of many: do them again, one by one."""

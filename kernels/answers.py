@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .columns import predict_columns
 from .dense import copy
 from .ids import ACTIVATION, FAN_IN, SOFTMAX, WIDTH
 from .jit import inner
@@ -41,6 +42,17 @@ def _predict(task, net, x, out, part, room):
                     a = shift(arena, places[l, BUFFER] + (first + i) * ld)
                     copy(width, (a, address(out, (at + i) * ldo + column)), ())
                 column += width
+
+
+@inner
+def _predict_columns(net, x, order, out, part, block):
+    """Outputs of all rows, by columns; each thread takes a stretch of the rows."""
+    rows = x.shape[0]
+    low, high = (rows * part.tid) // part.n, (rows * (part.tid + 1)) // part.n
+    for at in range(low, high, block):
+        if part.sync[ABORT] != 0:
+            break
+        predict_columns(net, x, order, out, at, min(block, high - at))
 
 
 @inner

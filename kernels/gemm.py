@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from .jit import inner
 from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
-from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, START_SUMS, lanes_tile, tile
+from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, START_COLUMN, START_SUMS, lanes_tile, tile
 
 # Rows of B in a panel: KC * NR elements are at most half of a 32 KB L1 cache.
 KC = 256
@@ -56,8 +56,9 @@ def pack(typingctx, k, cols, b, ldb, out):
 def gemm(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, end, aux, ldaux, packed):
     """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, B (k, n) with row stride ldb.
 
-    START_* and END_* of tile.py say how the sums begin (START_SUMS: from C) and finish; bias is (n,), aux is (m, n) with row
-    stride ldaux and may be C. C overlaps nothing else. `packed` is scratch for PACKED elements. With k = 0, C = finish(begin).
+    START_* and END_* of tile.py say how the sums begin (START_SUMS: from C) and finish; bias is (n,), or (m,) with
+    START_COLUMN, aux is (m, n) with row stride ldaux and may be C. C overlaps nothing else. `packed` is scratch for PACKED
+    elements. With k = 0, C = finish(begin).
 
     csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
     a vector, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tile`.
@@ -86,6 +87,8 @@ def gemm(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, end, aux, ldaux, 
                     pack(kc, cols, panel, ldb, packed)
                     panel, ldp = packed, width
                 begin, first, ldf = start, shift(bias, j), 0
+                if start == START_COLUMN:
+                    first, ldf = shift(bias, top), 1
                 if p > 0 or start == START_SUMS:
                     begin, first, ldf = START_SUMS, sums, lds
                 finish, out, ldo = END_STORE, sums, lds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from .columns import backward_columns, forward_columns, gather_columns, loss_columns
 from .dense import accumulate, copy
 from .ids import ACTIVATION, FAN_IN, LOSS, LOSS_PARAM, SMOOTHING, SSE, WIDTH
 from .jit import glue, inner
@@ -16,6 +17,7 @@ from .network import (
     SCALES,
     STRIDE,
     TARGETS,
+    _padded,
     backward_rows,
     delta_rows,
     forward_rows,
@@ -33,8 +35,8 @@ TRAIN, LOSS_ONLY, GRADIENT, PREDICT, ACTIVATIONS, INPUT_GRADIENT, VJP = range(7)
 # class indices.
 Data = namedtuple("Data", "x y weight order ordered classes")
 # A thread's part: its number among n and their barrier; its rows of the weights (`whole`: all of them) and its stretch of the
-# flat vectors; room for packing, and for the groups' gradients and losses.
-Part = namedtuple("Part", "tid n sync bounds whole begin end packed partial sums")
+# flat vectors; room for packing, and for the groups' gradients and losses; whether blocks are taken by columns.
+Part = namedtuple("Part", "tid n sync bounds whole begin end packed partial sums columns")
 
 
 @glue
@@ -120,6 +122,17 @@ def _rows(task, net, data, ints, reals, epoch, row, at, first, last, unit, d_in,
         delta_rows(net, 0, first, last, out, k, END_STORE, out, packed)
 
 
+@inner
+def _columns(task, net, data, ints, reals, at, m, unit, grad, add):
+    """Take the data's m rows from `at` on through a block of columns: their losses and, by `task`, the weights' gradient."""
+    ld = _padded(m)
+    gather_columns(net, data, at, m, ld, unit)
+    forward_columns(net, ld, task != LOSS_ONLY)
+    loss_columns(net, ints, reals, ld)
+    if task != LOSS_ONLY:
+        backward_columns(net, ld, grad, add)
+
+
 @glue
 def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block, gradient):
     """One block after the other, each shared among the threads: by rows, then by parts of the weights' gradient."""
@@ -145,7 +158,7 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
 def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block):
     """Groups of blocks, each done by one thread with a gradient of its own, all added up in order at the end."""
     size = n_params(net.table)
-    first = part.tid * block
+    first = 0 if part.columns else part.tid * block
     blocks = (count + block - 1) // block
     groups = min(N_SUMS, blocks)
     gradient = task == TRAIN or task == GRADIENT
@@ -155,19 +168,22 @@ def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out
         for done in range(low * block, min(high * block, count), block):
             if part.sync[ABORT] != 0:
                 break
-            m = min(block, count - done)
-            _rows(task, net, data, ints, reals, epoch, row + done, at + done, first, first + m, unit, out, part.packed)
-            if gradient:
-                start = START_ZERO if done == low * block else START_SUMS
-                weight_gradients(net, first, m, part.whole, 0, shift(part.partial, group * size), start, part.packed)
+            m, begins, to = min(block, count - done), done == low * block, shift(part.partial, group * size)
+            if part.columns:
+                _columns(task, net, data, ints, reals, at + done, m, unit, to, not begins)
+            else:
+                _rows(task, net, data, ints, reals, epoch, row + done, at + done, first, first + m, unit, out, part.packed)
+                if gradient:
+                    start = START_ZERO if begins else START_SUMS
+                    weight_gradients(net, first, m, part.whole, 0, to, start, part.packed)
             total += _sum_losses(net, data, at + done, first, m)
         part.sums[group] = total
     barrier(part.sync, part.n)
     if gradient:
-        n, to = part.end - part.begin, shift(out, part.begin)
-        copy(n, (shift(part.partial, part.begin), to), ())
+        n, total_grad = part.end - part.begin, shift(out, part.begin)
+        copy(n, (shift(part.partial, part.begin), total_grad), ())
         for group in range(1, groups):
-            accumulate(n, (to, shift(part.partial, group * size + part.begin)), ())
+            accumulate(n, (total_grad, shift(part.partial, group * size + part.begin)), ())
     total = 0.0
     for group in range(groups):
         total += part.sums[group]
@@ -181,7 +197,7 @@ def _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, 
     Ends with every thread's share of the gradient done, or if it is to be done `later` ready to be, but without a barrier.
     """
     unit = 1.0 if ints[LOSS] == SSE else (1.0 / weight_sum if weight_sum > 0.0 else 0.0)
-    if few and count > limit:
+    if part.columns or (few and count > limit):
         return _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, limit)
     gradient = (task == TRAIN or task == GRADIENT) and not later
     block = min(limit, count)

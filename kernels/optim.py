@@ -67,7 +67,7 @@ def _nesterov(p, v, g, rate, momentum):
 def _adam(p, m, v, g, rate, root, keep1, take1, keep2, take2, eps):
     m = keep1 * m + take1 * g
     v = keep2 * v + take2 * (g * g)
-    return p - rate * m / (v.sqrt() * root + eps), m, v
+    return p - rate * m / (v.root() * root + eps), m, v
 
 
 @elementwise("p! m! v! g", "ratio rate factor root keep1 take1 keep2 take2 eps")
@@ -75,7 +75,7 @@ def _adam_scaled(p, m, v, g, ratio, rate, factor, root, keep1, take1, keep2, tak
     g = factor * g
     m = keep1 * m + take1 * g
     v = keep2 * v + take2 * (g * g)
-    return ratio * p - rate * m / (v.sqrt() * root + eps), m, v
+    return ratio * p - rate * m / (v.root() * root + eps), m, v
 
 
 @elementwise("p! m! v! top! g", "rate root keep1 take1 keep2 take2 eps")
@@ -83,14 +83,14 @@ def _amsgrad(p, m, v, top, g, rate, root, keep1, take1, keep2, take2, eps):
     m = keep1 * m + take1 * g
     v = keep2 * v + take2 * (g * g)
     top = v.maximum(top)
-    return p - rate * m / (top.sqrt() * root + eps), m, v, top
+    return p - rate * m / (top.root() * root + eps), m, v, top
 
 
 @elementwise("p! v! g", "rate keep take eps")
 def _root_mean_square(p, v, g, rate, keep, take, eps):
     """RMSprop with keep + take = 1, Adagrad with both 1."""
     v = keep * v + take * (g * g)
-    return p - rate * g / (v.sqrt() + eps), v
+    return p - rate * g / (v.root() + eps), v
 
 
 @elementwise("g! w", "l1 l2")

@@ -6,21 +6,25 @@ import math
 
 import numpy as np
 
-from .answers import _predict, _vjp
+from .answers import _predict, _predict_columns, _vjp
+from .columns import arrange_columns, column_block, narrow
 from .gemm import PACKED
 from .ids import (
+    ACTIVATION,
     BATCH,
     BETA1,
     BETA1_POWER,
     BETA2,
     BETA2_POWER,
     CLIP_NORM,
+    CROSS_ENTROPY,
     DROP_LAST,
     EACH_STEP,
     EPOCH,
     FAN_IN,
     L2,
     L2_OVER_BATCH,
+    LOSS,
     LOSS_FACTOR,
     LOSS_SUM,
     N_REALS,
@@ -29,6 +33,7 @@ from .ids import (
     SEED,
     SHUFFLE,
     SHUFFLE_SEED,
+    SOFTMAX,
     STEP,
     TRAINING,
     WEIGHT_SUM,
@@ -36,7 +41,19 @@ from .ids import (
 )
 from .jit import entry, inner
 from .loss import mean_loss
-from .minibatch import ACTIVATIONS, GRADIENT, INPUT_GRADIENT, PREDICT, TRAIN, VJP, Data, Part, _minibatch, _weight_sum
+from .minibatch import (
+    ACTIVATIONS,
+    GRADIENT,
+    INPUT_GRADIENT,
+    LOSS_ONLY,
+    PREDICT,
+    TRAIN,
+    VJP,
+    Data,
+    Part,
+    _minibatch,
+    _weight_sum,
+)
 from .network import (
     BUFFER,
     PACK,
@@ -171,7 +188,7 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
         if row == rows:
             row, epoch = 0, epoch + 1
         barrier(part.sync, part.n)
-        if few:
+        if few and not part.columns:
             turn_weights(net, part.whole, 0, 1)
         if (counts and not math.isfinite(losses[finished - 1])) or part.sync[ABORT] != 0:
             break
@@ -193,8 +210,28 @@ def _room(table, rows, n):
 @inner
 def _size(table, rows, n, places):
     """Elements of scratch for any task on up to `rows` rows at once by n threads; fills `places`."""
-    gradients = 1 + (N_SUMS if few_parameters(table) and rows > block_limit(table) else 0)
-    return arrange(table, _room(table, rows, n), n, places) + gradients * _padded(n_params(table))
+    columns = narrow(table, rows, True) or narrow(table, rows, False)
+    gradients = 1 + (N_SUMS if columns or (few_parameters(table) and rows > block_limit(table)) else 0)
+    size = n * arrange_columns(table, column_block(table), places) if columns else 0
+    return max(size, arrange(table, _room(table, rows, n), n, places)) + gradients * _padded(n_params(table))
+
+
+@inner
+def _by_columns(task, table, ints, rates, rows):
+    """Whether a task's rows are taken by columns."""
+    if task == ACTIVATIONS or task == INPUT_GRADIENT or task == VJP:
+        return False
+    if not narrow(table, rows, task == TRAIN or task == GRADIENT):
+        return False
+    if task == PREDICT:
+        return True
+    if table[table.shape[0] - 1, ACTIVATION] == SOFTMAX and ints[LOSS] != CROSS_ENTROPY:
+        return False
+    if ints[TRAINING] != 0 and task != LOSS_ONLY:
+        for l in range(table.shape[0]):
+            if rates[l] > 0.0:
+                return False
+    return True
 
 
 @entry
@@ -217,19 +254,33 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     mode = flush_denormals()
     bounds, whole = np.empty((layers, n + 1), np.int64), np.empty((layers, 2), np.int64)
     room, few, limit = _room(table, rows, n), few_parameters(table), block_limit(table)
+    columns = _by_columns(task, table, ints, reals[N_REALS:], rows)
     base, target = address(arena, 0), address(out, 0)
-    grad = shift(base, arrange(table, room, n, places))
+    if columns:
+        # Each thread has all of its blocks to itself.
+        limit = column_block(table)
+        size = arrange_columns(table, limit, places)
+        base, grad = shift(base, tid * size), shift(base, n * size)
+    else:
+        grad = shift(base, arrange(table, room, n, places))
     share(table, n, bounds)
     share(table, 1, whole)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
-    turned = shift(base, tid * places[layers, TURNED])
+    turned = base if columns else shift(base, tid * places[layers, TURNED])
     net = Net(table, reals[N_REALS:], address(params, 0), base, places, turned, ints[SEED], training)
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH])
     part = Part(tid, n, sync, bounds, whole, stretch(table, bounds, tid), stretch(table, bounds, tid + 1),
-                shift(base, places[layers + 1, PACK] + tid * PACKED), shift(grad, _padded(n_params(table))),
-                sync[SUMS:].view(np.float64))  # fmt: skip
+                shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED)), shift(grad, _padded(n_params(table))),
+                sync[SUMS:].view(np.float64), columns)  # fmt: skip
     result = 0.0
-    if task == PREDICT or task == ACTIVATIONS:
+    if columns:
+        if task == PREDICT:
+            _predict_columns(net, x, order, out, part, limit)
+        else:
+            barrier(sync, n)
+            gradient = grad if task == TRAIN else target
+            result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, part, few, limit)
+    elif task == PREDICT or task == ACTIVATIONS:
         _predict(task, net, x, out, part, room)
     else:
         if tid == 0:

@@ -21,8 +21,9 @@ MR, NV = (8, 3) if LANES32 == 16 else (6, 2)
 # Up to this many rows take the same time, since a vector's multiply-add waits for the one before it.
 MR_EDGE = 4
 
-# How the accumulators start: from zero, each row from the same bias, or from sums that are there already.
-START_ZERO, START_BIAS, START_SUMS = 0, 1, 2
+# How the accumulators start: from zero, each row from the same bias, from sums that are there already, or each column from
+# the same bias.
+START_ZERO, START_BIAS, START_SUMS, START_COLUMN = 0, 1, 2, 3
 # What happens to the sums before they are stored: nothing, max(c, 0), c * aux, or c where aux > 0 else 0.
 END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE = 0, 1, 2, 3
 
@@ -102,12 +103,12 @@ def _tile(
     def rows_of(pointer, stride):
         return [builder.gep(pointer, [builder.mul(stride, r)]) for r in row]
 
-    def at(pointers, m, v):
-        return load(builder, pointers[m], I64(v * lanes), lanes, masks[v])
+    def vector(pointer, v):
+        return load(builder, pointer, I64(v * lanes), lanes, masks[v])
 
-    a_rows, c_rows, aux_rows, first_rows = rows_of(a, rs), rows_of(c, ldc), rows_of(aux, ldaux), rows_of(first, ldf)
+    a_rows = rows_of(a, rs)
     b_columns = [builder.gep(b, [builder.mul(I64(v), csb or I64(lanes))]) for v in range(vectors)]
-    acc0 = _begin(builder, start, cells, lambda m, v: at(first_rows, m, v), elem, lanes)
+    acc0 = _begin(builder, start, cells, lambda: rows_of(first, ldf), vector, elem, lanes)
     entry = builder.block
     head, body, done = (builder.append_basic_block(f"tile.{n}") for n in ("head", "body", "done"))
     builder.branch(head)
@@ -137,29 +138,55 @@ def _tile(
 
     builder.position_at_end(done)
     sums = {cell: Vec(builder, acc[cell]) for cell in cells}
-    sums = _finish(builder, end, sums, lambda m, v: at(aux_rows, m, v))
+    sums = _finish(builder, end, sums, lambda: rows_of(aux, ldaux), vector)
+    c_rows = rows_of(c, ldc)
     for m, v in cells:
         store(builder, sums[m, v], c_rows[m], I64(v * lanes), masks[v])
 
 
-def _begin(builder, start, cells, first_at, elem, lanes):
-    """Accumulators' initial values by `start`: zero, one row for all, or a row each."""
+def _begin(builder, start, cells, first_rows, vector, elem, lanes):
+    """Accumulators' initial values by `start`: zero, one row for all, a row each, or a number for each row.
+
+    Like those of `_finish`, pointers are made where they are used: a tile of a small network has little to do beside that.
+    """
 
     def one_row():
-        row = {v: first_at(0, v) for m, v in cells if m == 0}
+        pointer = first_rows()[0]
+        row = {v: vector(pointer, v) for m, v in cells if m == 0}
         return {(m, v): row[v] for m, v in cells}
 
+    def rows():
+        pointers = first_rows()
+        return {(m, v): vector(pointers[m], v) for m, v in cells}
+
+    def numbers():
+        number = [splat(builder, builder.load(pointer), lanes) for pointer in first_rows()]
+        return {(m, v): number[m] for m, v in cells}
+
     zero = zeros(builder, elem, lanes)
-    ways = {START_BIAS: one_row, START_SUMS: lambda: {cell: first_at(*cell) for cell in cells}}
+    ways = {START_BIAS: one_row, START_SUMS: rows, START_COLUMN: numbers}
     return _select(builder, start, ways, {cell: zero for cell in cells})
 
 
-def _finish(builder, end, sums, aux_at):
+def _finish(builder, end, sums, aux_rows, vector):
     """The sums as they are to be stored, by `end`."""
+
+    def aux():
+        pointers = aux_rows()
+        return {(m, v): vector(pointers[m], v) for m, v in sums}
+
+    def times():
+        by = aux()
+        return {cell: x * by[cell] for cell, x in sums.items()}
+
+    def where_positive():
+        by = aux()
+        return {cell: (by[cell] > 0.0).choose(x, 0.0) for cell, x in sums.items()}
+
     ways = {
         END_RELU: lambda: {cell: x.maximum(0.0) for cell, x in sums.items()},
-        END_TIMES: lambda: {cell: x * aux_at(*cell) for cell, x in sums.items()},
-        END_WHERE_POSITIVE: lambda: {cell: (aux_at(*cell) > 0.0).choose(x, 0.0) for cell, x in sums.items()},
+        END_TIMES: times,
+        END_WHERE_POSITIVE: where_positive,
     }
     return _select(builder, end, ways, sums)
 

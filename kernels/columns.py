@@ -1,0 +1,266 @@
+"""A narrow network's way through many rows: rows lie in the lanes, and a buffer holds one unit's numbers side by side.
+
+Where layers are narrower than a vector, or not whole vectors wide, rows of units waste lanes and need masks; columns do not.
+Neither weights nor deltas are transposed then: a product broadcasts weights from where they are. What columns cost is the sum
+over the lanes at the end of each weight gradient, so a block must have rows enough to be worth it.
+"""
+
+from __future__ import annotations
+
+from .activations import _activate, _apply
+from .dense import accumulate, copy
+from .dots import products
+from .gemm import PACKED, gemm
+from .ids import (
+    ACTIVATION,
+    CROSS_ENTROPY,
+    FAN_IN,
+    HALF_MSE,
+    HAS_BIAS,
+    IDENTITY,
+    LOSS,
+    OFFSET,
+    RELU,
+    SMOOTHING,
+    SOFTMAX,
+    SSE,
+    WIDTH,
+)
+from .jit import glue, inner
+from .lanes import _cross, _less_target, _log_sum, _other_loss, _raise_to, fill
+from .maps import elementwise
+from .network import BUFFER, DELTA, EACH, PACK, PAD, ROWS, SCALES, TARGETS, _padded, few_parameters
+from .optim import scale
+from .simd import address, peek, poke, shift
+from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, NV, START_COLUMN, START_ZERO
+from .vmath import vexp_negative
+
+# A block has whole tiles of rows, as many as this many bytes hold, and is used from so many rows in a minibatch on.
+BLOCK_BYTES, MOST_ROWS, LEAST_ROWS = 192 * 1024, 480, 64
+# Columns are used where rows of units take so many hundredths of their arithmetic. Measured, see docs/performance.md.
+WASTE, WASTE_FORWARD = 115, 105
+
+
+@elementwise("x top +e total!")
+def _exp_sum(x, top, total):
+    e = vexp_negative(x - top)
+    return e, total + e
+
+
+@elementwise("p! total")
+def _divide(p, total):
+    return p / total
+
+
+@elementwise("d! s", "factor")
+def _times(d, s, factor):
+    return d * (s * factor)
+
+
+@inner
+def narrow(table, rows, backward):
+    """Whether so many rows at once go through the network, and with `backward` back, by columns: a matter of shapes alone."""
+    if rows < LEAST_ROWS or not few_parameters(table):
+        return False
+    padded = exact = widest = 0
+    for l in range(table.shape[0]):
+        k, n = table[l, FAN_IN], table[l, WIDTH]
+        vectors = 1 if n == 1 else _padded(n)
+        widest = max(widest, n)
+        padded += k * vectors
+        exact += k * n
+        if backward:
+            padded += k * vectors
+            exact += k * n
+            if l > 0:
+                padded += _padded(k) * n
+                exact += k * n
+    return widest <= PAD or 100 * padded >= (WASTE if backward else WASTE_FORWARD) * exact
+
+
+@inner
+def column_block(table):
+    """Rows in a block: whole tiles of them."""
+    tile = NV * PAD
+    per_row = table[0, FAN_IN] + 4 * table[table.shape[0] - 1, WIDTH] + 2
+    for l in range(table.shape[0]):
+        per_row += 2 * table[l, WIDTH] + 1
+    return max(1, min(MOST_ROWS, BLOCK_BYTES // (4 * per_row)) // tile) * tile
+
+
+@inner
+def arrange_columns(table, block, places):
+    """Fill `places` (layers + 2, PLACES) for one thread's blocks of `block` rows; returns their size in elements."""
+    layers = table.shape[0]
+    at = 0
+    for l in range(layers + 1):
+        width = table[l, FAN_IN] if l < layers else table[l - 1, WIDTH]
+        places[l, BUFFER] = at
+        at += (width + 1) * block
+        places[l, DELTA] = at
+        if l > 0:
+            at += width * block
+    outputs = max(2, table[layers - 1, WIDTH]) * block
+    scratch = places[layers + 1]
+    for column, size in ((TARGETS, outputs), (ROWS, block), (SCALES, block), (EACH, outputs), (PACK, PACKED)):
+        scratch[column] = at
+        at += size
+    return _padded(at)
+
+
+@glue
+def _turn_in(source, k, at, m, order, ordered, target, ld):
+    """Columns of m rows of k numbers, from row `at` on or as `order` says; from m to ld they have the last row again."""
+    for j in range(k):
+        column = shift(target, j * ld)
+        if ordered:
+            for i in range(m):
+                poke(column, i, peek(source, order[at + i] * k + j))
+        else:
+            first = shift(source, at * k + j)
+            for i in range(m):
+                poke(column, i, peek(first, i * k))
+        for i in range(m, ld):
+            poke(column, i, peek(column, m - 1))
+
+
+@glue
+def gather_columns(net, data, at, m, ld, unit):
+    """Copy the data's rows `at` + 0..m to columns of ld; a row's scale is its weight times `unit`, and 0 from m on."""
+    arena, places = net.arena, net.places
+    layers = places.shape[0] - 2
+    scratch = places[layers + 1]
+    k, targets = data.x.shape[1], data.y.shape[1]
+    x, t = shift(arena, places[0, BUFFER]), shift(arena, scratch[TARGETS])
+    scales = shift(arena, scratch[SCALES])
+    _turn_in(address(data.x, 0), k, at, m, data.order, data.ordered, x, ld)
+    if data.classes:
+        fill(net.table[layers - 1, WIDTH] * ld, (t,), (0.0,))
+        for i in range(m):
+            poke(t, int(data.y[data.order[at + i] if data.ordered else at + i, 0]) * ld + i, 1.0)
+    else:
+        _turn_in(address(data.y, 0), targets, at, m, data.order, data.ordered, t, ld)
+    for i in range(m):
+        weight = data.weight[data.order[at + i] if data.ordered else at + i] if data.weight.size > 0 else 1.0
+        poke(scales, i, weight * unit)
+    for i in range(m, ld):
+        poke(scales, i, 0.0)
+
+
+@inner
+def forward_columns(net, ld, gradient):
+    """Take a block of ld columns from buffer 0 to the logits in the last one; with f' if `gradient`, and columns of ones."""
+    table, arena, places = net.table, net.arena, net.places
+    layers = table.shape[0]
+    packed = shift(arena, places[layers + 1, PACK])
+    for l in range(layers):
+        k, n, activation = table[l, FAN_IN], table[l, WIDTH], table[l, ACTIVATION]
+        a, z = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, BUFFER])
+        w = shift(net.params, table[l, OFFSET])
+        if gradient:
+            fill(ld, (shift(a, k * ld),), (1.0,))
+        start = START_COLUMN if table[l, HAS_BIAS] else START_ZERO
+        hidden = l + 1 < layers
+        end = END_RELU if hidden and activation == RELU else END_STORE
+        gemm(n, ld, k, w, 1, n, a, ld, None, z, ld, start, shift(w, k * n), end, z, ld, packed)
+        if hidden and activation != RELU and activation != IDENTITY:
+            if gradient:
+                _activate(activation, 1, n * ld, 0, z, z, shift(arena, places[l + 1, DELTA]))
+            else:
+                _apply(activation, 1, n * ld, 0, z, z)
+
+
+@inner
+def _softmax_columns(k, ld, z, p, top, total):
+    """p = softmax of the k columns z, row by row; leaves ln(sum(e^z)) in `top`. p may be z."""
+    copy(ld, (z, top), ())
+    for j in range(1, k):
+        _raise_to(ld, (top, shift(z, j * ld)), ())
+    fill(ld, (total,), (0.0,))
+    for j in range(k):
+        _exp_sum(ld, (shift(z, j * ld), top, shift(p, j * ld), total), ())
+    for j in range(k):
+        _divide(ld, (shift(p, j * ld), total), ())
+    _log_sum(ld, (total, top, top), ())
+
+
+@inner
+def loss_columns(net, ints, reals, ld):
+    """Losses of a block's columns into ROWS, and output deltas, times each row's scale, from the logits in the last buffer."""
+    table, arena, places = net.table, net.arena, net.places
+    layers = table.shape[0]
+    k, activation = table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
+    scratch = places[layers + 1]
+    z, d = shift(arena, places[layers, BUFFER]), shift(arena, places[layers, DELTA])
+    t, each, rows = shift(arena, scratch[TARGETS]), shift(arena, scratch[EACH]), shift(arena, scratch[ROWS])
+    factor = 1.0
+    if ints[LOSS] == CROSS_ENTROPY:
+        keep, spread = 1.0 - reals[SMOOTHING], reals[SMOOTHING] / k
+        _softmax_columns(k, ld, z, d, rows, each)
+        for j in range(k):
+            _cross(ld, (rows, shift(t, j * ld), shift(z, j * ld)), (keep, spread))
+        _less_target(k * ld, (d, t), (keep, spread))
+    else:
+        if ints[LOSS] != SSE:
+            factor = 0.5 if ints[LOSS] == HALF_MSE else 1.0 / k
+        _other_loss(ints, reals, activation, k * ld, z, d, t, each)
+        copy(ld, (each, rows), ())
+        for j in range(1, k):
+            accumulate(ld, (rows, shift(each, j * ld)), ())
+        scale(ld, (rows,), (factor,))
+    for j in range(k):
+        _times(ld, (shift(d, j * ld), shift(arena, scratch[SCALES])), (factor,))
+
+
+@inner
+def backward_columns(net, ld, grad, add):
+    """Every weight gradient from a block's columns, added to `grad` if `add`, and the deltas that they need."""
+    table, arena, places = net.table, net.arena, net.places
+    layers = table.shape[0]
+    packed = shift(arena, places[layers + 1, PACK])
+    for l in range(layers - 1, -1, -1):
+        k, n = table[l, FAN_IN], table[l, WIDTH]
+        a, d = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, DELTA])
+        products(k + table[l, HAS_BIAS], n, ld, a, d, shift(grad, table[l, OFFSET]), add)
+        if l > 0:
+            activation, out = table[l - 1, ACTIVATION], shift(arena, places[l, DELTA])
+            aux, end = out, END_TIMES
+            if activation == IDENTITY:
+                end = END_STORE
+            elif activation == RELU:
+                aux, end = a, END_WHERE_POSITIVE
+            w = shift(net.params, table[l, OFFSET])
+            gemm(k, ld, n, w, n, 1, d, ld, None, out, ld, START_ZERO, out, end, aux, ld, packed)
+
+
+@inner
+def output_columns(net, ld):
+    """The last buffer's logits become outputs."""
+    table, arena, places = net.table, net.arena, net.places
+    layers = table.shape[0]
+    k, activation = table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
+    z = shift(arena, places[layers, BUFFER])
+    if activation == SOFTMAX:
+        each = shift(arena, places[layers + 1, EACH])
+        _softmax_columns(k, ld, z, z, each, shift(each, ld))
+    else:
+        _apply(activation, 1, k * ld, 0, z, z)
+
+
+@inner
+def predict_columns(net, x, order, out, at, m):
+    """Outputs of rows `at` + 0..m."""
+    table, arena, places = net.table, net.arena, net.places
+    layers = table.shape[0]
+    ld, k, n = _padded(m), table[0, FAN_IN], table[layers - 1, WIDTH]
+    first, last = shift(arena, places[0, BUFFER]), shift(arena, places[layers, BUFFER])
+    _turn_in(address(x, 0), k, at, m, order, False, first, ld)
+    forward_columns(net, ld, False)
+    output_columns(net, ld)
+    if n == 1:
+        copy(m, (last, address(out, at)), ())
+        return
+    for j in range(n):
+        column = address(out, at * n + j)
+        for i in range(m):
+            poke(column, i * n, peek(last, j * ld + i))

@@ -1,0 +1,107 @@
+"""Products of columns: sums over what lies side by side in memory, so that the last step is a sum over the lanes."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .jit import inner
+from .simd import I32, I64, LANES32, Vec, element, first_lanes, load, shift, store, zeros
+
+# Accumulators, B's vectors and one of A's share the CPU's registers. Four sums end in one vector of four.
+ROWS, COLS = (6, 4) if LANES32 == 16 else (2, 4)
+
+
+@intrinsic
+def _dot_tile(typingctx, rows, cols, k, a, b, c, ldc, add):
+    """C[i, j] = (C[i, j] if add) + sum of A[i, p] B[j, p] over p < k, for `rows` <= ROWS and `cols` <= COLS.
+
+    The rows of A and B are k apart, and k is whole vectors.
+    """
+    lanes = element(a)[1]
+
+    def codegen(context, builder, sig, args):
+        rows, cols, k, a, b, c, ldc, add = args
+        elem = a.type.pointee
+
+        def rows_of(pointer, count, stride, most):
+            # Those that are too many are the last one again.
+            found, i = [pointer], I64(0)
+            for n in range(1, most):
+                i = builder.select(builder.icmp_signed("<", I64(n), count), I64(n), i)
+                found.append(builder.gep(pointer, [builder.mul(stride, i)]))
+            return found
+
+        a_rows, b_rows, c_rows = rows_of(a, rows, k, ROWS), rows_of(b, cols, k, COLS), rows_of(c, rows, ldc, ROWS)
+        before = builder.block
+        head, body, done = (builder.append_basic_block(f"dots.{n}") for n in ("head", "body", "done"))
+        builder.branch(head)
+
+        builder.position_at_end(head)
+        p = builder.phi(I64)
+        p.add_incoming(I64(0), before)
+        cells = [(i, j) for i in range(ROWS) for j in range(COLS)]
+        sums = {cell: builder.phi(ir.VectorType(elem, lanes)) for cell in cells}
+        for phi in sums.values():
+            phi.add_incoming(zeros(builder, elem, lanes).v, before)
+        builder.cbranch(builder.icmp_signed("<", p, k), body, done)
+
+        builder.position_at_end(body)
+        b_p = [load(builder, row, p, lanes) for row in b_rows]
+        for i, row in enumerate(a_rows):
+            a_ip = load(builder, row, p, lanes)
+            for j in range(COLS):
+                sums[i, j].add_incoming(a_ip.fma(b_p[j], Vec(builder, sums[i, j])).v, body)
+        p.add_incoming(builder.add(p, I64(lanes)), body)
+        builder.branch(head)
+
+        builder.position_at_end(done)
+        mask = first_lanes(builder, cols, COLS)
+        totals = [_sums(builder, [sums[i, j] for j in range(COLS)], lanes) for i in range(ROWS)]
+        # Every row is read before any is written: rows that are too many are the last one again.
+        with builder.if_else(add) as (then, otherwise):
+            with then:
+                for row, total in [(r, load(builder, r, I64(0), COLS, mask) + t) for r, t in zip(c_rows, totals, strict=True)]:
+                    store(builder, total, row, I64(0), mask)
+            with otherwise:
+                for row, total in zip(c_rows, totals, strict=True):
+                    store(builder, total, row, I64(0), mask)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(index, index, index, a, a, a, index, types.boolean), codegen
+
+
+def _sums(builder, vectors, lanes) -> Vec:
+    """A vector with the sum of the lanes of each of some vectors, a power of two of them."""
+
+    def pick(x, y, places):
+        return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(places)), places))
+
+    def halves(x, y, low, high):
+        return builder.fadd(pick(x, y, low), pick(x, y, high))
+
+    each = lanes  # lanes that still belong to one sum
+    while len(vectors) > 1 and each > 1:
+        half = each // 2
+        low = [i for i in range(2 * lanes) if i % each < half]
+        vectors = [halves(x, y, low, [i + half for i in low]) for x, y in zip(vectors[::2], vectors[1::2], strict=True)]
+        each = half
+    while each > 1:
+        (x,) = vectors
+        half = each // 2
+        low = [i for i in range(x.type.count) if i % each < half]
+        vectors, each = [halves(x, x, low, [i + half for i in low])], half
+    while len(vectors) > 1:
+        both = list(range(2 * vectors[0].type.count))
+        vectors = [pick(x, y, both) for x, y in zip(vectors[::2], vectors[1::2], strict=True)]
+    return Vec(builder, vectors[0])
+
+
+@inner
+def products(m, n, k, a, b, c, add):
+    """C (m, n) = A @ B.T for A (m, k) and B (n, k), added to C if `add`; k is whole vectors."""
+    for j in range(0, n, COLS):
+        for i in range(0, m, ROWS):
+            _dot_tile(min(ROWS, m - i), min(COLS, n - j), k, shift(a, i * k), shift(b, j * k), shift(c, i * n + j), n, add)

@@ -1,0 +1,149 @@
+"""Narrow networks with many rows, which go through the kernels by columns: against the other engine, around every edge."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from fastmlp.kernels import columns, dots, simd
+from fastmlp.kernels.simd import address
+from numba import njit
+
+import fastmlp as fm
+from tests.compare import assert_close, assert_product
+from tests.compiler import needs_compiler
+
+pytestmark = needs_compiler
+
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+HIDDEN = sorted(name for name, activation in fm.activations.ACTIVATIONS.items() if activation.hidden)
+PAIRS = {
+    "cross_entropy": "softmax", "bce": "sigmoid", "mse": "identity", "sse": "tanh", "half_mse": "identity", "mae": "identity",
+    "huber": "identity", "poisson": "exp", "quantile": "identity",
+}  # fmt: skip
+
+
+@njit
+def _products(m, n, k, a, b, c, add):
+    dots.products(m, n, k, address(a, 0), address(b, 0), address(c, 0), add)
+
+
+@njit
+def _narrow(table, rows, backward):
+    return columns.narrow(table, rows, backward)
+
+
+@njit
+def _block(table):
+    return columns.column_block(table)
+
+
+def narrow(net: fm.MLP, rows: int, backward: bool = True) -> bool:
+    return _narrow(net.plan.table, rows, backward)
+
+
+@DTYPES
+def test_products_of_columns(dtype) -> None:
+    lanes = simd.LANES32 if dtype == "float32" else simd.LANES64
+    rng = np.random.default_rng(0)
+    for m in (1, dots.ROWS - 1, dots.ROWS, dots.ROWS + 1, 3 * dots.ROWS):
+        for n in (1, dots.COLS - 1, dots.COLS, dots.COLS + 1, 3 * dots.COLS):
+            for k in (0, lanes, 2 * lanes, 7 * lanes):
+                a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(n, k)).astype(dtype)
+                for add in (False, True):
+                    guarded = np.full(m * n + 40, 7.0, dtype)
+                    _products(m, n, k, a, b, guarded[20:], add)
+                    got, start = guarded[20 : 20 + m * n].reshape(m, n), 7.0 if add else 0.0
+                    assert_product(got, start + a.astype(np.float64) @ b.T.astype(np.float64), a, b.T, start)
+                    assert (np.delete(guarded, slice(20, 20 + m * n)) == 7.0).all()
+
+
+def test_which_networks_are_narrow() -> None:
+    assert narrow(fm.MLP([2, 8, 1]), columns.LEAST_ROWS)
+    assert not narrow(fm.MLP([2, 8, 1]), columns.LEAST_ROWS - 1)
+    if simd.LANES32 == 16:
+        assert narrow(fm.MLP([10, 24, 24, 3]), 1000)
+        assert narrow(fm.MLP([20, 48, 48, 5]), 1000, backward=False)
+    assert not narrow(fm.MLP([64, 64, 64, 64]), 1000)
+    assert not narrow(fm.MLP([500, 40, 3]), 1000)
+
+
+def agree(net: fm.MLP, X, y, weight=None, batch=70) -> None:
+    """Losses, gradients, predictions and some training on both engines."""
+    assert narrow(net, min(batch, len(X)))
+    found = []
+    for name in ("numba", "numpy"):
+        fm.use_engine(name)
+        twin = net.copy()
+        value, gradient = twin.value_and_grad(X, y, weight)
+        answers = [np.float64(value), gradient, np.float64(twin.loss(X, y, weight)), twin.predict(X)]
+        twin.fit(X, y, sample_weight=weight, epochs=2, batch_size=batch, optimizer="sgd", progress=False)
+        found.append([*answers, twin.params, np.array(twin.history.loss)])
+    fm.use_engine()
+    for got, expected in zip(*found, strict=True):
+        scale = max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(got, expected, rtol=0, atol=scale * 300 * np.finfo(net.dtype).eps)
+
+
+def data(net: fm.MLP, rows: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, net.plan.n_inputs)).astype(net.dtype)
+    k = net.plan.n_outputs
+    y = rng.integers(0, k, rows) if net.loss_spec.kind == "classes" else rng.uniform(0, 1, (rows, k)).astype(net.dtype)
+    return X, y
+
+
+@DTYPES
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_every_activation(activation, dtype) -> None:
+    net = fm.MLP([3, 9, 5, 2], activation=activation, dtype=dtype)
+    agree(net, *data(net, 150))
+
+
+@DTYPES
+@pytest.mark.parametrize("outputs", [2, 3])
+@pytest.mark.parametrize("loss", sorted(PAIRS))
+def test_every_loss(loss, outputs, dtype) -> None:
+    outputs = 1 if outputs == 2 and loss != "cross_entropy" else outputs
+    net = fm.MLP([4, 7, outputs], output=PAIRS[loss], loss=loss, dtype=dtype)
+    X, y = data(net, 131)
+    agree(net, X, y)
+    agree(net, X, y, np.random.default_rng(1).uniform(0, 2, len(X)).astype(dtype))
+
+
+@DTYPES
+@pytest.mark.parametrize("beside", [-1, 0, 1])
+def test_rows_around_a_block(beside, dtype) -> None:
+    net = fm.MLP([5, 11, 3, 4], dtype=dtype)
+    block = _block(net.plan.table)
+    for rows in (block + beside, 2 * block + beside, 65 + beside, 96 + beside):
+        agree(net, *data(net, rows), batch=rows)
+
+
+def test_probabilities_label_smoothing_and_layers_without_bias() -> None:
+    layers = [6, fm.Dense(10, "tanh", bias=False), fm.Dense(3, bias=False)]
+    net = fm.MLP(layers, output="softmax", loss=fm.losses.CrossEntropy(label_smoothing=0.1), dtype="float64")
+    X, _ = data(net, 200)
+    agree(net, X, np.random.default_rng(2).dirichlet(np.ones(3), 200))
+
+
+def test_a_row_whose_output_overflows_does_not_spoil_its_block() -> None:
+    net = fm.MLP([2, 8, 1], output="exp", loss="poisson", dtype="float32")
+    X = np.random.default_rng(0).normal(size=(100, 2)).astype("f4")
+    X[40] = 3e38
+    predicted = net.predict(X)
+    rest = np.delete(np.arange(100), 40)
+    assert_close(predicted[rest], net.predict(X[rest]), errors=4)
+
+
+def test_shuffled_rows_are_those_of_the_other_engine() -> None:
+    net = fm.MLP([3, 8, 2], dtype="float64")
+    X, y = data(net, 333)
+    curves = []
+    for name in ("numba", "numpy"):
+        fm.use_engine(name)
+        curves.append(net.copy().fit(X, y, epochs=5, batch_size=100, shuffle=True, progress=False).loss)
+    fm.use_engine()
+    np.testing.assert_allclose(*curves, rtol=1e-12)
