@@ -54,14 +54,14 @@ def pack(typingctx, k, cols, b, ldb, out):
 
 @inner
 def gemm(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, end, aux, ldaux, packed):
-    """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, B (k, n) with row stride ldb.
+    """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb.
 
     START_* and END_* of tile.py say how the sums begin (START_SUMS: from C) and finish; bias is (n,), or (m,) with
     START_COLUMN, aux is (m, n) with row stride ldaux and may be C. C overlaps nothing else. `packed` is scratch for PACKED
     elements. With k = 0, C = finish(begin).
 
     csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
-    a vector, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tile`.
+    a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tile`.
 
     Where k is more than a panel's, the sums wait in C from one panel to the next; but where C holds an aux that is still
     needed, they wait in scratch, a stripe of rows at a time.
@@ -101,8 +101,10 @@ def gemm(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, end, aux, ldaux, 
                     rows = MR_EDGE if MR < rows <= 2 * MR_EDGE else min(rows, MR)
                     a_i, out_i = shift(a, (top + i) * rs + p * cs), shift(out, i * ldo)
                     first_i, aux_i = shift(first, i * ldf), shift(aux, (top + i) * ldaux + j)
-                    if csb is None:
-                        tile(rows, cols, kc, a_i, rs, cs, panel, ldp, out_i, ldo, begin, first_i, ldf, finish, aux_i, ldaux)
+                    if csb is None and rs == 1:
+                        tile(rows, cols, kc, a_i, 1, cs, panel, ldp, out_i, ldo, begin, first_i, ldf, finish, aux_i, ldaux)
+                    elif csb is None:
+                        tile(rows, cols, kc, a_i, rs, 1, panel, ldp, out_i, ldo, begin, first_i, ldf, finish, aux_i, ldaux)
                     else:
                         lanes_tile(rows, cols, kc, a_i, rs, cs, panel, ldp, csb, out_i, ldo, begin, first_i, ldf, finish,
                                    aux_i, ldaux)  # fmt: skip

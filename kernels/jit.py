@@ -18,6 +18,7 @@ from pathlib import Path
 import llvmlite
 import numba
 import numpy as np
+from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -171,8 +172,16 @@ _INNER = {**_FLAGS, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper
 
 
 def inner(function):
-    """Compile for callers inside ``kernels/``."""
-    return numba.njit(**_INNER)(function)
+    """Compile for callers inside ``kernels/``, once for all constants that are passed."""
+    dispatcher = numba.njit(**_INNER)(function)
+    if not numba.config.DISABLE_JIT:
+        dispatcher.get_call_template = functools.partial(_without_constants, dispatcher.get_call_template)
+    return dispatcher
+
+
+def _without_constants(get_call_template, args, keywords):
+    """Ask a function for the code of a call: Numba would make it anew for every set of constants among the arguments."""
+    return get_call_template(tuple(map(types.unliteral, args)), {name: types.unliteral(k) for name, k in keywords.items()})
 
 
 def glue(function):
