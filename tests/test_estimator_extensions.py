@@ -270,6 +270,8 @@ def test_cross_validate_is_the_loop(iris) -> None:
         expected = cross_val_score(quick(max_iter=10, random_state=seed), X, y, cv=3, scoring="neg_log_loss")
         np.testing.assert_allclose(table["test_score"][row], expected, rtol=1e-6)
     assert table["estimator"].shape == (2, 3)
+    one_by_one = fm.cross_validate(quick(max_iter=10), X, y, cv=3, seeds=[4, 7], scoring="neg_log_loss", n_jobs=1)
+    assert np.array_equal(one_by_one["test_score"], table["test_score"])
     piped = fm.cross_validate(make_pipeline(StandardScaler(), quick(max_iter=5)), X, y, cv=3, seeds=2)
     assert piped["test_score"].shape == (2, 3)
     assert not np.array_equal(*piped["test_score"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -117,6 +118,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     intercepts_: list[NDArray]
     best_loss_: Any
     best_validation_score_: Any
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """Return the parameters' names; scikit-learn reads the constructor's signature anew for each of many calls."""
+        return list(_names(cls))
 
     def _store(self, arguments: dict[str, Any]) -> None:
         """Keep the constructor's arguments as they are."""
@@ -427,6 +433,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+@functools.cache
+def _names(cls: type[BaseMLP]) -> list[str]:
+    return super(BaseMLP, cls)._get_param_names()
 
 
 def _same(a: object, b: object) -> bool:
