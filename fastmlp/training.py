@@ -208,6 +208,7 @@ class Run(Fit):
         state.ints[[ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, options.shuffle, options.drop_last, 1
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
         self.losses = np.zeros(1)
+        self.copies = np.zeros((0, net.n_params), net.dtype)  # for a subclass that wants the parameters after each epoch
         self._kind = (self.batch, net.dtype.char, engine.active_name(), net.plan.table.tobytes())
         if self._kind in _step_seconds:
             self.steps_in_call = max(1, int(CALL_SECONDS / _step_seconds[self._kind]))
@@ -279,7 +280,7 @@ class Run(Fit):
         kernels, scratch = net._arena.take(len(train))
         finished = kernels.train_steps(
             net.plan.table, state.ints, state.reals, net.params, state.slots, train.x, train.y, train.weight, self.order,
-            rates, self.losses, scratch,
+            rates, self.losses, scratch, self.copies,
         )  # fmt: skip
         net._arena.give(scratch)
         return finished, rates

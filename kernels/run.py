@@ -8,6 +8,7 @@ import numpy as np
 
 from .answers import _predict, _predict_columns, _vjp
 from .columns import arrange_columns, column_block, narrow
+from .dense import copy
 from .gemm import PACKED
 from .ids import (
     ACTIVATION,
@@ -123,8 +124,20 @@ def _penalized(ints, reals, part, few, loss, weight_sum):
 
 
 @inner
-def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limit):
+def _note(net, ints, losses, copies, number, loss_sum, weight_total, part):
+    """Write down a loss, and this thread's stretch of the parameters after it if there is room for them."""
+    if number < copies.shape[0]:
+        source, target = shift(net.params, part.begin), address(copies, number * copies.shape[1] + part.begin)
+        copy(part.end - part.begin, (source, target), ())
+    if part.tid == 0:
+        losses[number] = mean_loss(ints, loss_sum, weight_total)
+
+
+@inner
+def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, few, limit):
     """For TRAIN lr.size steps, returning the losses written; else one minibatch of all rows, returning its loss.
+
+    `copies` (epochs, P) is filled with the parameters after each loss, as far as it goes.
 
     Every thread follows the same counters, number 0 writes them down.
     """
@@ -176,19 +189,18 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, part, few, limi
                 if factor != 1.0:
                     scale(part.end - part.begin, (shift(out, part.begin),), (factor,))
             _update(net.table, ints, reals, power1, power2, net.params, state, size, out, lr[step], part.begin, part.end)
-        if not few:
+        if not few and step + 1 < lr.size:
             turn_weights(net, part.bounds, part.tid, 1)
         steps += 1
         row += count
         counts = row == rows or each
         if counts:
-            if part.tid == 0:
-                losses[finished] = mean_loss(ints, loss_sum, weight_total)
+            _note(net, ints, losses, copies, finished, loss_sum, weight_total, part)
             finished += 1
         if row == rows:
             row, epoch = 0, epoch + 1
         barrier(part.sync, part.n)
-        if few and not part.columns:
+        if few and not part.columns and step + 1 < lr.size:
             turn_weights(net, part.whole, 0, 1)
         if (counts and not math.isfinite(losses[finished - 1])) or part.sync[ABORT] != 0:
             break
@@ -242,7 +254,7 @@ def _scratch_size(table, rows, n):
 
 @entry
 def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losses, out, arena, tid, n, sync):
-    """Do `task` as thread tid of n; its numbers go to losses (TRAIN) or out (others, 2-D)."""
+    """Do `task` as thread tid of n; its numbers go to losses (TRAIN, copies of parameters to out) or out (others, 2-D)."""
     layers = table.shape[0]
     places = np.empty((layers + 2, PLACES), np.int64)
     rows = min(ints[BATCH], x.shape[0]) if task == TRAIN else x.shape[0]
@@ -273,29 +285,26 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
                 shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED)), shift(grad, _padded(n_params(table))),
                 sync[SUMS:].view(np.float64), columns)  # fmt: skip
     result = 0.0
-    if columns:
-        if task == PREDICT:
-            _predict_columns(net, x, order, out, part, limit)
-        else:
-            barrier(sync, n)
-            gradient = grad if task == TRAIN else target
-            result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, part, few, limit)
+    if task == PREDICT and columns:
+        _predict_columns(net, x, order, out, part, limit)
     elif task == PREDICT or task == ACTIVATIONS:
         _predict(task, net, x, out, part, room)
     else:
-        if tid == 0:
-            for l in range(layers):
-                _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
-        from_layer = 0 if task == INPUT_GRADIENT or task == VJP else 1
-        if few:
-            turn_weights(net, whole, 0, from_layer)
-        else:
-            turn_weights(net, bounds, tid, from_layer)
+        if not columns:
+            if tid == 0:
+                for l in range(layers):
+                    _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
+            from_layer = 0 if task == INPUT_GRADIENT or task == VJP else 1
+            if few:
+                turn_weights(net, whole, 0, from_layer)
+            else:
+                turn_weights(net, bounds, tid, from_layer)
         barrier(sync, n)
         if task == VJP:
             _vjp(net, x, y, target, part.packed, room)
         else:
             gradient = grad if task == TRAIN else target
-            result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, part, few, limit)
+            copies = out if task == TRAIN and out.shape[1] == n_params(table) else out[:0]
+            result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, copies, part, few, limit)
     restore_mode(mode)
     return result

@@ -90,10 +90,11 @@ def vjp(table, params, x, d_out, d_in, arena):
     together(_run, 1, False, VJP, table, ints, reals, params, matrix, x, d_out, vector, order, none, none, d_in, arena)
 
 
-def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, losses, arena):
+def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, losses, arena, copies=None):
     """len(lr) optimizer steps; see the reference."""
     matrix = _nothing(params.dtype)[1]
     slots = slots if slots.size else matrix
+    copies = matrix[:0] if copies is None else copies
     batch = min(ints[BATCH], len(x))
     done = finished = 0
     long = lr.size * (6 * batch * params.size + _FLOPS_STEP) >= _FLOPS_LONG
@@ -102,8 +103,8 @@ def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, loss
         n, steps = pace.next(lr.size - done, threads_here())
         before = ints[STEP]
         began = time.perf_counter()
-        rates, results = lr[done : done + steps], losses[finished:]
-        job = (_run, n, long, TRAIN, table, ints, reals, params, slots, x, y, weight, order, rates, results, matrix, arena)
+        rates, results = lr[done : done + steps], (losses[finished:], copies[finished:])
+        job = (_run, n, long, TRAIN, table, ints, reals, params, slots, x, y, weight, order, rates, *results, arena)
         finished += int(together(*job))
         pace.took(n, steps, time.perf_counter() - began)
         if ints[STEP] - before < steps or (finished and not math.isfinite(losses[finished - 1])):

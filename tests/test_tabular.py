@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import fastmlp as fm
 from fastmlp.tabular import recipe
-from fastmlp.tabular.recipe import LastBest, Rows, error_rate, log_loss, squared_error
+from fastmlp.tabular.recipe import JudgedRun, LastBest, Rows, error_rate, log_loss, squared_error
 
 SMALL = {"hidden": (32, 32), "epochs": 32, "batch_size": 32, "random_state": 0}
 
@@ -50,10 +50,10 @@ def test_the_default_is_the_published_recipe(kind, monkeypatch) -> None:
     """RealMLP-TD-S, table A.1 of arXiv 2407.04491."""
     seen = {}
 
-    def fit(net, X, y, **arguments):
-        seen.update(arguments, net=net, params=net.params.copy(), rows=len(X))
+    def go(run):
+        seen.update(vars(run.options), net=run.net, params=run.net.params.copy(), rows=len(run.data.train))
 
-    monkeypatch.setattr(fm.MLP, "fit", fit)
+    monkeypatch.setattr(JudgedRun, "go", go)
     X, y = load_breast_cancer(return_X_y=True) if kind == "classes" else DIABETES
     estimator = fm.TabularClassifier(random_state=0) if kind == "classes" else fm.TabularRegressor(random_state=0)
     estimator.fit(X, y)
@@ -82,16 +82,28 @@ def test_the_default_is_the_published_recipe(kind, monkeypatch) -> None:
 
 
 def test_the_last_of_the_best_epochs_comes_back() -> None:
-    net = fm.MLP([1, 1])
     errors = iter([0.5, 0.25, 0.25, 0.75])
     judge = LastBest(Rows(np.zeros((1, 1), np.float32), np.zeros(1), None), lambda *_: next(errors))
     for epoch in range(4):
-        net.params = [epoch, epoch]
-        judge.on_epoch_end(net, epoch, {})
-    history = fm.History()
-    judge.on_train_end(net, history)
-    assert net.params.tolist() == [2.0, 2.0]
-    assert (judge.epoch, history.best_epoch, judge.errors) == (2, 2, [0.5, 0.25, 0.25, 0.75])
+        judge.judge(np.zeros((1, 1)), np.full(2, epoch))
+    assert judge.params.tolist() == [2.0, 2.0]
+    assert (judge.epoch, judge.errors) == (2, [0.5, 0.25, 0.25, 0.75])
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_epochs_judged_together_are_those_judged_one_by_one(engine, monkeypatch, batch_size) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3)).astype(np.float32)
+    y = (X[:, 0] * X[:, 1] + 0.5 * rng.normal(size=100) > 0).astype(int)
+    fitted = []
+    for together in (1, 8):
+        monkeypatch.setattr("fastmlp.tabular.recipe.MOST_EPOCHS", together)
+        fitted.append(fm.TabularClassifier(hidden=(16,), epochs=30, batch_size=batch_size, random_state=2).fit(X, y))
+    one, many = fitted
+    assert one.best_epochs_ == many.best_epochs_
+    assert one.validation_errors_ == many.validation_errors_
+    assert one.networks_[0].history.best_epoch + 1 == one.best_epochs_[0]
+    np.testing.assert_array_equal(one.networks_[0].params, many.networks_[0].params)
 
 
 def test_metrics_by_hand() -> None:

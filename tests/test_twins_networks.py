@@ -245,6 +245,22 @@ def test_train_steps(name, calls, dtype):
     np.testing.assert_allclose(got.reals, expected.reals, rtol=1e3 * eps(dtype), atol=1e3 * eps(dtype))
 
 
+@pytest.mark.parametrize("widths", [[3, 5, 2], [40, 300, 20]])
+def test_the_parameters_after_each_epoch(widths):
+    net, rates = make_net(widths, batch=4), np.full(8, 0.1)
+    data = make_data(net, 10)
+    for engine in (compiled, plain):
+        trained, slots, order = net.copy(), optimizer_state(net, np.float64), np.empty(10, np.int64)
+        copies, losses = np.zeros((3, net.params.size)), np.empty(4)
+        arena = np.empty(engine.arena_size(net.table, 10))
+        engine.train_steps(trained.table, trained.ints, trained.reals, trained.params, slots, *data.arrays, order, rates,
+                           losses, arena, copies)  # fmt: skip
+        one = train_run(engine, net.copy(), data, rates[:3], np.float64)[0]
+        two = train_run(engine, net.copy(), data, rates[:6], np.float64)[0]
+        np.testing.assert_array_equal(copies[:2], [one.params, two.params])
+        assert not copies[2].any()
+
+
 @PRECISION
 def test_training_ends_after_an_epoch_whose_loss_is_not_finite(dtype):
     net = make_net([3, 4, 2], "RELU", batch=2, dtype=dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -118,11 +117,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     intercepts_: list[NDArray]
     best_loss_: Any
     best_validation_score_: Any
+    _names_once: ClassVar[tuple[str, ...]]
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
         """Return the parameters' names; scikit-learn reads the constructor's signature anew for each of many calls."""
-        return list(_names(cls))
+        if "_names_once" not in cls.__dict__:
+            cls._names_once = tuple(super()._get_param_names())
+        return list(cls._names_once)
 
     def _store(self, arguments: dict[str, Any]) -> None:
         """Keep the constructor's arguments as they are."""
@@ -433,11 +435,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-@functools.cache
-def _names(cls: type[BaseMLP]) -> list[str]:
-    return super(BaseMLP, cls)._get_param_names()
 
 
 def _same(a: object, b: object) -> bool:

@@ -292,6 +292,7 @@ def train_steps(
     lr: np.ndarray,
     losses: np.ndarray,
     arena: np.ndarray,
+    copies: np.ndarray | None = None,
 ) -> int:
     """Take len(lr) optimizer steps, one per minibatch, from where the counters stand.
 
@@ -321,6 +322,8 @@ def train_steps(
         its rows' weighted mean, and L2 / 2 Σ w² over the sum of its weights; the epoch's is the mean over its rows.
     arena
         Not used.
+    copies : ndarray of shape (epochs, P), optional
+        Its first rows are overwritten with the parameters after each of the losses, as far as it goes.
 
     Returns
     -------
@@ -357,6 +360,8 @@ def train_steps(
             ints[EPOCH] += 1
         if batch.stop == rows_per_epoch or ints[EACH_STEP]:
             losses[finished] = _mean(ints, reals[LOSS_SUM], reals[WEIGHT_SUM])
+            if copies is not None and finished < len(copies):
+                copies[finished] = params
             finished += 1
             if not math.isfinite(losses[finished - 1]):
                 break

@@ -10,19 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import checks
 from ..layers import Dense
 from ..network import MLP
 from ..optimizers import Adam
+from ..plan import aligned_zeros
 from ..schedules import CosineLog
+from ..training import Options, Run, prepare
 
 if TYPE_CHECKING:
+    from ..arguments import TrainingData
     from ..history import History
 
-__all__ = ["LastBest", "Recipe", "Rows"]
+__all__ = ["JudgedRun", "LastBest", "Recipe", "Rows"]
 
 # What the learning rate of the scales of inputs and of biases is multiplied by.
 SCALE_FACTOR, BIAS_FACTOR = 6.0, 0.1
 BETA2 = 0.95
+# Epochs that are judged together, and how many numbers their parameters may be.
+MOST_EPOCHS, MOST_COPIED = 8, 1 << 22
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Rows:
 
 
 class LastBest:
-    """A callback that brings back the last epoch that was as good as any, by an error on rows that were held out.
+    """The last epoch that was as good as any, by an error on rows that were held out.
 
     Parameters
     ----------
@@ -55,21 +61,48 @@ class LastBest:
         self.best, self.epoch = math.inf, 0
         self.params: NDArray | None = None
 
-    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> None:
-        """Judge the network, and keep its parameters if it is as good as ever."""
-        error = self.error(self.rows.y, net.predict(self.rows.X), self.rows.weight)
-        self.errors.append(error)
+    def judge(self, prediction: NDArray, params: NDArray) -> None:
+        """Judge the next epoch, and keep its parameters if it is as good as ever."""
+        error = self.error(self.rows.y, prediction, self.rows.weight)
         if error <= self.best:
-            self.best, self.epoch = error, epoch
+            self.best, self.epoch = error, len(self.errors)
             if self.params is None:
-                self.params = np.empty_like(net.params)
-            self.params[...] = net.params
+                self.params = np.empty_like(params)
+            self.params[...] = params
+        self.errors.append(error)
 
-    def on_train_end(self, net: MLP, history: History) -> None:
-        """Bring the best parameters back."""
-        if self.params is not None:
-            net.params = self.params
-            history.best_epoch = self.epoch
+
+class JudgedRun(Run):
+    """A training in which every epoch is judged, several at a time: the engine keeps the parameters after each."""
+
+    def __init__(self, net: MLP, data: TrainingData, options: Options, judge: LastBest) -> None:
+        super().__init__(net, data, options)
+        self.judge = judge
+        self.x = checks.inputs(judge.rows.X, net.plan.n_inputs, net.dtype)
+        self.copies = aligned_zeros((max(1, min(MOST_EPOCHS, MOST_COPIED // net.n_params)), net.n_params), net.dtype)
+
+    def go(self) -> History:
+        """Train, and bring the best epoch back."""
+        history = super().go()
+        if self.judge.params is not None:
+            self.net.params = self.judge.params
+            history.best_epoch = self.judge.epoch
+        return history
+
+    def record(self, losses: list[float], rates: list[float]) -> str | None:
+        """Judge whole epochs that are over, and note them."""
+        net = self.net
+        prediction = np.empty((len(self.x), net.plan.n_outputs), net.dtype)
+        kernels, scratch = net._arena.take(len(self.x))
+        for params in self.copies[: len(losses)]:
+            kernels.predict(net.plan.table, params, self.x, prediction, scratch)
+            self.judge.judge(prediction, params)
+        net._arena.give(scratch)
+        return super().record(losses, rates)
+
+    def _steps(self) -> int:
+        into = self.done % self.per_epoch
+        return min(super()._steps(), len(self.copies) * self.per_epoch - into)
 
 
 @dataclass(frozen=True)
@@ -101,16 +134,19 @@ class Recipe:
         net = self.network(train.X.shape[1], n_outputs, seed)
         judge = None if held_out is None else LastBest(held_out, self.error)
         optimizer = Adam(CosineLog(self.lr), beta2=BETA2, ntk=True, scale_factor=SCALE_FACTOR, bias_factor=BIAS_FACTOR)
-        net.fit(
-            train.X, train.y, sample_weight=train.weight, epochs=self.epochs, batch_size=self.batch_size, drop_last=True,
-            optimizer=optimizer, callbacks=[] if judge is None else [judge], progress=self.progress,
+        options = Options(
+            epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, shuffle=True, drop_last=True, metrics=(),
+            early_stopping=None, callbacks=(), progress=self.progress, on_divergence="warn",
         )  # fmt: skip
+        data = prepare(net, train.X, train.y, train.weight, None, None)
+        (Run(net, data, options) if judge is None else JudgedRun(net, data, options, judge)).go()
         return net, judge
 
 
 def error_rate(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
     """Return the share of rows whose class is wrong; y holds class indices."""
-    return float(np.average(prediction.argmax(axis=1) != y, weights=weight))
+    wrong = prediction.argmax(axis=1) != y
+    return float(wrong.mean() if weight is None else np.average(wrong, weights=weight))
 
 
 def log_loss(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
