@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+import sklearn
+
 import fastmlp as fm
+
+OLD = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 7)
+SINCE_1_7 = pytest.mark.skipif(OLD, reason="scikit-learn has it from 1.7 on")
 
 
 def quick(**parameters):

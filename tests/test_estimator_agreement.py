@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import sklearn
 from sklearn import neural_network as theirs
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
 
 import fastmlp as fm
+from tests.estimators import SINCE_1_7
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp` and `iprint` options:DeprecationWarning"),  # scikit-learn 1.6
 ]
 
-OLD = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 7)
-SINCE_1_7 = pytest.mark.skipif(OLD, reason="scikit-learn has it from 1.7 on")
 FITTED = ["n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_"]
 
 

@@ -13,7 +13,6 @@ import fastmlp as fm
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp` and `iprint` options:DeprecationWarning"),  # scikit-learn 1.6
 ]
 
 

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import fastmlp as fm
+from tests.estimators import SINCE_1_7
 from tests.problems import classes, numbers
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -96,6 +97,7 @@ def test_the_same_weights_with_each_activation_that_it_knows(activation) -> None
     assert_same(net, theirs)
 
 
+@SINCE_1_7
 def test_the_same_weights_with_sample_weights() -> None:
     optimizer, options = OPTIMIZERS["nesterov"]
     net, X, y, estimator = make("softmax")
@@ -130,6 +132,7 @@ def test_the_same_weights_with_several_outputs() -> None:
     np.testing.assert_allclose(np.array(history.loss) / 3, theirs.loss_curve_, rtol=1e-9)
 
 
+@SINCE_1_7
 def test_the_same_weights_for_counts() -> None:
     net = fm.MLP([4, 9, 1], activation="tanh", output="exp", dtype="float64")
     X, _ = numbers(40)

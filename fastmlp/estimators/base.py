@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -34,6 +35,8 @@ from .stochastic import StochasticRun, options_of
 
 __all__ = ["BaseMLP"]
 
+# How much of a sparse matrix is made dense at a time in a prediction.
+_DENSE_BYTES = 1 << 25
 _NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
@@ -395,10 +398,23 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _outputs(self, X: Any) -> NDArray:
         """Return the network's outputs for whatever the user passed; the mean of an ensemble's."""
-        x = self._checked(X)
+        if hasattr(X, "toarray"):
+            return np.concatenate([self._mean_outputs(x) for x in self._dense_blocks(X)])
+        return self._mean_outputs(self._checked(X))
+
+    def _mean_outputs(self, x: NDArray) -> NDArray:
         if "estimators_" not in self.__dict__:
             return self._forward(x)
         return np.mean([member._forward(x) for member in self.estimators_], axis=0)
+
+    def _dense_blocks(self, X: Any) -> Iterator[NDArray]:
+        """Yield a sparse matrix's rows as the engine takes them, so few at a time that they need little memory."""
+        check_is_fitted(self)
+        self._synchronize()
+        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        rows = max(1, _DENSE_BYTES // (X.shape[1] * self.network_.dtype.itemsize))
+        for first in range(0, X.shape[0], rows):
+            yield self._engine_inputs(X[first : first + rows])
 
     def hidden_activations(self, X: Any) -> list[NDArray]:
         """Return the hidden layers' activations.
