@@ -34,18 +34,16 @@ FULL_RECIPE = """## RealMLP-TD
 
 The recipe here is RealMLP-TD-S, the paper's simplified one; there is no preset for RealMLP-TD itself, which has besides:
 
-- a trained number for each hidden unit that blends its activation with the identity: activations here are functions
-  without parameters, so that needs a place among the parameters, a second product in the forward pass, and a sum over rows in
-  the backward one;
-- PBLD embeddings: for each numeric column a layer of its own of 16 cosines, then one of 3 numbers that stand beside the
-  column. The engine knows dense layers on all inputs only; it needs a block-diagonal first layer with a cosine;
-- embeddings of categories with more than 9 values: a table that is trained, with gradients for the rows in the batch alone;
-- dropout 0.15 and weight decay 0.02 that follow a schedule: the engine reads both once for a call, beside a learning rate for each
-  step;
-- biases and weights that begin from the first layer's outputs on the training data.
+- a trained number for each hidden unit that blends its activation with the identity: activations here are functions without
+  parameters, so that needs a place among the parameters, one more pass forward, and a sum over rows backward;
+- PBLD embeddings: for each numeric column 16 cosines of its own and a linear layer from them to 3 numbers, which stand beside
+  the column. The engine knows dense layers on all inputs only; it needs layers in blocks, and the cosine;
+- embeddings of categories with more than 9 values: tables that are trained;
+- dropout of 0.15 and weight decay of 0.02, both of which fall on a schedule: the engine reads them once
+  for a call, beside a learning rate for each step;
+- biases and scales of weights that begin from what the layers make of the training rows.
 
-The last two would be easy. Without the first three the result would not be RealMLP-TD, whose gain over TD-S the paper
-attributes to its parts together, so none of it is called `preset="td"`.
+The last two would be small changes. Without the first three it would not be RealMLP-TD, so nothing is called that.
 """
 
 
@@ -107,7 +105,7 @@ def page(results: list[dict[str, Any]]) -> str:
             "logarithm of the price) three categories; `letters` is made, for the time alone: 26 classes.",
             "",
             f"{machine.sentence(machine.describe())} {versions(results)}",
-            "`python -m benchmarks.accuracy` made this page.",
+            "Other programs may have run beside it. `python -m benchmarks.accuracy` made this page.",
             "",
             FULL_RECIPE,
             MARK + json.dumps(results) + " -->",

@@ -187,9 +187,10 @@ def test_frames_with_categories_and_missing_numbers(library) -> None:
     estimator = classifier(epochs=64).fit(X, y)
     assert estimator.score(X, y) > 0.9
     assert estimator.classes_.tolist() == ["no", "yes"]
-    if library != "polars" or hasattr(estimator, "feature_names_in_"):  # scikit-learn 1.6 does not see a new polars's names
-        assert estimator.feature_names_in_.tolist() == ["colour", "size", "noise"]
     assert estimator.encoder_.categorical_.tolist() == [True, False, False]
+    if library == "polars" and not hasattr(estimator, "feature_names_in_"):
+        pytest.skip("this scikit-learn does not see the names of this polars")
+    assert estimator.feature_names_in_.tolist() == ["colour", "size", "noise"]
     with pytest.raises(ValueError, match="The feature names should match"):
         estimator.predict(X[["size", "colour", "noise"]])
 
