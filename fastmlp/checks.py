@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -152,17 +152,22 @@ def surely_finite(array: NDArray) -> bool:
         return math.isfinite(np.add.reduce(array, axis=None))
 
 
+def _ready(array: Any, columns: int, dtype: np.dtype) -> TypeGuard[NDArray]:
+    """Whether this is an array of finite rows that can be used as it is; says so in well under a microsecond."""
+    if type(array) is not np.ndarray or array.dtype != dtype:
+        return False
+    shape, flags = array.shape, array.flags
+    rows = len(shape) == 2 and shape[1] == columns and shape[0] > 0
+    return rows and flags.c_contiguous and flags.aligned and surely_finite(array)
+
+
 def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] = (), name: str = "X") -> NDArray:
     """Return `X` as a C-contiguous (n, n_inputs) array of `dtype`, all finite, n >= 1.
 
     It is `X` itself where that is one already. `layers` are the network's widths, for the message.
     """
-    # One row has to pass in well under a microsecond.
-    if type(X) is np.ndarray and X.dtype == dtype:
-        flags, shape = X.flags, X.shape
-        if len(shape) == 2 and shape[1] == n_inputs and shape[0] > 0 and flags.c_contiguous and flags.aligned:
-            if surely_finite(X):
-                return X if flags.writeable else _called_writable(X)
+    if _ready(X, n_inputs, dtype):
+        return X if X.flags.writeable else _called_writable(X)
     array = _numbers(name, X)
     takes = f"this network takes {_several(n_inputs, 'input')}" + (f" (layers={list(layers)})" if len(layers) else "")
     if array.ndim == 1:
@@ -277,6 +282,8 @@ def targets(y: ArrayLike, n: int, n_outputs: int, kind: str, dtype: np.dtype, na
     each sample; "binary" values in [0, 1]; "counts" values >= 0; "regression" any finite ones. All but "classes" take
     (n,) if there is one output, else (n, n_outputs).
     """
+    if kind == "regression" and _ready(y, n_outputs, dtype) and y.shape[0] == n:
+        return y if y.flags.writeable else _called_writable(y)
     labels = kind in ("classes", "binary")
     array = _numbers(name, y, _LABELS) if labels else _numbers(name, y)
     if array.ndim == 0 or array.ndim > 2:

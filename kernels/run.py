@@ -256,7 +256,9 @@ def _scratch_size(table, rows, n):
 def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losses, out, arena, tid, n, sync):
     """Do `task` as thread tid of n; its numbers go to losses (TRAIN, copies of parameters to out) or out (others, 2-D)."""
     layers = table.shape[0]
-    places = np.empty((layers + 2, PLACES), np.int64)
+    room_for_places, room_for_bounds = (layers + 2) * PLACES, layers * (n + 1)
+    numbers = np.empty(room_for_places + room_for_bounds + 2 * layers, np.int64)
+    places = numbers[:room_for_places].reshape(layers + 2, PLACES)
     rows = min(ints[BATCH], x.shape[0]) if task == TRAIN else x.shape[0]
     if n > 1 and _size(table, rows, n, places) > arena.size:
         # The scratch was taken when there were fewer threads.
@@ -264,7 +266,6 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
             return 0.0
         n = 1
     mode = flush_denormals()
-    bounds, whole = np.empty((layers, n + 1), np.int64), np.empty((layers, 2), np.int64)
     room, few, limit = _room(table, rows, n), few_parameters(table), block_limit(table)
     columns = _by_columns(task, table, ints, reals[N_REALS:], rows)
     base, target = address(arena, 0), address(out, 0)
@@ -275,13 +276,18 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         base, grad = shift(base, tid * size), shift(base, n * size)
     else:
         grad = shift(base, arrange(table, room, n, places))
-    share(table, n, bounds)
-    share(table, 1, whole)
+    bounds = numbers[room_for_places : room_for_places + layers * (n + 1)].reshape(layers, n + 1)
+    whole = numbers[room_for_places + room_for_bounds :].reshape(layers, 2)
+    begin = end = 0
+    if task != PREDICT and task != ACTIVATIONS:
+        share(table, n, bounds)
+        share(table, 1, whole)
+        begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
     turned = base if columns else shift(base, tid * places[layers, TURNED])
     net = Net(table, reals[N_REALS:], address(params, 0), base, places, turned, ints[SEED], training)
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH])
-    part = Part(tid, n, sync, bounds, whole, stretch(table, bounds, tid), stretch(table, bounds, tid + 1),
+    part = Part(tid, n, sync, bounds, whole, begin, end,
                 shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED)), shift(grad, _padded(n_params(table))),
                 sync[SUMS:].view(np.float64), columns)  # fmt: skip
     result = 0.0

@@ -84,6 +84,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
+def _sync_of_one():
+    """What a thread shares with nobody, kept since a call takes but a few microseconds."""
+    try:
+        return _caller.sync
+    except AttributeError:
+        _caller.sync = np.zeros(SYNC_SIZE, np.int64)
+        return _caller.sync
+
+
 def together(kernel, n: int, long: bool, *args):
     """kernel(*args, tid, n, sync) on n threads at once; returns what number 0 returns.
 
@@ -92,11 +101,12 @@ def together(kernel, n: int, long: bool, *args):
     not depend on n.
     """
     global _pool, _pool_size
-    sync = np.zeros(SYNC_SIZE, np.int64)
     apart = long and threading.current_thread() is threading.main_thread()
-    if n > 1 or apart:
-        make_ready(kernel, (*args, 0, n, sync))
-    if (n == 1 and not apart) or not _lock.acquire(blocking=False):
+    if n == 1 and not apart:
+        return kernel(*args, 0, 1, _sync_of_one())
+    sync = np.zeros(SYNC_SIZE, np.int64)
+    make_ready(kernel, (*args, 0, n, sync))
+    if not _lock.acquire(blocking=False):
         return kernel(*args, 0, 1, sync)
     try:
         if _pool is None:
