@@ -58,7 +58,6 @@ history = net.fit(X, y, **options)
 compiled = time.perf_counter() - began
 np.testing.assert_allclose(history.loss, losses, rtol=1e-9)
 print(f"300 steps: {1e3 * walking:.0f} ms on Values, {1e3 * compiled:.2f} ms compiled, {walking / compiled:.0f} times as fast")
-assert compiled < walking
 
 # 4. Where between 0 and 1 a seed ends: of 32, how many are below 0.1 after 300 steps, and the middle one.
 curves = np.array([scalar.to_network(scalar.MLP(2, [8, 1], seed=seed)).fit(X, y, **options).loss for seed in range(32)])

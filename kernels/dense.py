@@ -8,9 +8,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from .gemm import PACKED, gemm
-from .jit import entry, glue, inner
+from .jit import entry, glue
 from .maps import elementwise
-from .simd import I32, I64, Vec, address, cast, element, first_lanes, lanes_of, load, peek, shift, store, zeros
+from .simd import I64, Vec, address, cast, element, first_lanes, load, peek, shift, zeros
 from .tile import END_RELU, END_STORE, END_TIMES, START_BIAS, START_ZERO
 
 # Rows whose dot products are taken side by side.
@@ -61,37 +61,6 @@ def _dots(typingctx, rows, k, a, lda, w, start, z, ldz):
     return types.void(index, index, a, index, a, a.dtype, a, index), codegen
 
 
-@intrinsic
-def _turn(typingctx, rows, cols, a, lda, b, ldb):
-    """b[j, i] = a[i, j] for a block of lanes x lanes; a's rows and columns beyond `rows` and `cols` are not read.
-
-    All of b's block is written: what has no counterpart in a gets other numbers of a or zeros.
-    """
-    _, lanes = element(a)
-
-    def codegen(context, builder, sig, args):
-        rows, cols, a, lda, b, ldb = args
-        mask = first_lanes(builder, cols, lanes)
-        block, row = [], I64(0)
-        for i in range(lanes):
-            if i:
-                row = builder.select(builder.icmp_signed("<", I64(i), rows), I64(i), row)
-            block.append(load(builder, a, builder.mul(lda, row), lanes, mask).v)
-        index = ir.VectorType(I32, lanes)
-        low = ir.Constant(index, [i // 2 + (i % 2) * lanes for i in range(lanes)])
-        high = ir.Constant(index, [lanes // 2 + i // 2 + (i % 2) * lanes for i in range(lanes)])
-        half = lanes // 2
-        for _ in range(lanes.bit_length() - 1):  # interleaving row i with row i + half, log2(lanes) times, transposes
-            pairs = [(block[i], block[i + half]) for i in range(half)]
-            block = [builder.shuffle_vector(x, y, part) for x, y in pairs for part in (low, high)]
-        for j in range(lanes):
-            store(builder, Vec(builder, block[j]), b, builder.mul(ldb, I64(j)))
-        return context.get_dummy_value()
-
-    size = types.intp
-    return types.void(size, size, a, size, a, size), codegen
-
-
 @elementwise("x +y")
 def copy(x):
     return x
@@ -107,15 +76,6 @@ def _relu(x):
     return x.maximum(0.0)
 
 
-@inner
-def transpose(first, last, n, w, t, ldt):
-    """t[j, i] = w[i, j] for rows first..last of w (rows, n); `first` is a multiple of the lanes, t has whole blocks."""
-    lanes = lanes_of(w)
-    for i in range(first, last, lanes):
-        for j in range(0, n, lanes):
-            _turn(min(lanes, last - i), min(lanes, n - j), shift(w, i * n + j), n, shift(t, j * ldt + i), ldt)
-
-
 @glue
 def forward(m, n, k, a, lda, w, bias, has_bias, z, ldz, relu, packed):
     """z = a @ w + bias for a (m, k), w (k, n), z (m, n); max(z, 0) if relu, which must be 0 where n is 1."""
@@ -125,7 +85,7 @@ def forward(m, n, k, a, lda, w, bias, has_bias, z, ldz, relu, packed):
             _dots(min(_ROWS, m - i), k, shift(a, i * lda), lda, w, start, shift(z, i * ldz), ldz)
     else:
         start = START_BIAS if has_bias else START_ZERO
-        gemm(m, n, k, a, lda, 1, w, n, None, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)
+        gemm(m, n, k, a, lda, 1, w, n, False, None, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)
 
 
 @glue
@@ -133,16 +93,17 @@ def weight_gradient(first, last, n, m, a, lda, d, ldd, dw, start, packed):
     """Rows first..last of dw (k, n) = a.T @ d for a (m, k), d (m, n); added to dw with start = START_SUMS."""
     if n == 1:
         a, dw = shift(a, first), shift(dw, first)
-        gemm(1, last - first, m, d, 1, ldd, a, lda, None, dw, 1, start, dw, END_STORE, dw, 0, packed)
+        gemm(1, last - first, m, d, 1, ldd, a, lda, False, None, dw, 1, start, dw, END_STORE, dw, 0, packed)
     else:
         a, dw = shift(a, first), shift(dw, first * n)
-        gemm(last - first, n, m, a, 1, lda, d, ldd, None, dw, n, start, dw, END_STORE, dw, 0, packed)
+        gemm(last - first, n, m, a, 1, lda, d, ldd, False, None, dw, n, start, dw, END_STORE, dw, 0, packed)
 
 
 @glue
-def delta(m, k, n, d, ldd, t, ldt, out, ldo, end, aux, packed):
-    """out = d @ t for d (m, n), t (n, k), the transposed weights; ended as `end` says with aux (m, k) of stride ldo."""
-    gemm(m, k, n, d, ldd, 1, t, ldt, None, out, ldo, START_ZERO, out, end, aux, ldo, packed)
+def delta(m, k, n, d, ldd, w, out, ldo, end, aux, packed):
+    """out = d @ w.T for d (m, n), w (k, n); ended as `end` says with aux (m, k) of stride ldo."""
+    # A single column is its own transpose.
+    gemm(m, k, n, d, ldd, 1, w, n, n > 1, None, out, ldo, START_ZERO, out, end, aux, ldo, packed)
 
 
 @entry
@@ -173,12 +134,7 @@ def linear_bwd_d(d, w, g, out):
     m, n = d.shape
     k = w.shape[0]
     packed = np.empty(PACKED, d.dtype)
-    lanes = lanes_of(address(d, 0))
-    ldt = (k + lanes - 1) // lanes * lanes
-    turned = np.empty((n + lanes) * ldt, d.dtype)
-    transpose(0, k, n, address(w, 0), address(turned, 0), ldt)
-    delta(m, k, n, address(d, 0), n, address(turned, 0), ldt, address(out, 0), k, END_TIMES, address(g, 0),
-          address(packed, 0))  # fmt: skip
+    delta(m, k, n, address(d, 0), n, address(w, 0), address(out, 0), k, END_TIMES, address(g, 0), address(packed, 0))
 
 
 @entry
@@ -190,5 +146,6 @@ def linear_bwd_w(x, d, dw, db):
     weight_gradient(0, k, n, m, address(x, 0), k, address(d, 0), n, address(dw, 0), START_ZERO, address(packed, 0))
     if db.size > 0:
         ones = np.ones(m, x.dtype)
-        gemm(1, n, m, address(ones, 0), 0, 1, address(d, 0), n, None, address(db, 0), n, START_ZERO, address(db, 0), END_STORE,
-             address(db, 0), n, address(packed, 0))  # fmt: skip
+        sums = address(db, 0)
+        gemm(1, n, m, address(ones, 0), 0, 1, address(d, 0), n, False, None, sums, n, START_ZERO, sums, END_STORE, sums, n,
+             address(packed, 0))  # fmt: skip

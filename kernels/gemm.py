@@ -6,11 +6,12 @@ while the rows of A pass by.
 
 from __future__ import annotations
 
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from .jit import inner
-from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
+from .simd import I32, I64, LANES32, Vec, element, first_lanes, lanes_of, load, shift, store
 from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, START_COLUMN, START_SUMS, lanes_tile, tile
 
 # Rows of B in a panel: KC * NR elements are at most half of a 32 KB L1 cache.
@@ -52,9 +53,51 @@ def pack(typingctx, k, cols, b, ldb, out):
     return types.void(types.intp, types.intp, b, types.intp, b), codegen
 
 
+@intrinsic
+def _turn(typingctx, rows, cols, a, lda, b, ldb):
+    """b[j, i] = a[i, j] for a block of lanes x lanes; a's rows and columns beyond `rows` and `cols` are not read.
+
+    All of b's block is written: what has no counterpart in a gets other numbers of a or zeros.
+    """
+    _, lanes = element(a)
+
+    def codegen(context, builder, sig, args):
+        rows, cols, a, lda, b, ldb = args
+        mask = first_lanes(builder, cols, lanes)
+        block, row = [], I64(0)
+        for i in range(lanes):
+            if i:
+                row = builder.select(builder.icmp_signed("<", I64(i), rows), I64(i), row)
+            block.append(load(builder, a, builder.mul(lda, row), lanes, mask).v)
+        index = ir.VectorType(I32, lanes)
+        low = ir.Constant(index, [i // 2 + (i % 2) * lanes for i in range(lanes)])
+        high = ir.Constant(index, [lanes // 2 + i // 2 + (i % 2) * lanes for i in range(lanes)])
+        half = lanes // 2
+        for _ in range(lanes.bit_length() - 1):  # interleaving row i with row i + half, log2(lanes) times, transposes
+            pairs = [(block[i], block[i + half]) for i in range(half)]
+            block = [builder.shuffle_vector(x, y, part) for x, y in pairs for part in (low, high)]
+        for j in range(lanes):
+            store(builder, Vec(builder, block[j]), b, builder.mul(ldb, I64(j)))
+        return context.get_dummy_value()
+
+    size = types.intp
+    return types.void(size, size, a, size, a, size), codegen
+
+
 @inner
-def gemm(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, end, aux, ldaux, packed):
-    """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb.
+def _pack_turned(k, cols, b, ldb, out):
+    """out[p, j] = b[j*ldb + p] for k rows, up to the last whole vector with one of `cols` columns."""
+    lanes = lanes_of(b)
+    width = NV * lanes
+    for j in range(0, cols, lanes):
+        for p in range(0, k, lanes):
+            _turn(min(lanes, cols - j), min(lanes, k - p), shift(b, j * ldb + p), ldb, shift(out, p * width + j), width)
+
+
+@inner
+def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed):
+    """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb,
+    or if `turned` the transpose of such an array of shape (n, k).
 
     START_* and END_* of tile.py say how the sums begin (START_SUMS: from C) and finish; bias is (n,), or (m,) with
     START_COLUMN, aux is (m, n) with row stride ldaux and may be C. C overlaps nothing else. `packed` is scratch for PACKED
@@ -69,7 +112,7 @@ def gemm(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, end, aux, ldaux, 
     lanes = lanes_of(a)
     width, packing = NV * lanes, False
     if csb is None:
-        packing = m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN
+        packing = turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN)
     waits_in_c = k <= KC or end != END_TIMES
     stripe = m if waits_in_c else STRIPE
     for top in range(0, m, max(stripe, 1)):
@@ -82,9 +125,13 @@ def gemm(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, end, aux, ldaux, 
             p = 0
             while True:
                 kc = min(k - p, KC)
-                panel, ldp = shift(b, p * ldb + (j if csb is None else j // lanes * csb)), ldb
+                column = j if csb is None else j // lanes * csb
+                panel, ldp = shift(b, column * ldb + p if turned else p * ldb + column), ldb
                 if packing:
-                    pack(kc, cols, panel, ldb, packed)
+                    if turned:
+                        _pack_turned(kc, cols, panel, ldb, packed)
+                    else:
+                        pack(kc, cols, panel, ldb, packed)
                     panel, ldp = packed, width
                 begin, first, ldf = start, shift(bias, j), 0
                 if start == START_COLUMN:

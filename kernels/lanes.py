@@ -184,9 +184,9 @@ def forward_pack(pack, m, gradient):
         hidden = l + 1 < layers
         end = END_RELU if hidden and activation == RELU else END_STORE
         if l == 0 and pack.shared:
-            gemm(m, n * lanes, k, a, lda, 1, w, n * lanes, None, z, ldz, start, bias, end, z, ldz, pack.packed)
+            gemm(m, n * lanes, k, a, lda, 1, w, n * lanes, False, None, z, ldz, start, bias, end, z, ldz, pack.packed)
         else:
-            gemm(m, n * lanes, k, a, lda, lanes, w, n * lanes, lanes, z, ldz, start, bias, end, z, ldz, pack.packed)
+            gemm(m, n * lanes, k, a, lda, lanes, w, n * lanes, False, lanes, z, ldz, start, bias, end, z, ldz, pack.packed)
         if hidden and activation != RELU and activation != IDENTITY:
             if gradient:
                 _activate(activation, m, n * lanes, ldz, z, z, shift(arena, places[l + 1, DELTA]))
@@ -205,9 +205,10 @@ def backward_pack(pack, m, start):
         a, d = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, DELTA])
         w, dw = shift(pack.params, table[l, OFFSET] * lanes), shift(pack.grad, table[l, OFFSET] * lanes)
         if l == 0 and pack.shared:
-            gemm(rows, n * lanes, m, a, 1, lda, d, ldd, None, dw, n * lanes, start, dw, END_STORE, dw, 0, pack.packed)
+            gemm(rows, n * lanes, m, a, 1, lda, d, ldd, False, None, dw, n * lanes, start, dw, END_STORE, dw, 0, pack.packed)
         else:
-            gemm(rows, n * lanes, m, a, lanes, lda, d, ldd, lanes, dw, n * lanes, start, dw, END_STORE, dw, 0, pack.packed)
+            gemm(rows, n * lanes, m, a, lanes, lda, d, ldd, False, lanes, dw, n * lanes, start, dw, END_STORE, dw, 0,
+                 pack.packed)  # fmt: skip
         if l > 0:
             activation = table[l - 1, ACTIVATION]
             out = shift(arena, places[l, DELTA])
@@ -216,7 +217,8 @@ def backward_pack(pack, m, start):
                 end = END_STORE
             elif activation == RELU:
                 aux, end = a, END_WHERE_POSITIVE
-            gemm(m, k * lanes, n, d, ldd, lanes, w, lanes, n * lanes, out, lda, START_ZERO, out, end, aux, lda, pack.packed)
+            gemm(m, k * lanes, n, d, ldd, lanes, w, lanes, False, n * lanes, out, lda, START_ZERO, out, end, aux, lda,
+                 pack.packed)  # fmt: skip
 
 
 @inner

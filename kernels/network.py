@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from .activations import _activate, _apply, _softmax_row
-from .dense import delta, forward, transpose, weight_gradient
+from .dense import delta, forward, weight_gradient
 from .gemm import PACKED
 from .ids import ACTIVATION, FAN_IN, HAS_BIAS, IDENTITY, OFFSET, RELU, SOFTMAX, WIDTH
 from .jit import glue, inner
@@ -19,12 +19,11 @@ from .simd import LANES32, poke, shift
 from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 
 # What a way through the network needs: the layer table, dropout rates, flat parameters, scratch and where things are in it,
-# this thread's view of it with the transposed weights, the seed, and whether dropout is on.
-Net = namedtuple("Net", "table rates params arena places turned seed training")
+# the seed, and whether dropout is on.
+Net = namedtuple("Net", "table rates params arena places seed training")
 
 # Columns of `places`, one row per buffer; offsets in elements from the arena's start.
-BUFFER, STRIDE, DELTA, TURNED, TURNED_STRIDE, PLACES = 0, 1, 2, 3, 4, 5
-# The last buffer's TURNED is the distance between the threads' copies of the transposed weights.
+BUFFER, STRIDE, DELTA, PLACES = 0, 1, 2, 5
 # The row after the last buffer's: scratch.
 TARGETS, ROWS, SCALES, EACH, PACK = 0, 1, 2, 3, 4
 
@@ -80,13 +79,6 @@ def arrange(table, block, n_threads, places):
         places[l, DELTA] = at
         if l > 0:
             at += _padded(block * stride)
-    copy_size = 0
-    for l in range(layers):
-        places[l, TURNED], places[l, TURNED_STRIDE] = at + copy_size, _padded(table[l, FAN_IN])
-        copy_size += _padded(table[l, WIDTH]) * _padded(table[l, FAN_IN])
-    # Few parameters are transposed by each thread for itself, since that takes less time than fetching what others wrote.
-    places[layers, TURNED] = copy_size if few_parameters(table) else 0
-    at += copy_size * (n_threads if few_parameters(table) else 1)
     scratch = places[layers + 1]
     outputs = _padded(block * places[layers, STRIDE])
     for column, size in ((TARGETS, outputs), (ROWS, _padded(block)), (SCALES, _padded(block)), (EACH, outputs),
@@ -100,8 +92,7 @@ def arrange(table, block, n_threads, places):
 def share(table, n_threads, bounds):
     """Split the rows of all weight matrices among threads: thread t has rows bounds[l, t] to bounds[l, t+1] of layer l.
 
-    A bias counts as one more row. Splits are at whole vectors, since a thread also transposes what it has updated. Each
-    thread's rows are one stretch of the flat vectors.
+    A bias counts as one more row. Splits are at whole vectors. Each thread's rows are one stretch of the flat vectors.
     """
     layers = table.shape[0]
     total = 0
@@ -216,21 +207,8 @@ def delta_rows(net, l, first, last, out, ldo, ending, aux, packed):
     table, places = net.table, net.places
     ldd = places[l + 1, STRIDE]
     d = shift(net.arena, places[l + 1, DELTA] + first * ldd)
-    # A single column is its own transpose.
-    t = shift(net.params, table[l, OFFSET]) if table[l, WIDTH] == 1 else shift(net.turned, places[l, TURNED])
-    delta(last - first, table[l, FAN_IN], table[l, WIDTH], d, ldd, t, places[l, TURNED_STRIDE], out, ldo, ending, aux,
-          packed)  # fmt: skip
-
-
-@glue
-def turn_weights(net, bounds, tid, from_layer):
-    """Transpose this thread's rows of the weights of layers from `from_layer` on."""
-    table, places = net.table, net.places
-    for l in range(from_layer, table.shape[0]):
-        last = min(bounds[l, tid + 1], table[l, FAN_IN])
-        if bounds[l, tid] < last and table[l, WIDTH] > 1:
-            transpose(bounds[l, tid], last, table[l, WIDTH], shift(net.params, table[l, OFFSET]),
-                      shift(net.turned, places[l, TURNED]), places[l, TURNED_STRIDE])  # fmt: skip
+    w = shift(net.params, table[l, OFFSET])
+    delta(last - first, table[l, FAN_IN], table[l, WIDTH], d, ldd, w, out, ldo, ending, aux, packed)
 
 
 @inner

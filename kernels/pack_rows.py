@@ -6,7 +6,8 @@ from collections import namedtuple
 
 import numpy as np
 
-from .dense import _turn, copy
+from .dense import copy
+from .gemm import _turn
 from .ids import EPOCH, SHUFFLE_SEED, WIDTH
 from .jit import glue, inner
 from .lanes import BUFFER, SCALES, STRIDE, TARGETS, fill

@@ -60,7 +60,6 @@ from .network import (
     PACK,
     PLACES,
     STRIDE,
-    TURNED,
     Net,
     _padded,
     _set_ones,
@@ -71,7 +70,6 @@ from .network import (
     n_params,
     share,
     stretch,
-    turn_weights,
 )
 from .optim import _norm_factor, _penalize, _squared_weights, _update, scale
 from .rng import permutation
@@ -189,8 +187,6 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
                 if factor != 1.0:
                     scale(part.end - part.begin, (shift(out, part.begin),), (factor,))
             _update(net.table, ints, reals, power1, power2, net.params, state, size, out, lr[step], part.begin, part.end)
-        if not few and step + 1 < lr.size:
-            turn_weights(net, part.bounds, part.tid, 1)
         steps += 1
         row += count
         counts = row == rows or each
@@ -200,8 +196,6 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
         if row == rows:
             row, epoch = 0, epoch + 1
         barrier(part.sync, part.n)
-        if few and not part.columns and step + 1 < lr.size:
-            turn_weights(net, part.whole, 0, 1)
         if (counts and not math.isfinite(losses[finished - 1])) or part.sync[ABORT] != 0:
             break
     if part.tid == 0:
@@ -284,8 +278,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         share(table, 1, whole)
         begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
-    turned = base if columns else shift(base, tid * places[layers, TURNED])
-    net = Net(table, reals[N_REALS:], address(params, 0), base, places, turned, ints[SEED], training)
+    net = Net(table, reals[N_REALS:], address(params, 0), base, places, ints[SEED], training)
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH])
     part = Part(tid, n, sync, bounds, whole, begin, end,
                 shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED)), shift(grad, _padded(n_params(table))),
@@ -296,15 +289,9 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     elif task == PREDICT or task == ACTIVATIONS:
         _predict(task, net, x, out, part, room)
     else:
-        if not columns:
-            if tid == 0:
-                for l in range(layers):
-                    _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
-            from_layer = 0 if task == INPUT_GRADIENT or task == VJP else 1
-            if few:
-                turn_weights(net, whole, 0, from_layer)
-            else:
-                turn_weights(net, bounds, tid, from_layer)
+        if tid == 0 and not columns:
+            for l in range(layers):
+                _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
         barrier(sync, n)
         if task == VJP:
             _vjp(net, x, y, target, part.packed, room)
