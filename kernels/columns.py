@@ -37,8 +37,9 @@ from .vmath import vexp_negative
 
 # A block has whole tiles of rows, as many as this many bytes hold, and is used from so many rows in a minibatch on.
 BLOCK_BYTES, MOST_ROWS, LEAST_ROWS = 192 * 1024, 480, 64
-# Columns are used where rows of units take so many hundredths of their arithmetic. Measured, see docs/performance.md.
-WASTE, WASTE_FORWARD = 115, 105
+# Columns are used where rows of units take so many hundredths of their arithmetic: on the way back SUMS / rows more, for the
+# sums over lanes, which are as many whatever the rows. Measured, see docs/performance.md.
+WASTE, SUMS, WASTE_FORWARD = 112, 1500, 105
 
 
 @elementwise("x top +e total!")
@@ -75,7 +76,8 @@ def narrow(table, rows, backward):
             if l > 0:
                 padded += _padded(k) * n
                 exact += k * n
-    return widest <= PAD or 100 * padded >= (WASTE if backward else WASTE_FORWARD) * exact
+    least = WASTE + SUMS // rows if backward else WASTE_FORWARD
+    return widest <= PAD or 100 * padded >= least * exact
 
 
 @inner

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .gemm import PACKED, gemm
+from .gemm import PACKED, gemm, product
 from .jit import entry, glue
 from .maps import elementwise
 from .simd import I64, Vec, address, cast, element, first_lanes, load, peek, shift, zeros
@@ -85,7 +85,7 @@ def forward(m, n, k, a, lda, w, bias, has_bias, z, ldz, relu, packed):
             _dots(min(_ROWS, m - i), k, shift(a, i * lda), lda, w, start, shift(z, i * ldz), ldz)
     else:
         start = START_BIAS if has_bias else START_ZERO
-        gemm(m, n, k, a, lda, 1, w, n, False, None, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)
+        product(m, n, k, a, lda, 1, w, n, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)
 
 
 @glue
@@ -93,17 +93,19 @@ def weight_gradient(first, last, n, m, a, lda, d, ldd, dw, start, packed):
     """Rows first..last of dw (k, n) = a.T @ d for a (m, k), d (m, n); added to dw with start = START_SUMS."""
     if n == 1:
         a, dw = shift(a, first), shift(dw, first)
-        gemm(1, last - first, m, d, 1, ldd, a, lda, False, None, dw, 1, start, dw, END_STORE, dw, 0, packed)
+        product(1, last - first, m, d, 1, ldd, a, lda, dw, 1, start, dw, END_STORE, dw, 0, packed)
     else:
         a, dw = shift(a, first), shift(dw, first * n)
-        gemm(last - first, n, m, a, 1, lda, d, ldd, False, None, dw, n, start, dw, END_STORE, dw, 0, packed)
+        product(last - first, n, m, a, 1, lda, d, ldd, dw, n, start, dw, END_STORE, dw, 0, packed)
 
 
 @glue
 def delta(m, k, n, d, ldd, w, out, ldo, end, aux, packed):
     """out = d @ w.T for d (m, n), w (k, n); ended as `end` says with aux (m, k) of stride ldo."""
-    # A single column is its own transpose.
-    gemm(m, k, n, d, ldd, 1, w, n, n > 1, None, out, ldo, START_ZERO, out, end, aux, ldo, packed)
+    if n == 1:  # its own transpose
+        product(m, k, 1, d, ldd, 1, w, k, out, ldo, START_ZERO, out, end, aux, ldo, packed)
+    else:
+        gemm(m, k, n, d, ldd, 1, w, n, True, None, out, ldo, START_ZERO, out, end, aux, ldo, packed)
 
 
 @entry

@@ -10,9 +10,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import inner
+from .jit import glue, inner
 from .simd import I32, I64, LANES32, Vec, element, first_lanes, lanes_of, load, shift, store
-from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, START_COLUMN, START_SUMS, lanes_tile, tile
+from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, START_COLUMN, START_SUMS, lanes_tile, small_tile, tile
 
 # Rows of B in a panel: KC * NR elements are at most half of a 32 KB L1 cache.
 KC = 256
@@ -159,3 +159,13 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
                 p += kc
                 if p >= k:
                     break
+
+
+@glue
+def product(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, packed):
+    """As `gemm` of B as it is. A product of one small tile, which takes as long as a call, is made where it is."""
+    if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= KC:
+        first, ldf = (c, ldc) if start == START_SUMS else (bias, 0)
+        small_tile(m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
+    else:
+        gemm(m, n, k, a, rs, cs, b, ldb, False, None, c, ldc, start, bias, end, aux, ldaux, packed)

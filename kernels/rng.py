@@ -108,21 +108,22 @@ def _spread(builder, word):
 
 def _philox(builder, counter, seed):
     """Ten rounds on vectors of 32-bit counters; four vectors of words."""
-    x0, x1, x2, x3 = counter
+    # In 64-bit lanes, whose upper halves count for nothing: a multiplication of lower halves is one instruction there.
+    lower = ir.Constant(_WIDE, [0xFFFFFFFF] * _SIDE)
+    x0, x1, x2, x3 = (builder.zext(x, _WIDE) for x in counter)
     k0, k1 = builder.trunc(seed, I32), builder.trunc(builder.lshr(seed, I64(32)), I32)
 
     def product(multiplier, x):
-        wide = builder.mul(builder.zext(x, _WIDE), ir.Constant(_WIDE, [multiplier] * _SIDE))
-        high = builder.trunc(builder.lshr(wide, ir.Constant(_WIDE, [32] * _SIDE)), _WORDS)
-        return high, builder.trunc(wide, _WORDS)
+        wide = builder.mul(builder.and_(x, lower), ir.Constant(_WIDE, [multiplier] * _SIDE))
+        return builder.lshr(wide, ir.Constant(_WIDE, [32] * _SIDE)), wide
 
     for _ in range(10):
         (high0, low0), (high1, low1) = product(_M0, x0), product(_M1, x2)
-        x0 = builder.xor(builder.xor(high1, x1), _spread(builder, k0))
-        x2 = builder.xor(builder.xor(high0, x3), _spread(builder, k1))
+        x0 = builder.xor(builder.xor(high1, x1), builder.zext(_spread(builder, k0), _WIDE))
+        x2 = builder.xor(builder.xor(high0, x3), builder.zext(_spread(builder, k1), _WIDE))
         x1, x3 = low1, low0
         k0, k1 = builder.add(k0, I32(_W0)), builder.add(k1, I32(_W1))
-    return x0, x1, x2, x3
+    return [builder.trunc(x, _WORDS) for x in (x0, x1, x2, x3)]
 
 
 @inner

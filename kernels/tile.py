@@ -49,6 +49,20 @@ def tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf,
 
 
 @intrinsic
+def small_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """As `tile`, for up to MR_EDGE rows and a vector of columns: so little code that it can be in many places."""
+    lanes = element(a)[1]
+    index = types.intp
+    sig = types.void(index, index, index, a, index, index, a, index, a, index, index, a, index, index, a, index)
+
+    def codegen(context, builder, sig, args):
+        _tile(builder, MR_EDGE, 1, True, lanes, *args)
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+@intrinsic
 def lanes_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
     """As `tile`, for one product in each lane: every element of A, B and C is a vector, of its own product in each lane.
 
