@@ -70,7 +70,8 @@ assert list(passed) == [17, 33, 37]
 assert smallest == 17, "four hidden units are enough for most seeds, if closely: eight are for nearly all"
 assert passed[33] > passed[17]
 film = place("lesson3_moons.gif")
-fm.plots.boundary_animation(net, moons.X, moons.y, film, epochs=100, every=4, optimizer=fm.Adam(0.02))
+filmed = fm.MLP([2, 8, 1], activation="relu", output="sigmoid")
+fm.plots.boundary_animation(filmed, moons.X, moons.y, film, epochs=100, every=4, optimizer=fm.Adam(0.02))
 print("picture:", film)
 
 # 4. Circles: a line more for each hidden unit. Two cannot close a curve around the inner circle.
@@ -102,5 +103,6 @@ for ax, layers in zip(axes(3), ([10, 64, 1], [256, 128, 128, 128, 10], [256, *[5
     assert net.n_params == weights + sum(layers[1:])
     assert net.flops() == 2 * weights
     fm.plots.architecture(net, ax)
+ax.figure.get_layout_engine().set(wspace=0.1)
 save(ax, "lesson3_costs.png")
 assert fm.MLP([10, 64, 1]).n_params == 769

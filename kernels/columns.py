@@ -8,7 +8,8 @@ over the lanes at the end of each weight gradient, so a block must have rows eno
 from __future__ import annotations
 
 from .activations import _activate, _apply
-from .dense import accumulate, copy
+from .column_losses import cross_entropy_columns, loss_of_elements, softmax_columns
+from .dense import accumulate, copy, fill
 from .dots import products
 from .gemm import PACKED, gemm
 from .ids import (
@@ -27,30 +28,17 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .lanes import _cross, _less_target, _log_sum, _other_loss, _raise_to, fill
 from .maps import elementwise
 from .network import BUFFER, DELTA, EACH, PACK, PAD, ROWS, SCALES, TARGETS, _padded, few_parameters
 from .optim import scale
 from .simd import address, peek, poke, shift
 from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, NV, START_COLUMN, START_ZERO
-from .vmath import vexp_negative
 
 # A block has whole tiles of rows, as many as this many bytes hold, and is used from so many rows in a minibatch on.
 BLOCK_BYTES, MOST_ROWS, LEAST_ROWS = 192 * 1024, 480, 64
 # Columns are used where rows of units take so many hundredths of their arithmetic: on the way back SUMS / rows more, for the
 # sums over lanes, which are as many whatever the rows. Measured, see docs/performance.md.
 WASTE, SUMS, WASTE_FORWARD = 112, 1500, 105
-
-
-@elementwise("x top +e total!")
-def _exp_sum(x, top, total):
-    e = vexp_negative(x - top)
-    return e, total + e
-
-
-@elementwise("p! total")
-def _divide(p, total):
-    return p / total
 
 
 @elementwise("d! s", "factor")
@@ -173,20 +161,6 @@ def forward_columns(net, ld, gradient):
 
 
 @inner
-def _softmax_columns(k, ld, z, p, top, total):
-    """p = softmax of the k columns z, row by row; leaves ln(sum(e^z)) in `top`. p may be z."""
-    copy(ld, (z, top), ())
-    for j in range(1, k):
-        _raise_to(ld, (top, shift(z, j * ld)), ())
-    fill(ld, (total,), (0.0,))
-    for j in range(k):
-        _exp_sum(ld, (shift(z, j * ld), top, shift(p, j * ld), total), ())
-    for j in range(k):
-        _divide(ld, (shift(p, j * ld), total), ())
-    _log_sum(ld, (total, top, top), ())
-
-
-@inner
 def loss_columns(net, ints, reals, ld):
     """Losses of a block's columns into ROWS, and output deltas, times each row's scale, from the logits in the last buffer."""
     table, arena, places = net.table, net.arena, net.places
@@ -198,14 +172,11 @@ def loss_columns(net, ints, reals, ld):
     factor = 1.0
     if ints[LOSS] == CROSS_ENTROPY:
         keep, spread = 1.0 - reals[SMOOTHING], reals[SMOOTHING] / k
-        _softmax_columns(k, ld, z, d, rows, each)
-        for j in range(k):
-            _cross(ld, (rows, shift(t, j * ld), shift(z, j * ld)), (keep, spread))
-        _less_target(k * ld, (d, t), (keep, spread))
+        cross_entropy_columns(k, ld, z, d, t, keep, spread, rows, each)
     else:
         if ints[LOSS] != SSE:
             factor = 0.5 if ints[LOSS] == HALF_MSE else 1.0 / k
-        _other_loss(ints, reals, activation, k * ld, z, d, t, each)
+        loss_of_elements(ints, reals, activation, k * ld, z, d, t, each)
         copy(ld, (each, rows), ())
         for j in range(1, k):
             accumulate(ld, (rows, shift(each, j * ld)), ())
@@ -244,7 +215,7 @@ def output_columns(net, ld):
     z = shift(arena, places[layers, BUFFER])
     if activation == SOFTMAX:
         each = shift(arena, places[layers + 1, EACH])
-        _softmax_columns(k, ld, z, z, each, shift(each, ld))
+        softmax_columns(k, ld, z, z, each, shift(each, ld))
     else:
         _apply(activation, 1, k * ld, 0, z, z)
 

@@ -3,67 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
+from .dots import DOT_ROWS, dots
 from .gemm import PACKED, gemm, product
 from .jit import entry, glue
 from .maps import elementwise
-from .simd import I64, Vec, address, cast, element, first_lanes, load, peek, shift, zeros
+from .simd import address, cast, peek, shift
 from .tile import END_RELU, END_STORE, END_TIMES, START_BIAS, START_ZERO
-
-# Rows whose dot products are taken side by side.
-_ROWS = 4
-
-
-@intrinsic
-def _dots(typingctx, rows, k, a, lda, w, start, z, ldz):
-    """z[i*ldz] = start + a[i, :] . w for the first `rows` <= 4 rows of a; vectors run along k."""
-    elem, lanes = element(a)
-
-    def codegen(context, builder, sig, args):
-        rows, k, a, lda, w, start, z, ldz = args
-        row = [I64(0)]
-        for m in range(1, _ROWS):
-            row.append(builder.select(builder.icmp_signed("<", I64(m), rows), I64(m), row[-1]))
-        a_rows = [builder.gep(a, [builder.mul(lda, r)]) for r in row]
-        whole = builder.and_(k, I64(-lanes))
-        before = builder.block
-        head, body, tail = (builder.append_basic_block(f"dots.{n}") for n in ("head", "body", "tail"))
-        builder.branch(head)
-
-        builder.position_at_end(head)
-        p = builder.phi(I64)
-        acc = [builder.phi(ir.VectorType(elem, lanes)) for _ in row]
-        p.add_incoming(I64(0), before)
-        for phi in acc:
-            phi.add_incoming(zeros(builder, elem, lanes).v, before)
-        builder.cbranch(builder.icmp_signed("<", p, whole), body, tail)
-
-        def advance(mask=None):
-            w_p = load(builder, w, p, lanes, mask)
-            return [load(builder, a_m, p, lanes, mask).fma(w_p, Vec(builder, x)) for a_m, x in zip(a_rows, acc, strict=True)]
-
-        builder.position_at_end(body)
-        for phi, value in zip(acc, advance(), strict=True):
-            phi.add_incoming(value.v, body)
-        p.add_incoming(builder.add(p, I64(lanes)), body)
-        builder.branch(head)
-
-        builder.position_at_end(tail)
-        for r, value in zip(row, advance(first_lanes(builder, builder.sub(k, whole), lanes)), strict=True):
-            total = builder.fadd(value.reduce(lambda x, y: x + y), start)
-            builder.store(total, builder.gep(z, [builder.mul(ldz, r)]))
-        return context.get_dummy_value()
-
-    index = types.intp
-    return types.void(index, index, a, index, a, a.dtype, a, index), codegen
 
 
 @elementwise("x +y")
 def copy(x):
     return x
+
+
+@elementwise("+x", "value")
+def fill(value):
+    return value
 
 
 @elementwise("x! y")
@@ -81,8 +37,8 @@ def forward(m, n, k, a, lda, w, bias, has_bias, z, ldz, relu, packed):
     """z = a @ w + bias for a (m, k), w (k, n), z (m, n); max(z, 0) if relu, which must be 0 where n is 1."""
     if n == 1:
         start = peek(bias, 0) if has_bias else cast(a, 0.0)
-        for i in range(0, m, _ROWS):
-            _dots(min(_ROWS, m - i), k, shift(a, i * lda), lda, w, start, shift(z, i * ldz), ldz)
+        for i in range(0, m, DOT_ROWS):
+            dots(min(DOT_ROWS, m - i), k, shift(a, i * lda), lda, w, start, shift(z, i * ldz), ldz)
     else:
         start = START_BIAS if has_bias else START_ZERO
         product(m, n, k, a, lda, 1, w, n, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)

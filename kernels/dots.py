@@ -1,4 +1,4 @@
-"""Products of columns: sums over what lies side by side in memory, so that the last step is a sum over the lanes."""
+"""Dot products, and products of columns: sums along memory, whose last step is a sum over the lanes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,52 @@ from .simd import I32, I64, LANES32, Vec, element, first_lanes, load, shift, sto
 
 # Accumulators, B's vectors and one of A's share the CPU's registers. Four sums end in one vector of four.
 ROWS, COLS = (6, 4) if LANES32 == 16 else (2, 4)
+# Rows whose dot products with one vector are taken side by side.
+DOT_ROWS = 4
+
+
+@intrinsic
+def dots(typingctx, rows, k, a, lda, w, start, z, ldz):
+    """z[i*ldz] = start + a[i, :] . w for the first `rows` <= 4 rows of a; vectors run along k."""
+    elem, lanes = element(a)
+
+    def codegen(context, builder, sig, args):
+        rows, k, a, lda, w, start, z, ldz = args
+        row = [I64(0)]
+        for m in range(1, DOT_ROWS):
+            row.append(builder.select(builder.icmp_signed("<", I64(m), rows), I64(m), row[-1]))
+        a_rows = [builder.gep(a, [builder.mul(lda, r)]) for r in row]
+        whole = builder.and_(k, I64(-lanes))
+        before = builder.block
+        head, body, tail = (builder.append_basic_block(f"dots.{n}") for n in ("head", "body", "tail"))
+        builder.branch(head)
+
+        builder.position_at_end(head)
+        p = builder.phi(I64)
+        acc = [builder.phi(ir.VectorType(elem, lanes)) for _ in row]
+        p.add_incoming(I64(0), before)
+        for phi in acc:
+            phi.add_incoming(zeros(builder, elem, lanes).v, before)
+        builder.cbranch(builder.icmp_signed("<", p, whole), body, tail)
+
+        def advance(mask=None):
+            w_p = load(builder, w, p, lanes, mask)
+            return [load(builder, a_m, p, lanes, mask).fma(w_p, Vec(builder, x)) for a_m, x in zip(a_rows, acc, strict=True)]
+
+        builder.position_at_end(body)
+        for phi, value in zip(acc, advance(), strict=True):
+            phi.add_incoming(value.v, body)
+        p.add_incoming(builder.add(p, I64(lanes)), body)
+        builder.branch(head)
+
+        builder.position_at_end(tail)
+        for r, value in zip(row, advance(first_lanes(builder, builder.sub(k, whole), lanes)), strict=True):
+            total = builder.fadd(value.reduce(lambda x, y: x + y), start)
+            builder.store(total, builder.gep(z, [builder.mul(ldz, r)]))
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(index, index, a, index, a, a.dtype, a, index), codegen
 
 
 @intrinsic

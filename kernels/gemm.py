@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import glue, inner
@@ -33,21 +34,11 @@ def pack(typingctx, k, cols, b, ldb, out):
     def codegen(context, builder, sig, args):
         k, cols, b, ldb, out = args
         masks = [first_lanes(builder, builder.sub(cols, I64(v * lanes)), lanes) for v in range(NV)]
-        before = builder.block
-        head, body, done = (builder.append_basic_block(f"pack.{n}") for n in ("head", "body", "done"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        p = builder.phi(I64)
-        p.add_incoming(I64(0), before)
-        builder.cbranch(builder.icmp_signed("<", p, k), body, done)
-        builder.position_at_end(body)
-        source, target = builder.mul(p, ldb), builder.mul(p, I64(NV * lanes))
-        for v in range(NV):
-            row = load(builder, b, builder.add(source, I64(v * lanes)), lanes, masks[v])
-            store(builder, row, out, builder.add(target, I64(v * lanes)))
-        p.add_incoming(builder.add(p, I64(1)), body)
-        builder.branch(head)
-        builder.position_at_end(done)
+        with cgutils.for_range(builder, k, intp=I64) as row:
+            source, target = builder.mul(row.index, ldb), builder.mul(row.index, I64(NV * lanes))
+            for v in range(NV):
+                vector = load(builder, b, builder.add(source, I64(v * lanes)), lanes, masks[v])
+                store(builder, vector, out, builder.add(target, I64(v * lanes)))
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, b, types.intp, b), codegen

@@ -11,25 +11,23 @@ import math
 from collections import namedtuple
 
 from .activations import _activate, _apply
-from .dense import copy
+from .column_losses import cross_entropy_columns, loss_of_elements, softmax_columns
+from .dense import fill
 from .gemm import gemm
 from .ids import (
     ACTIVATION,
     ADAGRAD,
     ADAM,
     AMSGRAD,
-    BCE,
     CROSS_ENTROPY,
     FAN_IN,
     HALF_MSE,
     HAS_BIAS,
     IDENTITY,
     LOSS,
-    LOSS_PARAM,
     NESTEROV,
     OFFSET,
     OPTIMIZER,
-    POISSON,
     RELU,
     RMSPROP,
     SOFTMAX,
@@ -37,12 +35,10 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .loss import _bce, _poisson, loss_of_output
 from .maps import elementwise, largest
 from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd, scale
 from .simd import lanes_of, poke, shift
 from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, MR, START_BIAS, START_ZERO
-from .vmath import vexp_negative, vlog
 
 # What a pack works with: the layer table, scratch and where things are in it, this pack's parameters, its gradient, the
 # numbers of each lane, whether all lanes have the same inputs, and room for packing.
@@ -57,42 +53,6 @@ TARGETS, SCALES, EACH = 0, 1, 2
 PENALIZED, CLIPPED, NORM_CLIPPED, DECAYED = 1, 2, 4, 8
 # Rows that go through the networks together: as many as this many bytes hold.
 BLOCK_BYTES, MOST_ROWS = 512 * 1024, 64
-
-
-@elementwise("+x", "value")
-def fill(value):
-    return value
-
-
-@elementwise("top! x")
-def _raise_to(top, x):
-    return largest(x, top)
-
-
-@elementwise("x +e total!", "top")
-def _exp_sum(x, total, top):
-    e = vexp_negative(x - top)
-    return e, total + e
-
-
-@elementwise("total top +lse")
-def _log_sum(total, top):
-    return top + vlog(total)
-
-
-@elementwise("p!", "total")
-def _divide(p, total):
-    return p / total
-
-
-@elementwise("value! t z", "keep spread")
-def _cross(value, t, z, keep, spread):
-    return value - z * (keep * t + spread)
-
-
-@elementwise("d! t", "keep spread")
-def _less_target(d, t, keep, spread):
-    return d - (keep * t + spread)
 
 
 @elementwise("total! x", "factor")
@@ -221,50 +181,6 @@ def backward_pack(pack, m, start):
                  pack.packed)  # fmt: skip
 
 
-@inner
-def _softmax_row(k, z, p, top, total):
-    """p = softmax of k vectors z, in each lane; leaves ln(sum(e^z)) in `top`, 1 vector. p may be z."""
-    lanes = lanes_of(z)
-    copy(lanes, (z, top), ())
-    for j in range(1, k):
-        _raise_to(lanes, (top, shift(z, j * lanes)), ())
-    fill(lanes, (total,), (0.0,))
-    for j in range(k):
-        _exp_sum(lanes, (shift(z, j * lanes), shift(p, j * lanes), total), (top,))
-    for j in range(k):
-        _divide(lanes, (shift(p, j * lanes),), (total,))
-    _log_sum(lanes, (total, top, top), ())
-
-
-@inner
-def _cross_entropy(pack, m, k, z, d, t, rows):
-    """Rows' losses into `rows` (m vectors) and d = softmax(z) - t, with each lane's label smoothing."""
-    lanes = lanes_of(z)
-    top, total = shift(pack.numbers, TOP * lanes), shift(pack.numbers, TOTAL * lanes)
-    keep, spread = shift(pack.numbers, KEEP * lanes), shift(pack.numbers, SPREAD * lanes)
-    for i in range(m):
-        at, value = i * k * lanes, shift(rows, i * lanes)
-        _softmax_row(k, shift(z, at), shift(d, at), top, total)
-        copy(lanes, (top, value), ())
-        for j in range(k):
-            place = at + j * lanes
-            _cross(lanes, (value, shift(t, place), shift(z, place)), (keep, spread))
-            _less_target(lanes, (shift(d, place), shift(t, place)), (keep, spread))
-
-
-@inner
-def _other_loss(ints, reals, activation, size, z, d, t, each):
-    """Losses of `size` elements into `each`, and d = their derivative by z; z becomes the output where it is needed."""
-    loss, parameter = ints[LOSS], reals[LOSS_PARAM]
-    if loss == BCE:
-        _bce(size, (z, t, d, each), ())
-    elif loss == POISSON:
-        _poisson(size, (z, t, d, each), ())
-    else:
-        _activate(activation, 1, size, 0, z, z, d)
-        loss_of_output(loss, parameter, size, (z, t, d, each))
-
-
 @glue
 def loss_pack(pack, ints, reals, m, uniform):
     """Losses and output deltas of m rows, each times its scale: `uniform`, or if that is 0 the lanes' own in SCALES.
@@ -281,12 +197,16 @@ def loss_pack(pack, ints, reals, m, uniform):
     total, one = shift(pack.numbers, LOSS_TOTAL * lanes), shift(pack.numbers, ONE * lanes)
     factor, per_row = 1.0, k
     if ints[LOSS] == CROSS_ENTROPY:
-        _cross_entropy(pack, m, k, z, d, t, each)
+        keep, spread = shift(pack.numbers, KEEP * lanes), shift(pack.numbers, SPREAD * lanes)
+        for i in range(m):
+            at = i * k * lanes
+            cross_entropy_columns(k, lanes, shift(z, at), shift(d, at), shift(t, at), keep, spread, shift(each, i * lanes),
+                                  shift(pack.numbers, TOTAL * lanes))  # fmt: skip
         per_row = 1
     else:
         if ints[LOSS] != SSE:
             factor = 0.5 if ints[LOSS] == HALF_MSE else 1.0 / k
-        _other_loss(ints, reals, activation, m * k * lanes, z, d, t, each)
+        loss_of_elements(ints, reals, activation, m * k * lanes, z, d, t, each)
     fill(lanes, (one,), (factor,))
     if uniform != 0.0:
         scale(m * k * lanes, (d,), (factor * uniform,))
@@ -312,7 +232,7 @@ def outputs_pack(pack, m):
     if activation == SOFTMAX:
         for i in range(m):
             row = shift(z, i * k * lanes)
-            _softmax_row(k, row, row, shift(pack.numbers, TOP * lanes), shift(pack.numbers, TOTAL * lanes))
+            softmax_columns(k, lanes, row, row, shift(pack.numbers, TOP * lanes), shift(pack.numbers, TOTAL * lanes))
     else:
         _apply(activation, 1, m * k * lanes, 0, z, z)
 

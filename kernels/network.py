@@ -22,7 +22,7 @@ from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 # the seed, and whether dropout is on.
 Net = namedtuple("Net", "table rates params arena places seed training")
 
-# Columns of `places`, one row per buffer; offsets in elements from the arena's start.
+# Columns of `places`, one row per buffer; offsets in elements from the arena's start. The last row needs five of them.
 BUFFER, STRIDE, DELTA, PLACES = 0, 1, 2, 5
 # The row after the last buffer's: scratch.
 TARGETS, ROWS, SCALES, EACH, PACK = 0, 1, 2, 3, 4

@@ -6,11 +6,11 @@ from collections import namedtuple
 
 import numpy as np
 
-from .dense import copy
+from .dense import copy, fill
 from .gemm import _turn
 from .ids import EPOCH, SHUFFLE_SEED, WIDTH
 from .jit import glue, inner
-from .lanes import BUFFER, SCALES, STRIDE, TARGETS, fill
+from .lanes import BUFFER, SCALES, STRIDE, TARGETS
 from .rng import permutation
 from .simd import address, lanes_of, peek, poke, shift
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .dense import copy
+from .dense import copy, fill
 from .gemm import PACKED
 from .ids import (
     ADAGRAD,
@@ -60,7 +60,6 @@ from .lanes import (
     backward_pack,
     block_rows,
     condition_pack,
-    fill,
     forward_pack,
     loss_pack,
     outputs_pack,
