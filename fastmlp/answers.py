@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,11 +57,13 @@ class Answers:
         >>> fm.MLP([4, 8, 3]).predict([[0.1, 0.2, 0.3, 0.4]]).shape
         (1, 3)
         """
-        x = self._inputs(X)
+        x = self._raw_inputs(X)
         out = np.empty((x.shape[0], self.plan.n_outputs), self.dtype)
         kernels, scratch = self._arena.take(x.shape[0])
-        kernels.predict(self.plan.table, self._params, x, out, scratch)
+        failed = isnan(kernels.predict(self.plan.table, self._params, x, out, scratch))
         self._arena.give(scratch)
+        if failed:
+            self._inputs(x)
         return out
 
     __call__ = predict
@@ -119,12 +122,14 @@ class Answers:
         >>> fm.MLP([2, 1], init="zeros").loss([[1, 2], [3, 4]], [1, 3])
         5.0
         """
-        x, t, w = self._data(X, y, sample_weight)
+        x, t, w = self._raw_data(X, y, sample_weight)
         kernels, scratch = self._arena.take(x.shape[0])
         state = self._state
         value = kernels.loss(self.plan.table, state.ints, state.reals, self._params, x, t, w, scratch)
         self._arena.give(scratch)
-        return float(value)
+        if isnan(value):
+            self._data(x, t, None)
+        return value
 
     def score(self, X: ArrayLike, y: ArrayLike, metric: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return a metric of the predictions.
@@ -179,7 +184,7 @@ class Answers:
         >>> value, gradient.tolist()
         (5.0, [-10.0, -14.0, -4.0])
         """
-        x, t, w = self._data(X, y, sample_weight)
+        x, t, w = self._raw_data(X, y, sample_weight)
         grad = np.empty_like(self._params)
         return self._gradient(x, t, w, grad, training=False), grad
 
@@ -217,7 +222,7 @@ class Answers:
         >>> net.backward([[1, 2]], [1]), net.backward([[1, 2]], [1]), net.grad.tolist()
         (1.0, 1.0, [-4.0, -8.0, -4.0])
         """
-        x, t, w = self._data(X, y, sample_weight)
+        x, t, w = self._raw_data(X, y, sample_weight)
         grad = np.empty_like(self._params)
         value = self._gradient(x, t, w, grad, training=True)
         self._state.backward_calls += 1
@@ -332,15 +337,31 @@ class Answers:
     # ---- inside
 
     def _inputs(self, X: ArrayLike) -> NDArray:
+        """X checked."""
         return checks.inputs(X, self.plan.n_inputs, self.dtype, self.plan.widths)
 
     def _data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
+        """All data checked."""
         x = self._inputs(X)
         t = checks.targets(y, x.shape[0], self.plan.n_outputs, self.loss_spec.kind, self.dtype)
         return x, t, checks.sample_weight(weight, x.shape[0], self.dtype)
 
+    # Arrays that the engine can use as they are it looks at itself, on their way through the network: that is quicker. Where
+    # it finds a number that is not finite it does nothing and returns NaN; then the checks above say which one that is.
+
+    def _raw_inputs(self, X: ArrayLike) -> NDArray:
+        """X checked, but for what the engine looks at."""
+        return X if checks.ready(X, self.plan.n_inputs, self.dtype) else self._inputs(X)
+
+    def _raw_data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
+        """All data checked, but for what the engine looks at."""
+        x, k, kind = self._raw_inputs(X), self.plan.n_outputs, self.loss_spec.kind
+        raw = kind == "regression" and checks.ready(y, k, self.dtype) and y.shape[0] == x.shape[0]
+        t = y if raw else checks.targets(y, x.shape[0], k, kind, self.dtype)
+        return x, t, checks.sample_weight(weight, x.shape[0], self.dtype)
+
     def _gradient(self, x: NDArray, t: NDArray, w: NDArray, grad: NDArray, training: bool) -> float:
-        """Loss and gradient of checked data."""
+        """Loss and gradient of raw data."""
         state = self._state
         ints = state.ints.copy()
         ints[ids.TRAINING] = training
@@ -348,4 +369,6 @@ class Answers:
         kernels, scratch = self._arena.take(x.shape[0])
         value = kernels.value_and_grad(self.plan.table, ints, state.reals, self._params, x, t, w, grad, scratch)
         self._arena.give(scratch)
-        return float(value)
+        if isnan(value):
+            self._data(x, t, None)
+        return value

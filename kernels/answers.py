@@ -2,57 +2,101 @@
 
 from __future__ import annotations
 
-from .columns import predict_columns
-from .dense import copy
+import math
+
+import numpy as np
+
+from .columns import arrange_columns, column_block, narrow, predict_columns
+from .dense import copy, finite
+from .gemm import PACKED
 from .ids import ACTIVATION, FAN_IN, SOFTMAX, WIDTH
-from .jit import inner
+from .jit import entry, inner
 from .loss import _softmax_back, output_derivative
-from .minibatch import ACTIVATIONS
-from .network import BUFFER, DELTA, STRIDE, backward_rows, delta_rows, forward_rows, output_rows
+from .network import (
+    BUFFER,
+    DELTA,
+    PACK,
+    PLACES,
+    STRIDE,
+    Net,
+    arrange,
+    backward_rows,
+    delta_rows,
+    forward_rows,
+    output_rows,
+)
+from .scratch import room_of, scratch_size
 from .simd import address, peek, poke, shift
-from .threads import ABORT
+from .threads import ABORT, NOT_FINITE, barrier, flush_denormals, restore_mode
 from .tile import END_STORE
 
 
 @inner
-def _predict(task, net, x, out, part, room):
-    """Outputs of all rows, or with ACTIVATIONS every layer's; each thread takes a stretch of the rows.
+def _answer_rows(all_layers, net, x, out, first, at, m, packed):
+    """Outputs of rows `at` + 0..m, or with `all_layers` every layer's; in a block they are the rows from `first` on.
 
     Inputs are read where they are, and outputs made where they shall be.
     """
     table, arena, places = net.table, net.arena, net.places
     layers = table.shape[0]
     ldx, k, ldo = x.shape[1], table[layers - 1, WIDTH], out.shape[1]
-    per_thread = max(1, room // part.n)
-    rows = x.shape[0]
-    low, high = (rows * part.tid) // part.n, (rows * (part.tid + 1)) // part.n
-    first = part.tid * per_thread
-    for at in range(low, high, per_thread):
-        if part.sync[ABORT] != 0:
-            break
-        m = min(per_thread, high - at)
-        z = address(out, at * ldo + ldo - k)
-        forward_rows(net, 0, 0, False, first, first + m, address(x, at * ldx), ldx, z, ldo, part.packed)
-        output_rows(table[layers - 1, ACTIVATION], m, k, z, ldo)
-        if task == ACTIVATIONS:
-            column = 0
-            for l in range(1, layers):
-                width, ld = table[l - 1, WIDTH], places[l, STRIDE]
-                for i in range(m):
-                    a = shift(arena, places[l, BUFFER] + (first + i) * ld)
-                    copy(width, (a, address(out, (at + i) * ldo + column)), ())
-                column += width
+    z = address(out, at * ldo + ldo - k)
+    forward_rows(net, 0, 0, False, first, first + m, address(x, at * ldx), ldx, z, ldo, packed)
+    output_rows(table[layers - 1, ACTIVATION], m, k, z, ldo)
+    if all_layers:
+        column = 0
+        for l in range(1, layers):
+            width, ld = table[l - 1, WIDTH], places[l, STRIDE]
+            for i in range(m):
+                a = shift(arena, places[l, BUFFER] + (first + i) * ld)
+                copy(width, (a, address(out, (at + i) * ldo + column)), ())
+            column += width
 
 
-@inner
-def _predict_columns(net, x, order, out, part, block):
-    """Outputs of all rows, by columns; each thread takes a stretch of the rows."""
-    rows = x.shape[0]
-    low, high = (rows * part.tid) // part.n, (rows * (part.tid + 1)) // part.n
+@entry
+def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
+    """out = the outputs of all rows, or with `all_layers` every layer's, as thread tid of n; returns NaN if x is not finite.
+
+    Each thread takes a stretch of the rows, by columns or by rows, and looks at a block before it goes through the network.
+    """
+    layers, rows = table.shape[0], x.shape[0]
+    places = np.empty((layers + 2, PLACES), np.int64)
+    if n > 1 and scratch_size(table, rows, n, places) > arena.size:
+        # The scratch was taken when there were fewer threads.
+        if tid > 0:
+            return 0.0
+        n = 1
+    if n == 1:
+        sync[NOT_FINITE] = 0
+    mode = flush_denormals()
+    base = address(arena, 0)
+    columns = not all_layers and narrow(table, rows, False)
+    if columns:
+        block = column_block(table)
+        base, first = shift(base, tid * arrange_columns(table, block, places)), 0
+    else:
+        room = room_of(table, rows, n)
+        arrange(table, room, n, places)
+        block = max(1, room // n)
+        first = tid * block
+    packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED))
+    # Rates of dropout are not asked for.
+    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False)
+    low, high = (rows * tid) // n, (rows * (tid + 1)) // n
     for at in range(low, high, block):
-        if part.sync[ABORT] != 0:
+        if sync[ABORT] != 0:
             break
-        predict_columns(net, x, order, out, at, min(block, high - at))
+        m = min(block, high - at)
+        if not finite(m * x.shape[1], address(x, at * x.shape[1])):
+            sync[NOT_FINITE] = 1
+            break
+        if columns:
+            predict_columns(net, x, out, at, m)
+        else:
+            _answer_rows(all_layers, net, x, out, first, at, m, packed)
+    restore_mode(mode)
+    barrier(sync, n)
+    return math.nan if sync[NOT_FINITE] != 0 else 0.0
 
 
 @inner

@@ -11,7 +11,7 @@ from .activations import _activate, _apply
 from .column_losses import cross_entropy_columns, loss_of_elements, softmax_columns
 from .dense import accumulate, copy, fill
 from .dots import products
-from .gemm import PACKED, gemm
+from .gemm import PACKED, _turn, gemm
 from .ids import (
     ACTIVATION,
     CROSS_ENTROPY,
@@ -31,7 +31,7 @@ from .jit import glue, inner
 from .maps import elementwise
 from .network import BUFFER, DELTA, EACH, PACK, PAD, ROWS, SCALES, TARGETS, _padded, few_parameters
 from .optim import scale
-from .simd import address, peek, poke, shift
+from .simd import address, lanes_of, peek, poke, shift
 from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, NV, START_COLUMN, START_ZERO
 
 # A block has whole tiles of rows, as many as this many bytes hold, and is used from so many rows in a minibatch on.
@@ -98,20 +98,40 @@ def arrange_columns(table, block, places):
     return _padded(at)
 
 
+@inner
+def _turn_in(source, k, m, target, ld):
+    """Columns of m rows of k numbers; from m to ld they have the last row again.
+
+    Columns beyond the last one are written over, as far as whole vectors go.
+    """
+    lanes = lanes_of(source)
+    if k == 1:
+        copy(m, (source, target), ())
+    elif 2 * k >= lanes:
+        for j in range(0, k, lanes):
+            for i in range(0, m, lanes):
+                _turn(min(lanes, m - i), min(lanes, k - j), shift(source, i * k + j), k, shift(target, j * ld + i), ld)
+    else:
+        for j in range(k):
+            for i in range(m):
+                poke(target, j * ld + i, peek(source, i * k + j))
+    _fill_up(k, m, target, ld)
+
+
 @glue
-def _turn_in(source, k, at, m, order, ordered, target, ld):
-    """Columns of m rows of k numbers, from row `at` on or as `order` says; from m to ld they have the last row again."""
+def _gather_in(source, k, order, at, m, target, ld):
+    """As `_turn_in`, of the rows that order[at:] names."""
     for j in range(k):
-        column = shift(target, j * ld)
-        if ordered:
-            for i in range(m):
-                poke(column, i, peek(source, order[at + i] * k + j))
-        else:
-            first = shift(source, at * k + j)
-            for i in range(m):
-                poke(column, i, peek(first, i * k))
+        for i in range(m):
+            poke(target, j * ld + i, peek(source, order[at + i] * k + j))
+    _fill_up(k, m, target, ld)
+
+
+@glue
+def _fill_up(k, m, target, ld):
+    for j in range(k):
         for i in range(m, ld):
-            poke(column, i, peek(column, m - 1))
+            poke(target, j * ld + i, peek(target, j * ld + m - 1))
 
 
 @glue
@@ -123,13 +143,18 @@ def gather_columns(net, data, at, m, ld, unit):
     k, targets = data.x.shape[1], data.y.shape[1]
     x, t = shift(arena, places[0, BUFFER]), shift(arena, scratch[TARGETS])
     scales = shift(arena, scratch[SCALES])
-    _turn_in(address(data.x, 0), k, at, m, data.order, data.ordered, x, ld)
+    if data.ordered:
+        _gather_in(address(data.x, 0), k, data.order, at, m, x, ld)
+    else:
+        _turn_in(address(data.x, at * k), k, m, x, ld)
     if data.classes:
         fill(net.table[layers - 1, WIDTH] * ld, (t,), (0.0,))
         for i in range(m):
             poke(t, int(data.y[data.order[at + i] if data.ordered else at + i, 0]) * ld + i, 1.0)
+    elif data.ordered:
+        _gather_in(address(data.y, 0), targets, data.order, at, m, t, ld)
     else:
-        _turn_in(address(data.y, 0), targets, at, m, data.order, data.ordered, t, ld)
+        _turn_in(address(data.y, at * targets), targets, m, t, ld)
     for i in range(m):
         weight = data.weight[data.order[at + i] if data.ordered else at + i] if data.weight.size > 0 else 1.0
         poke(scales, i, weight * unit)
@@ -221,13 +246,13 @@ def output_columns(net, ld):
 
 
 @inner
-def predict_columns(net, x, order, out, at, m):
+def predict_columns(net, x, out, at, m):
     """Outputs of rows `at` + 0..m."""
     table, arena, places = net.table, net.arena, net.places
     layers = table.shape[0]
     ld, k, n = _padded(m), table[0, FAN_IN], table[layers - 1, WIDTH]
     first, last = shift(arena, places[0, BUFFER]), shift(arena, places[layers, BUFFER])
-    _turn_in(address(x, 0), k, at, m, order, False, first, ld)
+    _turn_in(address(x, at * k), k, m, first, ld)
     forward_columns(net, ld, False)
     output_columns(net, ld)
     if n == 1:

@@ -6,8 +6,8 @@ import numpy as np
 
 from .dots import DOT_ROWS, dots
 from .gemm import PACKED, gemm, product
-from .jit import entry, glue
-from .maps import elementwise
+from .jit import entry, glue, inner
+from .maps import add, elementwise
 from .simd import address, cast, peek, shift
 from .tile import END_RELU, END_STORE, END_TIMES, START_BIAS, START_ZERO
 
@@ -25,6 +25,17 @@ def fill(value):
 @elementwise("x! y")
 def accumulate(x, y):
     return x + y
+
+
+@elementwise("x", fold=add)
+def _zero_times(x):
+    return x * 0.0
+
+
+@inner
+def finite(n, x):
+    """Whether n numbers are finite: zero times any other number is NaN."""
+    return _zero_times(n, (x,), ()) == 0.0
 
 
 @elementwise("x!")

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from .jit import glue, inner
 from .simd import I32, I64, LANES32, Vec, element, first_lanes, lanes_of, load, shift, store
-from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, START_COLUMN, START_SUMS, lanes_tile, small_tile, tile
+from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, NV_ROW, START_COLUMN, START_SUMS, lanes_tile, small_tile, tile
 
 # Rows of B in a panel: KC * NR elements are at most half of a 32 KB L1 cache.
 KC = 256
@@ -102,6 +102,8 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     """
     lanes = lanes_of(a)
     width, packing = NV * lanes, False
+    if m == 1 and csb is None and not turned:
+        width = NV_ROW * lanes
     if csb is None:
         packing = turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN)
     waits_in_c = k <= KC or end != END_TIMES

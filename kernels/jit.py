@@ -173,7 +173,8 @@ _INNER = {**_FLAGS, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper
 
 def inner(function):
     """Compile for callers inside ``kernels/``, once for all constants that are passed."""
-    dispatcher = numba.njit(**_INNER)(function)
+    # Numba hands forceinline on to what it compiles on the way, unless that says otherwise.
+    dispatcher = numba.njit(**_INNER, forceinline=False)(function)
     if not numba.config.DISABLE_JIT:
         dispatcher.get_call_template = functools.partial(_without_constants, dispatcher.get_call_template)
     return dispatcher

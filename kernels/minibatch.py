@@ -29,7 +29,7 @@ from .threads import ABORT, N_SUMS, barrier
 from .tile import END_STORE, START_SUMS, START_ZERO
 
 # What a call is for.
-TRAIN, LOSS_ONLY, GRADIENT, PREDICT, ACTIVATIONS, INPUT_GRADIENT, VJP = range(7)
+TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, VJP = range(5)
 
 # The rows that a task takes: inputs, targets, weights; the order that they are taken in, if `ordered`; whether targets are
 # class indices.

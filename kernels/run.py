@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from .answers import _predict, _predict_columns, _vjp
+from .answers import _vjp
 from .columns import arrange_columns, column_block, narrow
-from .dense import copy
+from .dense import copy, finite
 from .gemm import PACKED
 from .ids import (
     ACTIVATION,
@@ -43,11 +43,9 @@ from .ids import (
 from .jit import entry, inner
 from .loss import mean_loss
 from .minibatch import (
-    ACTIVATIONS,
     GRADIENT,
     INPUT_GRADIENT,
     LOSS_ONLY,
-    PREDICT,
     TRAIN,
     VJP,
     Data,
@@ -73,8 +71,9 @@ from .network import (
 )
 from .optim import _norm_factor, _penalize, _squared_weights, _update, scale
 from .rng import permutation
+from .scratch import room_of, scratch_size
 from .simd import address, shift
-from .threads import ABORT, N_SUMS, SUMS, barrier, flush_denormals, restore_mode
+from .threads import ABORT, N_SUMS, NOT_FINITE, SUMS, barrier, flush_denormals, restore_mode
 from .tile import START_ZERO
 
 # Elements of a gradient that are made and used up before the next ones, so that they stay in a part of the L2 cache.
@@ -207,30 +206,10 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
 
 
 @inner
-def _room(table, rows, n):
-    """Rows that the buffers must hold for any task on `rows` rows at once by n threads."""
-    limit = block_limit(table)
-    return limit * n if rows > limit and few_parameters(table) else max(1, min(rows, limit))
-
-
-@inner
-def _size(table, rows, n, places):
-    """Elements of scratch for any task on up to `rows` rows at once by n threads; fills `places`."""
-    columns = narrow(table, rows, True) or narrow(table, rows, False)
-    gradients = 1 + (N_SUMS if columns or (few_parameters(table) and rows > block_limit(table)) else 0)
-    size = n * arrange_columns(table, column_block(table), places) if columns else 0
-    return max(size, arrange(table, _room(table, rows, n), n, places)) + gradients * _padded(n_params(table))
-
-
-@inner
 def _by_columns(task, table, ints, rates, rows):
     """Whether a task's rows are taken by columns."""
-    if task == ACTIVATIONS or task == INPUT_GRADIENT or task == VJP:
+    if task == INPUT_GRADIENT or task == VJP or not narrow(table, rows, task != LOSS_ONLY):
         return False
-    if not narrow(table, rows, task == TRAIN or task == GRADIENT):
-        return False
-    if task == PREDICT:
-        return True
     if table[table.shape[0] - 1, ACTIVATION] == SOFTMAX and ints[LOSS] != CROSS_ENTROPY:
         return False
     if ints[TRAINING] != 0 and task != LOSS_ONLY:
@@ -240,27 +219,31 @@ def _by_columns(task, table, ints, rates, rows):
     return True
 
 
-@entry
-def _scratch_size(table, rows, n):
-    """Elements of scratch for any task on up to `rows` rows at once by n threads."""
-    return _size(table, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))
+@inner
+def _finite_rows(x, tid, n):
+    """Whether thread tid's stretch of the rows is finite."""
+    low, high = (x.shape[0] * tid) // n, (x.shape[0] * (tid + 1)) // n
+    return finite((high - low) * x.shape[1], address(x, low * x.shape[1]))
 
 
 @entry
 def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losses, out, arena, tid, n, sync):
-    """Do `task` as thread tid of n; its numbers go to losses (TRAIN, copies of parameters to out) or out (others, 2-D)."""
+    """Do `task` as thread tid of n; its numbers go to losses (TRAIN, copies of parameters to out) or out (others, 2-D).
+
+    Training trusts its data; other tasks return NaN, and nothing else, if x or y is not finite.
+    """
     layers = table.shape[0]
     room_for_places, room_for_bounds = (layers + 2) * PLACES, layers * (n + 1)
     numbers = np.empty(room_for_places + room_for_bounds + 2 * layers, np.int64)
     places = numbers[:room_for_places].reshape(layers + 2, PLACES)
     rows = min(ints[BATCH], x.shape[0]) if task == TRAIN else x.shape[0]
-    if n > 1 and _size(table, rows, n, places) > arena.size:
+    if n > 1 and scratch_size(table, rows, n, places) > arena.size:
         # The scratch was taken when there were fewer threads.
         if tid > 0:
             return 0.0
         n = 1
     mode = flush_denormals()
-    room, few, limit = _room(table, rows, n), few_parameters(table), block_limit(table)
+    room, few, limit = room_of(table, rows, n), few_parameters(table), block_limit(table)
     columns = _by_columns(task, table, ints, reals[N_REALS:], rows)
     base, target = address(arena, 0), address(out, 0)
     if columns:
@@ -272,32 +255,31 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         grad = shift(base, arrange(table, room, n, places))
     bounds = numbers[room_for_places : room_for_places + layers * (n + 1)].reshape(layers, n + 1)
     whole = numbers[room_for_places + room_for_bounds :].reshape(layers, 2)
-    begin = end = 0
-    if task != PREDICT and task != ACTIVATIONS:
-        share(table, n, bounds)
-        share(table, 1, whole)
-        begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
+    share(table, n, bounds)
+    share(table, 1, whole)
+    begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
     net = Net(table, reals[N_REALS:], address(params, 0), base, places, ints[SEED], training)
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH])
     part = Part(tid, n, sync, bounds, whole, begin, end,
                 shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED)), shift(grad, _padded(n_params(table))),
                 sync[SUMS:].view(np.float64), columns)  # fmt: skip
-    result = 0.0
-    if task == PREDICT and columns:
-        _predict_columns(net, x, order, out, part, limit)
-    elif task == PREDICT or task == ACTIVATIONS:
-        _predict(task, net, x, out, part, room)
-    else:
-        if tid == 0 and not columns:
-            for l in range(layers):
-                _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
-        barrier(sync, n)
-        if task == VJP:
-            _vjp(net, x, y, target, part.packed, room)
-        else:
-            gradient = grad if task == TRAIN else target
-            copies = out if task == TRAIN and out.shape[1] == n_params(table) else out[:0]
-            result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, copies, part, few, limit)
+    if tid == 0 and not columns:
+        for l in range(layers):
+            _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
+    if n == 1:
+        sync[NOT_FINITE] = 0
+    if task != TRAIN and not _finite_rows(x, tid, n):
+        sync[NOT_FINITE] = 1
+    if task != TRAIN and not _finite_rows(y, tid, n):
+        sync[NOT_FINITE] = 1
+    barrier(sync, n)
+    result = math.nan
+    if task == VJP:
+        _vjp(net, x, y, target, part.packed, room)
+    elif task == TRAIN or sync[NOT_FINITE] == 0:
+        gradient = grad if task == TRAIN else target
+        copies = out if task == TRAIN and out.shape[1] == n_params(table) else out[:0]
+        result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, copies, part, few, limit)
     restore_mode(mode)
     return result

@@ -22,8 +22,8 @@ from .jit import inner, make_ready
 from .simd import I64
 
 # What threads share: the barrier's counter and its generation in cache lines of their own, beside the latter whether all is
-# to be left, then room for float64 sums, twice N_SUMS.
-_COUNT, _GENERATION, ABORT, SUMS, N_SUMS = 0, 16, 17, 32, 64
+# to be left and whether data are not finite, then room for float64 sums, twice N_SUMS.
+_COUNT, _GENERATION, ABORT, NOT_FINITE, SUMS, N_SUMS = 0, 16, 17, 18, 32, 64
 SYNC_SIZE = SUMS + 2 * N_SUMS
 # A waiting thread spins for a few µs, then offers its core to others, and after many offers sleeps: the thread that it waits
 # for may be the one that has no core.
@@ -84,7 +84,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _sync_of_one():
+def sync_of_one():
     """What a thread shares with nobody, kept since a call takes but a few microseconds."""
     try:
         return _caller.sync
@@ -103,7 +103,7 @@ def together(kernel, n: int, long: bool, *args):
     global _pool, _pool_size
     apart = long and threading.current_thread() is threading.main_thread()
     if n == 1 and not apart:
-        return kernel(*args, 0, 1, _sync_of_one())
+        return kernel(*args, 0, 1, sync_of_one())
     sync = np.zeros(SYNC_SIZE, np.int64)
     make_ready(kernel, (*args, 0, n, sync))
     if not _lock.acquire(blocking=False):

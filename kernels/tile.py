@@ -9,6 +9,8 @@ bits of an element do not depend on how a matrix was cut into tiles.
 
 from __future__ import annotations
 
+import functools
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -20,6 +22,8 @@ from .simd import I64, LANES32, Vec, element, first_lanes, load, splat, store, z
 MR, NV = (8, 3) if LANES32 == 16 else (6, 2)
 # Up to this many rows take the same time, since a vector's multiply-add waits for the one before it.
 MR_EDGE = 4
+# A single row has more vectors, for the same reason.
+NV_ROW = 4
 
 # How the accumulators start: from zero, each row from the same bias, from sums that are there already, or each column from
 # the same bias.
@@ -32,9 +36,10 @@ END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE = 0, 1, 2, 3
 def tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
     """C[rows, cols] = finish(begin + A @ B) with A[i, p] = a[i*rs + p*cs], B[p, j] = b[p*ldb + j].
 
-    rows <= MR and cols <= NR. A tile of fewer rows computes its last one again, which costs nothing in a tile that waits
-    for its multiply-adds anyway; columns from `cols` on are neither read nor written. Every operand is read before C is
-    written, so `first` (the bias, or the sums to go on from, with row stride ldf) and aux may be C.
+    rows <= MR and cols <= NR, or for a single row NV_ROW vectors. A tile of fewer rows computes its last one again, which
+    costs nothing in a tile that waits for its multiply-adds anyway; columns from `cols` on are neither read nor written.
+    Every operand is read before C is written, so `first` (the bias, or the sums to go on from, with row stride ldf) and aux
+    may be C.
     """
     lanes = element(a)[1]
     index = types.intp
@@ -42,7 +47,11 @@ def tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf,
 
     def codegen(context, builder, sig, args):
         rows, cols = args[:2]
-        _tiles(builder, rows, cols, lanes, (False, True), lambda *size: _tile(builder, *size, lanes, *args))
+        with builder.if_else(builder.icmp_signed("==", rows, I64(1))) as (one, several):
+            with one:
+                _vectors(builder, NV_ROW, cols, lanes, (False, True), lambda *size: _tile(builder, 1, *size, lanes, *args))
+            with several:
+                _tiles(builder, rows, cols, lanes, (False, True), lambda *size: _tile(builder, *size, lanes, *args))
         return context.get_dummy_value()
 
     return sig, codegen
@@ -83,22 +92,27 @@ def lanes_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, 
 
 
 def _tiles(builder, rows, cols, lanes, masks, emit):
-    """Emit a loop for each number of rows and vectors, with and without a mask: the loop itself has no branch."""
+    """Emit tiles of MR and of MR_EDGE rows."""
     with builder.if_else(builder.icmp_signed(">", rows, I64(MR_EDGE))) as (full, edge):
         for n_rows, branch in ((MR, full), (MR_EDGE, edge)):
             with branch:
-                leave = builder.append_basic_block("tile.leave")
-                for vectors in range(NV, 0, -1):
-                    for masked in masks:
-                        least = vectors * lanes if not masked else (vectors - 1) * lanes + 1
-                        fits, other = (builder.append_basic_block(f"tile.{n}") for n in ("fits", "other"))
-                        builder.cbranch(builder.icmp_signed(">=", cols, I64(least)), fits, other)
-                        builder.position_at_end(fits)
-                        emit(n_rows, vectors, masked)
-                        builder.branch(leave)
-                        builder.position_at_end(other)
-                builder.branch(leave)
-                builder.position_at_end(leave)
+                _vectors(builder, NV, cols, lanes, masks, functools.partial(emit, n_rows))
+
+
+def _vectors(builder, most, cols, lanes, masks, emit):
+    """Emit a loop for each number of vectors, with and without a mask: the loop itself has no branch."""
+    leave = builder.append_basic_block("tile.leave")
+    for vectors in range(most, 0, -1):
+        for masked in masks:
+            least = vectors * lanes if not masked else (vectors - 1) * lanes + 1
+            fits, other = (builder.append_basic_block(f"tile.{n}") for n in ("fits", "other"))
+            builder.cbranch(builder.icmp_signed(">=", cols, I64(least)), fits, other)
+            builder.position_at_end(fits)
+            emit(vectors, masked)
+            builder.branch(leave)
+            builder.position_at_end(other)
+    builder.branch(leave)
+    builder.position_at_end(leave)
 
 
 def _tile(

@@ -11,12 +11,14 @@ import time
 
 import numpy as np
 
+from .answers import _answer
 from .ids import BATCH, N_INTS, N_REALS, STEP, TRAINING
-from .minibatch import ACTIVATIONS, GRADIENT, INPUT_GRADIENT, LOSS_ONLY, PREDICT, TRAIN, VJP
+from .minibatch import GRADIENT, INPUT_GRADIENT, LOSS_ONLY, TRAIN, VJP
 from .optim import condition, update
 from .pace import pace_of
-from .run import _run, _scratch_size
-from .threads import threads, threads_here, together
+from .run import _run
+from .scratch import _scratch_size
+from .threads import sync_of_one, threads, threads_here, together
 
 # In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations. From
 # so many on, a call takes long enough that a Ctrl-C must not wait for its end.
@@ -25,10 +27,12 @@ _FLOPS_CALL, _FLOPS_LONG = 20_000_000, 1_000_000_000
 _FLOPS_STEP = 20_000
 
 
-def _team(params, rows, passes) -> tuple[int, bool]:
-    """Threads for one pass of 2 * rows * parameters operations, or several; whether that takes long."""
+def _ask(kernel, passes, rows, params, *args):
+    """kernel(*args, tid, n, sync) on the threads that so many passes of 2 * rows * parameters operations are worth."""
     flops = 2 * passes * rows * params.size
-    return threads_here() if rows > 1 and flops >= _FLOPS_CALL else 1, flops >= _FLOPS_LONG
+    if flops < _FLOPS_CALL:
+        return kernel(*args, 0, 1, sync_of_one())
+    return together(kernel, min(threads_here(), rows), flops >= _FLOPS_LONG, *args)
 
 
 @functools.cache
@@ -42,22 +46,20 @@ def arena_size(table, rows):
     return _scratch_size(table, rows, threads())
 
 
-def predict(table, params, x, out, arena, task=PREDICT):
-    """out = the outputs; see the reference."""
-    ints, matrix, vector, order, reals = _nothing(params.dtype)
-    n, long = _team(params, len(x), 1)
-    together(_run, n, long, task, table, ints, reals, params, matrix, x, matrix, vector, order, reals, reals, out, arena)
+def predict(table, params, x, out, arena):
+    """out = the outputs; returns NaN if x is not finite; see the reference."""
+    return _ask(_answer, 1, x.shape[0], params, False, table, params, x, out, arena)
 
 
 def activations(table, params, x, out, arena):
-    """out = every layer's activations side by side; see the reference."""
-    predict(table, params, x, out, arena, ACTIVATIONS)
+    """out = every layer's activations side by side; returns NaN if x is not finite; see the reference."""
+    return _ask(_answer, 1, x.shape[0], params, True, table, params, x, out, arena)
 
 
 def _evaluate(task, table, ints, reals, params, x, y, weight, out, arena):
     _, matrix, _, order, none = _nothing(params.dtype)
-    n, long = _team(params, len(x), 3)
-    return together(_run, n, long, task, table, ints, reals, params, matrix, x, y, weight, order, none, none, out, arena)
+    job = task, table, ints, reals, params, matrix, x, y, weight, order, none, none, out, arena
+    return _ask(_run, 3, x.shape[0], params, *job)
 
 
 def loss(table, ints, reals, params, x, y, weight, arena):
@@ -87,7 +89,7 @@ def vjp(table, params, x, d_out, d_in, arena):
     """d_in = each row's d_out times its Jacobian; see the reference."""
     ints, matrix, vector, order, none = _nothing(params.dtype)
     reals = np.zeros(N_REALS + len(table))
-    together(_run, 1, False, VJP, table, ints, reals, params, matrix, x, d_out, vector, order, none, none, d_in, arena)
+    _ask(_run, 0, 1, params, VJP, table, ints, reals, params, matrix, x, d_out, vector, order, none, none, d_in, arena)
 
 
 def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, losses, arena, copies=None):

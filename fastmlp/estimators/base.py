@@ -387,12 +387,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         held = self.__dict__.get("_held_x")
         if held is not None and X is held:
             return held  # a scorer's question within fit
-        if type(X) is np.ndarray and "feature_names_in_" not in self.__dict__:
-            shape = X.shape
-            if len(shape) == 2 and shape[1] == net.plan.n_inputs and shape[0] > 0 and X.dtype == net.dtype:
-                flags = X.flags
-                if flags.c_contiguous and flags.aligned and flags.writeable and checks.surely_finite(X):
-                    return X
+        ready = checks.ready(X, net.plan.n_inputs, net.dtype) and "feature_names_in_" not in self.__dict__
+        if ready and checks.surely_finite(X):
+            return X
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return self._engine_inputs(X)
 

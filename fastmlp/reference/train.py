@@ -142,9 +142,15 @@ def arena_size(table: np.ndarray, rows: int) -> int:
     return 0
 
 
+def _finite(*arrays):
+    return all(np.isfinite(array).all() for array in arrays)
+
+
 @np.errstate(all="ignore")
-def predict(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> None:
+def predict(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> float:
     """Compute the outputs of x (n, in), without dropout: out (n, K) = f(z) of the last layer.
+
+    Returns NaN if x is not finite, and then leaves numbers in `out` that mean nothing; else 0.
 
     Examples
     --------
@@ -153,19 +159,25 @@ def predict(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarra
     >>> table = np.array([[3, 1, 0, 1, 0]])  # FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET
     >>> out = np.empty((1, 1))
     >>> predict(table, np.array([1.0, 10.0, 100.0, 0.5]), np.array([[1.0, 2.0, 3.0]]), out, np.empty(0))
+    0.0
     >>> out
     array([[321.5]])
     """
     out[:] = _forward(table, _layers(table, params), x)[2]
     _output(table, out)
+    return 0.0 if _finite(x) else math.nan
 
 
 @np.errstate(all="ignore")
-def activations(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> None:
-    """Compute every layer's activations, side by side: out (n, sum of widths), the last K columns being the outputs."""
+def activations(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> float:
+    """Compute every layer's activations, side by side: out (n, sum of widths), the last K columns being the outputs.
+
+    Returns what `predict` does.
+    """
     inputs, _, z = _forward(table, _layers(table, params), x)
     _output(table, z)
     out[:] = np.concatenate([*inputs[1:], z], axis=1)
+    return 0.0 if _finite(x) else math.nan
 
 
 @np.errstate(all="ignore")
@@ -201,8 +213,10 @@ def loss(
     Returns
     -------
     float
-        The loss.
+        The loss; NaN if x or y is not finite.
     """
+    if not _finite(x, y):
+        return math.nan
     z = _forward(table, _layers(table, params), x)[2]
     loss_sum, weight_sum, _ = _loss(table, ints, reals, z, y, weight)
     return _mean(ints, loss_sum, weight_sum)
@@ -225,6 +239,8 @@ def value_and_grad(
     Other arguments are as in `loss`. With TRAINING set there is dropout, with the masks of epoch EPOCH and of the rows
     from ROW on, and the loss is that of the masked network.
     """
+    if not _finite(x, y):
+        return math.nan
     layers = _layers(table, params)
     inputs, slopes, z = _forward(table, layers, x, _dropout(ints, reals, len(layers), int(ints[ROW])))
     loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y, weight)

@@ -1,0 +1,32 @@
+"""How much scratch memory the tasks on a network take: the larger of what rows and what columns need."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .columns import arrange_columns, column_block, narrow
+from .jit import entry, inner
+from .network import PLACES, _padded, arrange, block_limit, few_parameters, n_params
+from .threads import N_SUMS
+
+
+@inner
+def room_of(table, rows, n):
+    """Rows that the buffers must hold for any task on `rows` rows at once by n threads."""
+    limit = block_limit(table)
+    return limit * n if rows > limit and few_parameters(table) else max(1, min(rows, limit))
+
+
+@inner
+def scratch_size(table, rows, n, places):
+    """Elements of scratch for any task on up to `rows` rows at once by n threads; fills `places`."""
+    columns = narrow(table, rows, True) or narrow(table, rows, False)
+    gradients = 1 + (N_SUMS if columns or (few_parameters(table) and rows > block_limit(table)) else 0)
+    size = n * arrange_columns(table, column_block(table), places) if columns else 0
+    return max(size, arrange(table, room_of(table, rows, n), n, places)) + gradients * _padded(n_params(table))
+
+
+@entry
+def _scratch_size(table, rows, n):
+    """Elements of scratch for any task on up to `rows` rows at once by n threads."""
+    return scratch_size(table, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))
