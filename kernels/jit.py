@@ -18,6 +18,7 @@ from pathlib import Path
 import llvmlite
 import numba
 import numpy as np
+from llvmlite.binding import Linkage
 from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.codegen import JITCodeLibrary
@@ -153,6 +154,25 @@ class _LinkedCode(JITCodeLibrary):
         self._finalized = True
 
 
+class _EntryCode(JITCodeLibrary):
+    """Code that Python calls, with all that it calls, which nobody else sees: what no caller passes on is not passed."""
+
+    def _optimize_final_module(self):
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        super()._optimize_final_module()
+
+
+class _EntryCompiler(Compiler):
+    """Numba's compiler, with `_EntryCode` as what it makes."""
+
+    def compile_extra(self, func):
+        self.state.library = _EntryCode(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(func)
+
+
 class _InnerCompiler(Compiler):
     """Numba's compiler, with `_LinkedCode` as what it makes."""
 
@@ -192,7 +212,7 @@ def glue(function):
 
 def entry(function):
     """Compile for callers in Python, and keep the code on disk."""
-    dispatcher = numba.njit(**_FLAGS, no_cfunc_wrapper=True)(function)
+    dispatcher = numba.njit(**_FLAGS, no_cfunc_wrapper=True, pipeline_class=_EntryCompiler)(function)
     if not numba.config.DISABLE_JIT:
         try:
             dispatcher._cache = KernelCache(function)

@@ -27,22 +27,26 @@ import numpy as np
 import fastmlp as fm
 
 fm.use_engine("numba")
-from fastmlp.kernels import run
+from fastmlp.kernels import answers, run
 
 
 def say(word):
     print(word, flush=True)
 
 
-def compile_and_say(*types):
-    say("begun")
-    result = compile_kernel(*types)
-    say("compiled")
-    return result
+def tell(compiler):
+    compile_kernel = compiler.compile
+
+    def compile_and_say(*types):
+        say("begun")
+        result = compile_kernel(*types)
+        say("compiled")
+        return result
+
+    compiler.compile = compile_and_say
 
 
-compiler = run._run._compiler
-compile_kernel, compiler.compile = compiler.compile, compile_and_say
+tell(run._run._compiler)
 X, y = np.eye(4, 2), np.arange(4.0)
 """
 AGAIN = """
@@ -70,7 +74,8 @@ say("trained")
 """
 ENDS = {
     "fit": "fm.MLP([2, 8, 1]).fit(X, y)",
-    "predict by threads": "fm.set_threads(2); fm.MLP([500, 500, 1]).predict(np.zeros((10_000, 500)))",
+    "predict by threads": "tell(answers._answer._compiler); fm.set_threads(2)\n"
+    "fm.MLP([500, 500, 1]).predict(np.zeros((10_000, 500)))",
     "warmup": "fm.warmup()",
     "caught": "try:\n    fm.warmup()\nexcept KeyboardInterrupt:\n    sys.exit(130)",
     "command": "from fastmlp.cli import main; sys.exit(main(['train', 'xor', '--engine', 'numba']))",

@@ -105,17 +105,18 @@ def test_the_number_of_threads_changes_no_bit(dtype, any_threads, monkeypatch) -
 @needs_compiler
 def test_these_networks_are_large_enough_for_threads(any_threads, monkeypatch) -> None:
     """Else the test above would say nothing."""
-    from fastmlp.kernels import threads, train
+    from fastmlp.kernels import answers, minibatch, run, threads, train
 
     teams = []
     monkeypatch.setattr(train, "pace_of", lambda *kind: AllThreads())
-    monkeypatch.setattr(train, "together", lambda kernel, n, long, task, *rest: teams.append((task, n)) or
+    monkeypatch.setattr(train, "together", lambda kernel, n, long, task, *rest: teams.append((kernel, task, n)) or
                         threads.together(kernel, n, long, task, *rest))  # fmt: skip
     fm.use_engine("numba")
     fm.set_threads(3)
     everything(*large("float32"))
-    assert {task for task, n in teams if n == 3} >= {train.TRAIN, train.GRADIENT, train.PREDICT, train.LOSS_ONLY,
-                                                     train.INPUT_GRADIENT, train.ACTIVATIONS}  # fmt: skip
+    tasks = minibatch.TRAIN, minibatch.GRADIENT, minibatch.LOSS_ONLY, minibatch.INPUT_GRADIENT
+    wanted = {(run._run, task) for task in tasks} | {(answers._answer, False), (answers._answer, True)}
+    assert {(kernel, task) for kernel, task, n in teams if n == 3} >= wanted
 
 
 @needs_compiler

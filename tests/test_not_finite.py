@@ -1,0 +1,76 @@
+"""Data that are not finite: the engine looks at them on their way through the network, whatever is asked of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+
+# By rows, one and many; by columns; by columns in several blocks; large enough for a team of threads.
+SHAPES = [([3, 40, 2], 1), ([3, 40, 2], 50), ([3, 5, 2], 200), ([3, 5, 2], 3000), ([3, 300, 300, 2], 1500)]
+CALLS = {
+    "predict": lambda net, X, y: net.predict(X),
+    "activations": lambda net, X, y: net.activations(X),
+    "loss": lambda net, X, y: net.loss(X, y),
+    "score": lambda net, X, y: net.score(X, y),
+    "value_and_grad": lambda net, X, y: net.value_and_grad(X, y),
+    "backward": lambda net, X, y: net.backward(X, y),
+    "input_gradient": lambda net, X, y: net.input_gradient(X, y),
+    "jacobian": lambda net, X, y: net.jacobian(X),
+}
+
+
+def problem(widths, n, dtype):
+    rng = np.random.default_rng(0)
+    net = fm.MLP(widths, activation="tanh", dtype=dtype, seed=1)
+    return net, rng.normal(size=(n, widths[0])).astype(dtype), rng.normal(size=(n, widths[-1])).astype(dtype)
+
+
+def listed(answer):
+    return answer if isinstance(answer, (list, tuple)) else [answer]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("widths", "n"), SHAPES)
+@pytest.mark.parametrize("call", CALLS)
+def test_inputs_that_are_not_finite_are_refused_with_their_place_and_leave_nothing_behind(
+    call, widths, n, dtype, value, any_threads, engine
+):
+    net, X, y = problem(widths, n, dtype)
+    fm.set_threads(3)
+    before = CALLS[call](net.copy(), X, y)
+    for row, column in {(0, 2), (n // 2, 0), (n - 1, 1)}:
+        bad = X.copy()
+        bad[row, column] = value
+        with pytest.raises(ValueError, match=rf"^X has {value} in row {row}, column {column}; every value must be finite"):
+            CALLS[call](net, bad, y)
+        assert not net.grad.any()
+    after = CALLS[call](net, X, y)
+    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(listed(before), listed(after), strict=True))
+
+
+@pytest.mark.parametrize(("widths", "n"), SHAPES)
+@pytest.mark.parametrize("call", ["loss", "score", "value_and_grad", "backward", "input_gradient"])
+def test_targets_that_are_not_finite_are_refused_with_their_place(call, widths, n, any_threads, engine):
+    net, X, y = problem(widths, n, "float32")
+    fm.set_threads(3)
+    y[n - 1, 1] = np.inf
+    with pytest.raises(ValueError, match=rf"^y has inf in row {n - 1}, column 1; every value must be finite"):
+        CALLS[call](net, X, y)
+    assert not net.grad.any()
+
+
+def test_parameters_that_are_not_finite_are_no_fault_of_the_data(engine):
+    net, X, y = problem([3, 5, 2], 200, "float32")
+    net.params[0] = np.nan
+    assert np.isnan(net.predict(X)).any()
+    assert np.isnan(net.loss(X, y))
+    assert np.isnan(net.value_and_grad(X, y)[0])
+
+
+def test_the_largest_finite_numbers_are_not_taken_for_infinite_ones(engine):
+    net, X, _ = problem([3, 5, 2], 200, "float32")
+    X[:] = np.finfo(np.float32).max
+    assert np.isfinite(net.predict(X)).all()  # tanh of whatever that is
