@@ -77,7 +77,7 @@ from .threads import ABORT, N_SUMS, NOT_FINITE, SUMS, barrier, flush_denormals, 
 from .tile import START_ZERO
 
 # Elements of a gradient that are made and used up before the next ones, so that they stay in a part of the L2 cache.
-CHUNK = 64 * 1024
+CHUNK = 128 * 1024
 
 
 @inner
