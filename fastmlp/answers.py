@@ -125,7 +125,7 @@ class Answers:
         x, t, w = self._raw_data(X, y, sample_weight)
         kernels, scratch = self._arena.take(x.shape[0])
         state = self._state
-        value = kernels.loss(self.plan.table, state.ints, state.reals, self._params, x, t, w, scratch)
+        value = kernels.loss(self.plan.table, state.still, state.reals, self._params, x, t, w, scratch)
         self._arena.give(scratch)
         if isnan(value):
             self._data(x, t, None)
@@ -184,9 +184,7 @@ class Answers:
         >>> value, gradient.tolist()
         (5.0, [-10.0, -14.0, -4.0])
         """
-        x, t, w = self._raw_data(X, y, sample_weight)
-        grad = np.empty_like(self._params)
-        return self._gradient(x, t, w, grad, training=False), grad
+        return self._gradient(self._state.still, *self._raw_data(X, y, sample_weight))
 
     def zero_grad(self) -> None:
         """Set `grad` to zero.
@@ -222,10 +220,11 @@ class Answers:
         >>> net.backward([[1, 2]], [1]), net.backward([[1, 2]], [1]), net.grad.tolist()
         (1.0, 1.0, [-4.0, -8.0, -4.0])
         """
-        x, t, w = self._raw_data(X, y, sample_weight)
-        grad = np.empty_like(self._params)
-        value = self._gradient(x, t, w, grad, training=True)
-        self._state.backward_calls += 1
+        data, state = self._raw_data(X, y, sample_weight), self._state
+        ints = state.still.copy()
+        ints[[ids.TRAINING, ids.EPOCH]] = 1, state.backward_calls
+        value, grad = self._gradient(ints, *data)
+        state.backward_calls += 1
         self._grad += grad
         return value
 
@@ -292,7 +291,7 @@ class Answers:
         out = np.empty_like(x)
         kernels, scratch = self._arena.take(x.shape[0])
         state = self._state
-        kernels.input_gradient(self.plan.table, state.ints, state.reals, self._params, x, t, w, out, scratch)
+        kernels.input_gradient(self.plan.table, state.still, state.reals, self._params, x, t, w, out, scratch)
         self._arena.give(scratch)
         return out
 
@@ -360,15 +359,12 @@ class Answers:
         t = y if raw else checks.targets(y, x.shape[0], k, kind, self.dtype)
         return x, t, checks.sample_weight(weight, x.shape[0], self.dtype)
 
-    def _gradient(self, x: NDArray, t: NDArray, w: NDArray, grad: NDArray, training: bool) -> float:
+    def _gradient(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> tuple[float, NDArray]:
         """Loss and gradient of raw data."""
-        state = self._state
-        ints = state.ints.copy()
-        ints[ids.TRAINING] = training
-        ints[ids.EPOCH], ints[ids.ROW] = state.backward_calls, 0
+        grad = np.empty(self._params.shape, self.dtype)
         kernels, scratch = self._arena.take(x.shape[0])
-        value = kernels.value_and_grad(self.plan.table, ints, state.reals, self._params, x, t, w, grad, scratch)
+        value = kernels.value_and_grad(self.plan.table, ints, self._state.reals, self._params, x, t, w, grad, scratch)
         self._arena.give(scratch)
         if isnan(value):
             self._data(x, t, None)
-        return value
+        return value, grad

@@ -35,6 +35,8 @@ class TrainingState:
     ----------
     ints, reals : int64 and float64 arrays
         Settings, and the counters of epochs, rows and steps since the network was made or reset.
+    still : int64 array
+        Settings without dropout and counters, for questions that no training changes the answer of.
     slots : (S, P) array
         The optimizer's state vectors.
     optimizer : Optimizer or None
@@ -49,6 +51,7 @@ class TrainingState:
         self.reals[ids.LOSS_FACTOR] = 1.0
         self.reals[ids.LOSS_PARAM], self.reals[ids.SMOOTHING] = loss.parameter, loss.smoothing
         self.reals[ids.N_REALS :].reshape(ids.LAYER_BLOCKS, -1)[ids.DROPOUT] = plan.dropout
+        self.still = self.ints.copy()
         self._plan = plan
         self.slots = aligned_zeros((0, plan.n_params), dtype)
         self.optimizer: Optimizer | None = None
@@ -57,7 +60,7 @@ class TrainingState:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what pickling kept, in memory of its own: joblib may have handed out read-only files."""
         self.__dict__.update(state)
-        for name in ("ints", "reals", "slots"):
+        for name in ("ints", "reals", "still", "slots"):
             values = getattr(self, name)
             setattr(self, name, aligned_zeros(values.shape, values.dtype))
             getattr(self, name)[...] = values

@@ -27,15 +27,19 @@ def accumulate(x, y):
     return x + y
 
 
-@elementwise("x", fold=add)
-def _zero_times(x):
-    return x * 0.0
+@elementwise("x y z w", fold=add)
+def _zero_times(x, y, z, w):
+    return (x * 0.0 + y * 0.0) + (z * 0.0 + w * 0.0)
 
 
 @inner
 def finite(n, x):
-    """Whether n numbers are finite: zero times any other number is NaN."""
-    return _zero_times(n, (x,), ()) == 0.0
+    """Whether n numbers are finite: zero times any other number is NaN. Four at a time, since each sum waits for the last."""
+    n4 = n // 4
+    total = _zero_times(n4, (x, shift(x, n4), shift(x, 2 * n4), shift(x, 3 * n4)), ())
+    for i in range(4 * n4, n):
+        total += peek(x, i) * 0.0
+    return total == 0.0
 
 
 @elementwise("x!")

@@ -137,9 +137,12 @@ def _columns(task, net, data, ints, reals, at, m, unit, grad, add):
 def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block, gradient):
     """One block after the other, each shared among the threads: by rows, then by parts of the weights' gradient."""
     total = 0.0
-    for done in range(0, count, block):
+    done = 0
+    while done < count:
         m = min(block, count - done)
-        first, last = (m * part.tid) // part.n, (m * (part.tid + 1)) // part.n
+        first, last = 0, m
+        if part.n > 1:  # divisions count in a step of a small network
+            first, last = (m * part.tid) // part.n, (m * (part.tid + 1)) // part.n
         if part.sync[ABORT] != 0:
             break
         if done > 0:
@@ -151,6 +154,7 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
             weight_gradients(net, 0, m, part.bounds, part.tid, out, start, part.packed)
         if part.tid == 0:
             total += _sum_losses(net, data, at + done, 0, m)
+        done += m
     return total
 
 

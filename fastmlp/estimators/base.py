@@ -247,7 +247,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if self.batch_size != "auto" and self.batch_size > n:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
         net.seed = int(rng.randint(np.iinfo(np.int32).max))
-        net._state.ints[[ids.SEED, ids.SHUFFLE_SEED]] = net.seed
+        for ints in (net._state.ints, net._state.still):
+            ints[[ids.SEED, ids.SHUFFLE_SEED]] = net.seed
         options = options_of(self, n, 1 if incremental else self.max_iter, [*(self.callbacks or ()), *hooks])
         options.check_curves(data.validation is not None)
         run = StochasticRun(self, data, options, judge)
