@@ -28,9 +28,8 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .maps import elementwise
+from .maps import elementwise, scale
 from .network import BUFFER, DELTA, EACH, PACK, PAD, ROWS, SCALES, TARGETS, _padded, few_parameters
-from .optim import scale
 from .simd import address, lanes_of, peek, poke, shift
 from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, NV, START_COLUMN, START_ZERO
 

@@ -35,8 +35,8 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .maps import elementwise, largest
-from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd, scale
+from .maps import elementwise, largest, scale
+from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd
 from .simd import lanes_of, poke, shift
 from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, MR, START_BIAS, START_ZERO
 

@@ -7,8 +7,7 @@ import numpy as np
 from .activations import _activate, _softmax_row
 from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, LOSS, MAE, POISSON, QUANTILE, SOFTMAX, SSE
 from .jit import entry, glue, inner
-from .maps import add, elementwise
-from .optim import scale
+from .maps import add, elementwise, scale
 from .simd import address, peek, poke, shift
 from .vmath import vexp, vsigmoid, vsoftplus
 

@@ -127,3 +127,8 @@ def largest(x: Vec, y: Vec) -> Vec:
 
 add.identity = lambda elem, lanes: ir.Constant(ir.VectorType(elem, lanes), [0.0] * lanes)
 largest.identity = lambda elem, lanes: ir.Constant(ir.VectorType(elem, lanes), [float("-inf")] * lanes)
+
+
+@elementwise("x!", "factor")
+def scale(x, factor):
+    return x * factor

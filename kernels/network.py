@@ -14,7 +14,8 @@ from .dense import delta, forward, weight_gradient
 from .gemm import PACKED
 from .ids import ACTIVATION, FAN_IN, HAS_BIAS, IDENTITY, OFFSET, RELU, SOFTMAX, WIDTH
 from .jit import glue, inner
-from .rng import _dropout
+from .maps import scale
+from .rng import _dropout, kept_scale
 from .simd import LANES32, poke, shift
 from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 
@@ -125,12 +126,13 @@ def stretch(table, bounds, t):
 
 @glue
 def _ending(activation, width, rate):
-    """How a hidden layer's f' enters the delta: not at all, by the sign of its output, or as numbers kept in the delta."""
-    if rate == 0.0 and activation == IDENTITY:
-        return END_STORE
-    if rate == 0.0 and activation == RELU and width > 1:
+    """How a hidden layer's f' enters the delta: not at all, by the sign of its output, or as numbers kept in the delta.
+
+    Of ReLU with dropout the sign tells all but what is left is scaled by.
+    """
+    if activation == RELU and width > 1:
         return END_WHERE_POSITIVE
-    return END_TIMES
+    return END_STORE if rate == 0.0 and activation == IDENTITY else END_TIMES
 
 
 @glue
@@ -170,11 +172,15 @@ def forward_rows(net, epoch, row, gradient, first, last, x, ldx, out, ldo, packe
                 g = shift(arena, places[l + 1, DELTA] + first * ldz)
                 _activate(activation, m, width, ldz, z, z, g)
                 if rate > 0.0:
-                    _dropout(net.seed, epoch, row + first, l, rate, m, n, ldz, z, g)
+                    _dropout(net.seed, epoch, row + first, l, rate, m, n, ldz, z, g, True)
                 if width > n:
                     _set_ones(m, n, z, ldz)
             else:
                 _apply(activation, m, width, ldz, z, z)
+        elif gradient and rate > 0.0 and l + 1 < layers:
+            _dropout(net.seed, epoch, row + first, l, rate, m, n, ldz, z, z, False)
+            if n % 8 > 0:
+                _set_ones(m, n, z, ldz)
 
 
 @inner
@@ -199,6 +205,8 @@ def backward_rows(net, first, last, packed):
         out = shift(net.arena, net.places[l, DELTA] + first * ldo)
         aux = shift(net.arena, net.places[l, BUFFER] + first * ldo) if ending == END_WHERE_POSITIVE else out
         delta_rows(net, l, first, last, out, ldo, ending, aux, packed)
+        if ending == END_WHERE_POSITIVE and rate > 0.0:
+            scale((last - first) * ldo, (out,), (kept_scale(rate),))
 
 
 @inner

@@ -38,7 +38,7 @@ from .ids import (
     WIDTH,
 )
 from .jit import entry, glue, inner
-from .maps import add, elementwise, largest
+from .maps import add, elementwise, largest, scale
 from .simd import address, shift
 
 # The least scale that an input may have: it must divide.
@@ -107,11 +107,6 @@ def _dot(w, g):
 @elementwise("g!", "limit")
 def _clip(g, limit):
     return g.minimum(limit).maximum(-limit)
-
-
-@elementwise("x!", "factor")
-def scale(x, factor):
-    return x * factor
 
 
 @elementwise("g", "", fold=largest)

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import entry, inner
+from .jit import entry, glue, inner
 from .simd import I32, I64, Vec, address, cast, element, load, shift, splat, store
 
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
@@ -62,15 +62,15 @@ def permutation(seed, epoch, order):
 
 
 @intrinsic
-def _drop(typingctx, width, group, row, epoch, stream, seed, threshold, scale, a, g):
-    """Mask 64 columns of one row: a *= m, g *= m with m = scale where the column's 16 bits reach the threshold, else 0.
+def _drop(typingctx, width, group, row, epoch, stream, seed, threshold, scale, a, g, both):
+    """Mask 64 columns of a row: a *= m, and if `both` g *= m, m = scale where the column's 16 bits reach the threshold, else 0.
 
     `width` counts the columns from a on; whole vectors of 8 are written, at most 64 columns.
     """
     elem, _ = element(a)
 
     def codegen(context, builder, sig, args):
-        width, group, row, epoch, stream, seed, threshold, scale, a, g = args
+        width, group, row, epoch, stream, seed, threshold, scale, a, g, both = args
         first = builder.trunc(builder.mul(group, I64(_SIDE)), I32)
         lane = ir.Constant(_WORDS, list(range(_SIDE)))
         counter = [builder.add(_spread(builder, first), lane)]
@@ -86,15 +86,20 @@ def _drop(typingctx, width, group, row, epoch, stream, seed, threshold, scale, a
             word = words[half // 2]
             bits = builder.lshr(word, _ints(16)) if half % 2 else builder.and_(word, _ints(_HALVES - 1))
             mask = builder.select(builder.icmp_unsigned(">=", bits, limit), factor.v, zero)
-            for target in (a, g):
-                value = load(builder, target, I64(half * _SIDE), _SIDE)
-                store(builder, value * Vec(builder, mask), target, I64(half * _SIDE))
+            _times(builder, a, half * _SIDE, mask)
+            with builder.if_then(both):
+                _times(builder, g, half * _SIDE, mask)
         builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
     index = types.intp
-    return types.void(index, index, index, index, index, index, index, a.dtype, a, a), codegen
+    return types.void(index, index, index, index, index, index, index, a.dtype, a, a, types.boolean), codegen
+
+
+def _times(builder, target, at, mask):
+    value = load(builder, target, I64(at), _SIDE)
+    store(builder, value * Vec(builder, mask), target, I64(at))
 
 
 def _ints(number):
@@ -126,16 +131,26 @@ def _philox(builder, counter, seed):
     return [builder.trunc(x, _WORDS) for x in (x0, x1, x2, x3)]
 
 
+@glue
+def _threshold(rate):
+    return np.int64(round(rate * _HALVES))
+
+
+@glue
+def kept_scale(rate):
+    """What the units that dropout keeps are multiplied with."""
+    return _HALVES / (_HALVES - _threshold(rate))
+
+
 @inner
-def _dropout(seed, epoch, row, layer, rate, rows, width, ld, a, g):
-    """Mask `rows` rows of a and g (row stride ld, padded to eights) that stand at `row` and after in the epoch."""
-    threshold = np.int64(round(rate * _HALVES))
-    scale = _HALVES / (_HALVES - threshold)
+def _dropout(seed, epoch, row, layer, rate, rows, width, ld, a, g, both):
+    """Mask `rows` rows of a, and if `both` of g (row stride ld, padded to eights), that stand at `row` and on in the epoch."""
+    threshold, scale = _threshold(rate), cast(a, kept_scale(rate))
     for i in range(rows):
         for group in range((width + 63) // 64):
             at = i * ld + group * 64
-            _drop(width - group * 64, group, row + i, epoch, DROPOUT + layer, seed, threshold,
-                  cast(a, scale), shift(a, at), shift(g, at))  # fmt: skip
+            _drop(width - group * 64, group, row + i, epoch, DROPOUT + layer, seed, threshold, scale,
+                  shift(a, at), shift(g, at), both)  # fmt: skip
 
 
 @entry
@@ -143,6 +158,6 @@ def dropout_mask(seed, epoch, row, layer, rate, mask):
     """mask = 0 where a unit is dropped, 1/(1 - rate) where it is kept; mask (rows, width), its first row is at `row`."""
     rows, width = mask.shape
     padded = np.ones((rows, (width + 7) // 8 * 8), mask.dtype)
-    ones = np.ones_like(padded)
-    _dropout(seed, epoch, row, layer, rate, rows, width, padded.shape[1], address(padded, 0), address(ones, 0))
+    _dropout(seed, epoch, row, layer, rate, rows, width, padded.shape[1], address(padded, 0), address(padded, 0),
+             False)  # fmt: skip
     mask[:] = padded[:, :width]

@@ -42,6 +42,7 @@ from .ids import (
 )
 from .jit import entry, inner
 from .loss import mean_loss
+from .maps import scale
 from .minibatch import (
     GRADIENT,
     INPUT_GRADIENT,
@@ -69,7 +70,7 @@ from .network import (
     share,
     stretch,
 )
-from .optim import _norm_factor, _penalize, _squared_weights, _update, scale
+from .optim import _norm_factor, _penalize, _squared_weights, _update
 from .rng import permutation
 from .scratch import room_of, scratch_size
 from .simd import address, shift
