@@ -155,12 +155,16 @@ class _LinkedCode(JITCodeLibrary):
 
 
 class _EntryCode(JITCodeLibrary):
-    """Code that Python calls, with all that it calls, which nobody else sees: what no caller passes on is not passed."""
+    """Code that Python calls, with all kernels that it calls for itself alone: then what no caller uses is not passed.
+
+    They get names of their own: the linker would find them for other code, although they are no longer what that calls.
+    """
 
     def _optimize_final_module(self):
         for function in self._final_module.functions:
-            if function.linkage == Linkage.linkonce_odr:
+            if function.linkage == Linkage.linkonce_odr and "fastmlp" in function.name:
                 function.linkage = Linkage.internal
+                function.name += ".own"
         super()._optimize_final_module()
 
 

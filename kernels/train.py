@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from .answers import _answer
-from .ids import BATCH, N_INTS, N_REALS, STEP, TRAINING
+from .ids import BATCH, N_INTS, N_REALS, STEP
 from .minibatch import GRADIENT, INPUT_GRADIENT, LOSS_ONLY, TRAIN, VJP
 from .optim import condition, update
 from .pace import pace_of
@@ -64,7 +64,7 @@ def _evaluate(task, table, ints, reals, params, x, y, weight, out, arena):
 
 def loss(table, ints, reals, params, x, y, weight, arena):
     """Return the loss; see the reference."""
-    return _evaluate(LOSS_ONLY, table, _quiet(ints), reals, params, x, y, weight, _nothing(params.dtype)[1], arena)
+    return _evaluate(LOSS_ONLY, table, ints, reals, params, x, y, weight, _nothing(params.dtype)[1], arena)
 
 
 def value_and_grad(table, ints, reals, params, x, y, weight, grad, arena):
@@ -74,15 +74,7 @@ def value_and_grad(table, ints, reals, params, x, y, weight, grad, arena):
 
 def input_gradient(table, ints, reals, params, x, y, weight, d_in, arena):
     """d_in = the loss's gradient by the inputs; see the reference."""
-    _evaluate(INPUT_GRADIENT, table, _quiet(ints), reals, params, x, y, weight, d_in, arena)
-
-
-def _quiet(ints):
-    """The settings without dropout."""
-    if ints[TRAINING]:
-        ints = ints.copy()
-        ints[TRAINING] = 0
-    return ints
+    _evaluate(INPUT_GRADIENT, table, ints, reals, params, x, y, weight, d_in, arena)
 
 
 def vjp(table, params, x, d_out, d_in, arena):
