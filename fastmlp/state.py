@@ -36,7 +36,7 @@ class TrainingState:
     ints, reals : int64 and float64 arrays
         Settings, and the counters of epochs, rows and steps since the network was made or reset.
     still : int64 array
-        Settings without dropout and counters, for questions that no training changes the answer of.
+        Settings for questions: without dropout, and to look at the data, which for a training were checked before.
     slots : (S, P) array
         The optimizer's state vectors.
     optimizer : Optimizer or None
@@ -52,6 +52,7 @@ class TrainingState:
         self.reals[ids.LOSS_PARAM], self.reals[ids.SMOOTHING] = loss.parameter, loss.smoothing
         self.reals[ids.N_REALS :].reshape(ids.LAYER_BLOCKS, -1)[ids.DROPOUT] = plan.dropout
         self.still = self.ints.copy()
+        self.still[ids.LOOK] = 1
         self._plan = plan
         self.slots = aligned_zeros((0, plan.n_params), dtype)
         self.optimizer: Optimizer | None = None

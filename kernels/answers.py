@@ -84,7 +84,7 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
     net = Net(table, np.empty(0), address(params, 0), base, places, 0, False)
     low, high = (rows * tid) // n, (rows * (tid + 1)) // n
     for at in range(low, high, block):
-        if sync[ABORT] != 0:
+        if sync[ABORT] != 0 or sync[NOT_FINITE] != 0:
             break
         m = min(block, high - at)
         if not finite(m * x.shape[1], address(x, at * x.shape[1])):

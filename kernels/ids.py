@@ -50,8 +50,9 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     EACH_STEP,
     DROP_LAST,
     FACTORS,
+    LOOK,
     N_INTS,
-) = range(18)
+) = range(19)
 
 # Run.reals: one training run's real numbers, float64.
 (

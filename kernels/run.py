@@ -25,6 +25,7 @@ from .ids import (
     FAN_IN,
     L2,
     L2_OVER_BATCH,
+    LOOK,
     LOSS,
     LOSS_FACTOR,
     LOSS_SUM,
@@ -231,7 +232,7 @@ def _finite_rows(x, tid, n):
 def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losses, out, arena, tid, n, sync):
     """Do `task` as thread tid of n; its numbers go to losses (TRAIN, copies of parameters to out) or out (others, 2-D).
 
-    Training trusts its data; other tasks return NaN, and nothing else, if x or y is not finite.
+    With LOOK set, NaN is all that is returned if x or y is not finite.
     """
     layers = table.shape[0]
     room_for_places, room_for_bounds = (layers + 2) * PLACES, layers * (n + 1)
@@ -270,15 +271,13 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
             _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
     if n == 1:
         sync[NOT_FINITE] = 0
-    if task != TRAIN and not _finite_rows(x, tid, n):
-        sync[NOT_FINITE] = 1
-    if task != TRAIN and not _finite_rows(y, tid, n):
+    if ints[LOOK] != 0 and not (_finite_rows(x, tid, n) and _finite_rows(y, tid, n)):
         sync[NOT_FINITE] = 1
     barrier(sync, n)
     result = math.nan
     if task == VJP:
         _vjp(net, x, y, target, part.packed, room)
-    elif task == TRAIN or sync[NOT_FINITE] == 0:
+    elif sync[NOT_FINITE] == 0:
         gradient = grad if task == TRAIN else target
         copies = out if task == TRAIN and out.shape[1] == n_params(table) else out[:0]
         result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, copies, part, few, limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterator
 from numbers import Integral, Real
@@ -375,8 +376,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         net = self.network_
         out = np.empty((x.shape[0], net.plan.n_outputs), net.dtype)
         kernels, scratch = net._arena.take(x.shape[0])
-        kernels.predict(net.plan.table, net.params, x, out, scratch)
+        failed = math.isnan(kernels.predict(net.plan.table, net.params, x, out, scratch))
         net._arena.give(scratch)
+        if failed:
+            validate_data(self, x, reset=False)
         return out
 
     def _checked(self, X: Any) -> NDArray:
@@ -388,8 +391,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         held = self.__dict__.get("_held_x")
         if held is not None and X is held:
             return held  # a scorer's question within fit
-        ready = checks.ready(X, net.plan.n_inputs, net.dtype) and "feature_names_in_" not in self.__dict__
-        if ready and checks.surely_finite(X):
+        # The engine looks for what is not finite.
+        if checks.ready(X, net.plan.n_inputs, net.dtype) and "feature_names_in_" not in self.__dict__:
             return X
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return self._engine_inputs(X)

@@ -23,6 +23,7 @@ from .ids import (
     EPOCH,
     L2,
     L2_OVER_BATCH,
+    LOOK,
     LOSS,
     LOSS_FACTOR,
     LOSS_PARAM,
@@ -200,7 +201,7 @@ def loss(
     table, params
         The network.
     ints, reals : ndarray
-        LOSS, LOSS_PARAM and SMOOTHING are read.
+        LOSS, LOSS_PARAM, SMOOTHING and LOOK are read.
     x : ndarray of shape (n, in)
         Inputs.
     y : ndarray of shape (n, K)
@@ -213,9 +214,9 @@ def loss(
     Returns
     -------
     float
-        The loss; NaN if x or y is not finite.
+        The loss; with LOOK set, NaN if x or y is not finite.
     """
-    if not _finite(x, y):
+    if ints[LOOK] and not _finite(x, y):
         return math.nan
     z = _forward(table, _layers(table, params), x)[2]
     loss_sum, weight_sum, _ = _loss(table, ints, reals, z, y, weight)
@@ -239,7 +240,7 @@ def value_and_grad(
     Other arguments are as in `loss`. With TRAINING set there is dropout, with the masks of epoch EPOCH and of the rows
     from ROW on, and the loss is that of the masked network.
     """
-    if not _finite(x, y):
+    if ints[LOOK] and not _finite(x, y):
         return math.nan
     layers = _layers(table, params)
     inputs, slopes, z = _forward(table, layers, x, _dropout(ints, reals, len(layers), int(ints[ROW])))
