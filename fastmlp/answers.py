@@ -355,8 +355,10 @@ class Answers:
     def _raw_data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
         """All data checked, but for what the engine looks at."""
         x, k, kind = self._raw_inputs(X), self.plan.n_outputs, self.loss_spec.kind
-        raw = kind == "regression" and checks.ready(y, k, self.dtype) and y.shape[0] == x.shape[0]
-        t = y if raw else checks.targets(y, x.shape[0], k, kind, self.dtype)
+        if kind == "regression" and checks.ready(y, k, self.dtype) and y.shape[0] == x.shape[0]:
+            t = y
+        else:
+            t = checks.targets(y, x.shape[0], k, kind, self.dtype)
         return x, t, checks.sample_weight(weight, x.shape[0], self.dtype)
 
     def _gradient(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> tuple[float, NDArray]:
