@@ -13,7 +13,7 @@ from rich.table import Table
 
 from .comparisons import job
 from .jobs import Job
-from .measure import Effort, fastest, turn, warm
+from .measure import Effort, fastest, paired, turn, warm
 from .peers import PEERS
 from .workloads import WORKLOADS, Workload, make_data, make_params
 
@@ -33,7 +33,8 @@ def workload(width: int) -> Workload:
 def measure(effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
     """Go through all widths several times, each time in another order; a width's time is the least of its turns.
 
-    The least, since other work on the machine would look like a cliff.
+    The least, since other work on the machine would look like a cliff. What still looks like one is measured again, the two
+    widths in turn.
     """
     jobs = {width: job(workload(width)) for width in WIDTHS}
     warm(*jobs.values())
@@ -47,6 +48,9 @@ def measure(effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
     result["noise"] = {width: float(np.ptp(times) / np.median(times)) for width, times in found.items()}
     result["PyTorch"] = _peer(effort, say) if PEERS["torch"].missing() is None else {}
     result = {name: {str(width): value for width, value in curve.items()} for name, curve in result.items()}
+    suspects = [(a, b) for a, b, ratio in cliffs(result["fastmlp"]) if ratio > CLIFF]
+    say(f"widths: {len(suspects)} steps down, each measured in turn")
+    result["in turn"] = {f"{a} {b}": paired(jobs[b], jobs[a], effort).ratio for a, b in suspects}
     plot(result, PLOT)
     return result
 
@@ -106,6 +110,11 @@ def table(result: dict[str, Any]) -> Table:
     caption = "; ".join(f"{a} costs {ratio:.2f} of what {b} does" for a, b, ratio in worst[:5]) or "none"
     noise = np.median(list(result["noise"].values()))
     caption = f"steps down, goal ≤ {CLIFF}: {caption}. Median spread of a width: {100 * noise:.0f}%."
+    if pairs := result.get("in turn"):
+        most = max(pairs, key=lambda pair: pairs[pair])
+        over = sum(ratio > CLIFF for ratio in pairs.values())
+        a, b = most.split()
+        caption += f" Of {len(pairs)} over it {over} are so when measured in turn: at most {pairs[most]:.2f}, {a} beside {b}."
     shown = Table(title="Width scan: µs a step", caption=caption)
     for column in ("width", "fastmlp", "PyTorch", "ratio"):
         shown.add_column(column, justify="right")

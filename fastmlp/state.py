@@ -46,13 +46,13 @@ class TrainingState:
     def __init__(self, plan: Plan, loss: LossSpec, seed: int, dtype: np.dtype) -> None:
         self.ints = np.zeros(ids.N_INTS, np.int64)
         self.reals = np.zeros(ids.N_REALS + ids.LAYER_BLOCKS * plan.n_layers)
-        self.ints[[ids.SEED, ids.SHUFFLE_SEED]] = seed & SEED_MASK
         self.ints[ids.LOSS] = loss.loss.id
         self.reals[ids.LOSS_FACTOR] = 1.0
         self.reals[ids.LOSS_PARAM], self.reals[ids.SMOOTHING] = loss.parameter, loss.smoothing
         self.reals[ids.N_REALS :].reshape(ids.LAYER_BLOCKS, -1)[ids.DROPOUT] = plan.dropout
         self.still = self.ints.copy()
         self.still[ids.LOOK] = 1
+        self.reseed(seed)
         self._plan = plan
         self.slots = aligned_zeros((0, plan.n_params), dtype)
         self.optimizer: Optimizer | None = None
@@ -65,6 +65,11 @@ class TrainingState:
             values = getattr(self, name)
             setattr(self, name, aligned_zeros(values.shape, values.dtype))
             getattr(self, name)[...] = values
+
+    def reseed(self, seed: int) -> None:
+        """Let shuffles and dropout masks follow another seed."""
+        for ints in (self.ints, self.still):
+            ints[[ids.SEED, ids.SHUFFLE_SEED]] = seed & SEED_MASK
 
     def use(self, optimizer: Optimizer) -> None:
         """Take the optimizer's settings; its state starts anew unless the one before was of the same kind.

@@ -31,7 +31,7 @@ from fastmlp.kernels import answers, run
 
 
 def say(word):
-    print(word, flush=True)
+    os.write(1, f"{word}\\n".encode())  # print would hold stdout's lock while the process ends
 
 
 def tell(compiler):

@@ -74,3 +74,17 @@ def test_the_largest_finite_numbers_are_not_taken_for_infinite_ones(engine):
     net, X, _ = problem([3, 5, 2], 200, "float32")
     X[:] = np.finfo(np.float32).max
     assert np.isfinite(net.predict(X)).all()  # tanh of whatever that is
+
+
+@pytest.mark.parametrize("assume", [False, True])
+def test_estimators_refuse_inputs_that_are_not_finite_even_if_scikit_learn_assumes_otherwise(assume, engine):
+    sklearn = pytest.importorskip("sklearn")
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    for n_ensemble in (1, 3):
+        estimator = fm.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, n_ensemble=n_ensemble)
+        with pytest.warns(sklearn.exceptions.ConvergenceWarning):
+            estimator.fit(X, X[:, 0])
+        bad = X.copy()
+        bad[7, 1] = np.nan
+        with sklearn.config_context(assume_finite=assume), pytest.raises(ValueError, match=r"NaN|X has nan in row 7, column 1"):
+            estimator.predict(bad)

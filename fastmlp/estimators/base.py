@@ -248,8 +248,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if self.batch_size != "auto" and self.batch_size > n:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
         net.seed = int(rng.randint(np.iinfo(np.int32).max))
-        for ints in (net._state.ints, net._state.still):
-            ints[[ids.SEED, ids.SHUFFLE_SEED]] = net.seed
+        net._state.reseed(net.seed)
         options = options_of(self, n, 1 if incremental else self.max_iter, [*(self.callbacks or ()), *hooks])
         options.check_curves(data.validation is not None)
         run = StochasticRun(self, data, options, judge)
@@ -378,8 +377,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         kernels, scratch = net._arena.take(x.shape[0])
         failed = math.isnan(kernels.predict(net.plan.table, net.params, x, out, scratch))
         net._arena.give(scratch)
-        if failed:
-            validate_data(self, x, reset=False)
+        if failed:  # scikit-learn says so in its words, unless it is told to assume that all is well
+            self._engine_inputs(validate_data(self, x, reset=False))
         return out
 
     def _checked(self, X: Any) -> NDArray:
