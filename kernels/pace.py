@@ -17,6 +17,9 @@ _SHORT, _LONG = 3e-6, 0.02
 _PATIENCE, _LONGEST = 25, 1.0
 # One thread has to be this much faster to be preferred: it may have been lucky.
 _MARGIN = 0.97
+# A step is not believed to have become slower by more than this at a time: a call of few steps costs something beside them,
+# and other programs come and go.
+_SLOWER = 1.25
 
 
 class Pace:
@@ -53,10 +56,14 @@ class Pace:
         """Note that n threads took so long for so many steps."""
         self._since += seconds
         if n == 1:
-            self._one = seconds / steps
+            self._one = _believed(self._one, seconds / steps)
         elif self._woken:
-            self._all = seconds / steps
+            self._all = _believed(self._all, seconds / steps)
         self._woken = self._woken or n > 1  # the first time, the threads had to be made
+
+
+def _believed(before: float, now: float) -> float:
+    return min(now, _SLOWER * before) if before else now
 
 
 @functools.lru_cache(maxsize=256)

@@ -82,7 +82,7 @@ def test_estimators_refuse_inputs_that_are_not_finite_even_if_scikit_learn_assum
     X = np.random.default_rng(0).normal(size=(60, 3))
     for n_ensemble in (1, 3):
         estimator = fm.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, n_ensemble=n_ensemble)
-        with pytest.warns(sklearn.exceptions.ConvergenceWarning):
+        with pytest.warns(sklearn.exceptions.ConvergenceWarning, match="hasn't converged yet"):
             estimator.fit(X, X[:, 0])
         bad = X.copy()
         bad[7, 1] = np.nan

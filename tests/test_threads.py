@@ -117,6 +117,27 @@ def test_pace_does_not_try_what_is_clear(guess, expected) -> None:
     assert pace.Pace(guess).next(1000, 4) == expected
 
 
+def choice(kind: pace.Pace) -> int:
+    """The threads that most of many steps are given."""
+    given = {1: 0, 2: 0}
+    for _ in range(2):
+        n, steps = kind.next(1_000_000, 2)
+        given[n] += steps
+    return max(given, key=lambda n: given[n])
+
+
+def test_one_slow_call_does_not_change_the_number_of_threads_but_several_do() -> None:
+    kind = pace.Pace(guess=1e-3)
+    for n, seconds in ((2, 9.0), (2, 1.0), (1, 1.6)):  # the first time, threads have to be made
+        kind.took(n, 1000, seconds)
+    assert choice(kind) == 2
+    kind.took(2, 7, 7 * 4e-3)
+    assert choice(kind) == 2
+    for _ in range(3):
+        kind.took(2, 1000, 4.0)
+    assert choice(kind) == 1
+
+
 def test_a_waiting_thread_leaves_its_core_to_others(any_threads) -> None:
     """Two threads on cores that others use all the time get done, as they would not if they only spun."""
     fm.set_threads(2)
