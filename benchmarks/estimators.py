@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 from rich.table import Table
 from sklearn.datasets import load_digits, make_classification
@@ -26,7 +27,7 @@ from .jobs import Job, set_blas_threads
 from .measure import Effort, fastest, paired, warm
 from .peers import CORES
 
-Rows = tuple[NDArray, NDArray]
+Rows = tuple[Any, NDArray]
 # Training goes on to the last epoch, so that both do equally many.
 _TO_THE_END = {"tol": 0.0, "n_iter_no_change": np.inf, "random_state": 0}
 _GRID = {
@@ -43,6 +44,12 @@ def _digits() -> Rows:
 
 def _made(n: int, features: int) -> Rows:
     return make_classification(n, features, n_informative=features // 2, random_state=0)
+
+
+def _sparse(n: int, features: int, density: float) -> Rows:
+    """As counts of words are: few are not zero."""
+    rng = np.random.default_rng(0)
+    return scipy.sparse.random(n, features, density, "csr", random_state=rng), rng.integers(0, 5, n)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,9 @@ CASES = {
     "small": Case("2,000 × 20, (64, 64), batch 32, 10 epochs", 20.0, lambda: _made(2000, 20),
                   {"hidden_layer_sizes": (64, 64), "batch_size": 32, "max_iter": 10}),
     "large": Case("20,000 × 784, (100,), batch 200, 3 epochs", 2.5, lambda: _made(20_000, 784), {"max_iter": 3}),
+    "sparse": Case("4,000 × 20,000, 0.3% not zero, 3 epochs", 1.0, lambda: _sparse(4000, 20_000, 0.003), {"max_iter": 3}),
+    "sparse rows": Case("predict, 4,000 × 20,000, 0.3% not zero", 1.0, lambda: _sparse(4000, 20_000, 0.003), {"max_iter": 1},
+                        "predict", 4000),
     "one row": Case("predict, 1 × 20", 10.0, lambda: _made(2000, 20), {"max_iter": 3}, "predict", 1),
     "many rows": Case("predict, 100,000 × 20", 2.0, lambda: _made(100_000, 20), {"max_iter": 1}, "predict", 100_000),
     "search": Case("GridSearchCV, 24 candidates × 5 folds, n_jobs=2, 800 × 20, 30 epochs", 12.0, lambda: _made(800, 20),

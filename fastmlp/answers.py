@@ -92,7 +92,10 @@ class Answers:
         >>> [layer.shape for layer in fm.MLP([4, 8, 3]).activations([[0.1, 0.2, 0.3, 0.4]])]
         [(1, 8), (1, 3)]
         """
-        x = self._inputs(X)
+        return self._activations(self._inputs(X))
+
+    def _activations(self, x: NDArray) -> list[NDArray]:
+        """Return every layer's activations for inputs that the engine can take."""
         widths = self.plan.widths[1:]
         out = np.empty((x.shape[0], sum(widths)), self.dtype)
         kernels, scratch = self._arena.take(x.shape[0])

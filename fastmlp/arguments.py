@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import checks, optimizers
 from . import metrics as metric_table
@@ -16,30 +16,16 @@ from .data import split
 from .metrics import Metric
 from .optimizers import Optimizer
 from .progress import bar as progress_bar
+from .rows import Rows
 from .schedules import Plateau, Schedule
 
 if TYPE_CHECKING:
     from .network import MLP
 
-__all__ = ["Options", "Rows", "TrainingData", "prepare"]
+__all__ = ["Options", "TrainingData", "prepare"]
 
 # What a callback may have.
 _EVENTS = ("on_train_begin", "on_epoch_end", "on_train_end")
-
-
-class Rows:
-    """Checked inputs, targets and weights of the same rows."""
-
-    def __init__(self, x: NDArray, y: NDArray, weight: NDArray) -> None:
-        self.x, self.y, self.weight = x, y, weight
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return self.x.shape[0]
-
-    def take(self, rows: NDArray) -> Rows:
-        """Return some of the rows."""
-        return Rows(self.x[rows], self.y[rows], self.weight[rows] if self.weight.size else self.weight)
 
 
 @dataclass(frozen=True)

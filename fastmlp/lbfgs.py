@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .arguments import Options, TrainingData
 from .optimizers import LBFGS
 from .reference import ids
+from .rows import value_and_grad
 from .training import Fit
 
 if TYPE_CHECKING:
@@ -69,22 +70,17 @@ class LBFGSRun(Fit):
             return "epochs"
         ints = state.ints.copy()
         ints[ids.TRAINING] = 0
-        grad = np.empty_like(net.params)
         began = time.perf_counter()
         first = len(self.history)
 
         penalty = Penalty(net.plan, optimizer.l2)
 
-        def value_and_grad(params: NDArray) -> tuple[float, NDArray]:
+        def objective(params: NDArray) -> tuple[float, NDArray]:
             with np.errstate(over="ignore"):  # a trial point too far for float32 has an infinite loss
                 net.params[...] = params
-            kernels, scratch = net._arena.take(len(rows))
-            value = kernels.value_and_grad(
-                net.plan.table, ints, state.reals, net.params, rows.x, rows.y, rows.weight, grad, scratch
-            )
-            net._arena.give(scratch)
+            value, grad = value_and_grad(net, ints, rows)
             extra, slope = penalty(params)
-            return value + extra, grad.astype(np.float64) + slope
+            return value + extra, grad + slope
 
         def after_iteration(intermediate_result) -> None:
             value = float(intermediate_result.fun) - penalty(intermediate_result.x)[0]
@@ -102,7 +98,7 @@ class LBFGSRun(Fit):
         settings = {"maxiter": iterations, "maxfun": optimizer.max_fun, "maxcor": optimizer.history, "gtol": optimizer.tol}
         try:
             result = minimize(
-                value_and_grad, net.params.astype(np.float64), method="L-BFGS-B", jac=True, callback=after_iteration,
+                objective, net.params.astype(np.float64), method="L-BFGS-B", jac=True, callback=after_iteration,
                 options=settings,
             )  # fmt: skip
         except _Stop as stop:

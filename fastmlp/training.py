@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import checks, engine
-from .arguments import Options, Rows, TrainingData, prepare
+from .arguments import Options, TrainingData, prepare
 from .callbacks import Best
 from .errors import DivergenceError, DivergenceWarning
 from .history import History
 from .optimizers import LBFGS
 from .reference import ids
+from .rows import loss
 from .schedules import Span
+from .sparse import Window, is_sparse
 from .state import Saved
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ class Fit:
     def _judge(self) -> dict[str, float]:
         """Return the validation loss and the metrics of the network as it is."""
         train, validation = self.data.train, self.data.validation
-        judged = {} if validation is None else {"val_loss": self._loss(validation)}
+        judged = {} if validation is None else {"val_loss": loss(self.net, self.state.ints, validation)}
         if self.options.metrics:
             for prefix, rows in (("", train), ("val_", validation)):
                 if rows is not None:
@@ -143,13 +145,6 @@ class Fit:
                     for metric in self.options.metrics:
                         judged[prefix + metric.name] = metric(rows.y, prediction, rows.weight)
         return judged
-
-    def _loss(self, rows: Rows) -> float:
-        state, net = self.state, self.net
-        kernels, scratch = net._arena.take(len(rows))
-        value = kernels.loss(net.plan.table, state.ints, state.reals, net.params, rows.x, rows.y, rows.weight, scratch)
-        net._arena.give(scratch)
-        return float(value)
 
     def _ended(self) -> str | None:
         """Return what ends the training after this epoch, if anything does."""
@@ -207,6 +202,7 @@ class Run(Fit):
         state.use(options.optimizer)
         state.ints[[ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, options.shuffle, options.drop_last, 1
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
+        self.window = Window(data.train.x, self.batch) if is_sparse(data.train.x) else None
         self.losses = np.zeros(1)
         self.copies = np.zeros((0, net.n_params), net.dtype)  # for a subclass that wants the parameters after each epoch
         self._kind = (self.batch, net.dtype.char, engine.active_name(), net.plan.table.tobytes())
@@ -244,8 +240,8 @@ class Run(Fit):
         """Return the number of steps of the next call: up to the end of an epoch, or as many as take a moment."""
         into = self.done % self.per_epoch
         left_in_epoch = self.per_epoch - into
-        steps = max(1, min(self.steps_in_call, MOST_STEPS))
-        if self.looks_at_each_epoch or into or steps < left_in_epoch:
+        steps = max(1, min(self.steps_in_call, MOST_STEPS if self.window is None else self.window.steps))
+        if self.window or self.looks_at_each_epoch or into or steps < left_in_epoch:
             steps = min(steps, left_in_epoch)
         else:
             steps -= steps % self.per_epoch
@@ -276,14 +272,26 @@ class Run(Fit):
         epochs = -(-steps // self.per_epoch) + 1
         if self.losses.size < epochs:
             self.losses = np.zeros(2 * epochs)
+        x = train.x if self.window is None else self._window_rows(self.window, steps)
         # Anew for each call, since a callback may have chosen another engine or number of threads.
         kernels, scratch = net._arena.take(len(train))
         finished = kernels.train_steps(
-            net.plan.table, state.ints, state.reals, net.params, state.slots, train.x, train.y, train.weight, self.order,
+            net.plan.table, state.ints, state.reals, net.params, state.slots, x, train.y, train.weight, self.order,
             rates, self.losses, scratch, self.copies,
         )  # fmt: skip
         net._arena.give(scratch)
         return finished, rates
+
+    def _window_rows(self, window: Window, steps: int) -> NDArray:
+        """Return the inputs of the next `steps` steps alone, in the epoch's order, and tell the engine so."""
+        ints = self.state.ints
+        if self.options.shuffle and ints[ids.ROW] == 0:
+            engine.part("rng").permutation(ints[ids.SHUFFLE_SEED], ints[ids.EPOCH], self.order)
+        ints[ids.WINDOW] = first = int(ints[ids.ROW])
+        last = min(first + steps * self.batch, len(self.data.train))
+        if self.options.shuffle and last - first < len(self.data.train):
+            return window.of(self.order[first:last])
+        return window.of(slice(first, last))  # all rows are no window: the engine takes them by the order
 
     def _rates(self, steps: int) -> NDArray[np.float64]:
         """Learning rates of the next `steps` steps."""

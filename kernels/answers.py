@@ -24,6 +24,7 @@ from .network import (
     delta_rows,
     forward_rows,
     output_rows,
+    packed_width,
 )
 from .scratch import room_of, scratch_size
 from .simd import address, peek, poke, shift
@@ -70,7 +71,8 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
         sync[NOT_FINITE] = 0
     mode = flush_denormals()
     base = address(arena, 0)
-    columns = not all_layers and narrow(table, rows, False)
+    width = packed_width(table, x)
+    columns = not all_layers and width == 0 and narrow(table, rows, False)
     if columns:
         block = column_block(table)
         base, first = shift(base, tid * arrange_columns(table, block, places)), 0
@@ -81,7 +83,7 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
         first = tid * block
     packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED))
     # Rates of dropout are not asked for.
-    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False)
+    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, width)
     low, high = (rows * tid) // n, (rows * (tid + 1)) // n
     for at in range(low, high, block):
         if sync[ABORT] != 0 or sync[NOT_FINITE] != 0:

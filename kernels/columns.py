@@ -142,7 +142,9 @@ def gather_columns(net, data, at, m, ld, unit):
     k, targets = data.x.shape[1], data.y.shape[1]
     x, t = shift(arena, places[0, BUFFER]), shift(arena, scratch[TARGETS])
     scales = shift(arena, scratch[SCALES])
-    if data.ordered:
+    if data.window >= 0:
+        _turn_in(address(data.x, (at - data.window) * k), k, m, x, ld)
+    elif data.ordered:
         _gather_in(address(data.x, 0), k, data.order, at, m, x, ld)
     else:
         _turn_in(address(data.x, at * k), k, m, x, ld)

@@ -51,8 +51,9 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     DROP_LAST,
     FACTORS,
     LOOK,
+    WINDOW,
     N_INTS,
-) = range(19)
+) = range(20)
 
 # Run.reals: one training run's real numbers, float64.
 (

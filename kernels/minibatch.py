@@ -32,8 +32,8 @@ from .tile import END_STORE, START_SUMS, START_ZERO
 TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, VJP = range(5)
 
 # The rows that a task takes: inputs, targets, weights; the order that they are taken in, if `ordered`; whether targets are
-# class indices.
-Data = namedtuple("Data", "x y weight order ordered classes")
+# class indices; where in that order the first of the inputs stands, if they are a window of them, else -1.
+Data = namedtuple("Data", "x y weight order ordered classes window")
 # A thread's part: its number among n and their barrier; its rows of the weights (`whole`: all of them) and its stretch of the
 # flat vectors; room for packing, and for the groups' gradients and losses; whether blocks are taken by columns.
 Part = namedtuple("Part", "tid n sync bounds whole begin end packed partial sums columns")
@@ -54,8 +54,9 @@ def _gather(net, data, at, first, last, unit):
     scratch = places[layers + 1]
     for i in range(first, last):
         row = _row(data, at + i)
+        source = at + i - data.window if data.window >= 0 else row
         a = shift(arena, places[0, BUFFER] + i * ldx)
-        copy(k, (address(data.x, row * k), a), ())
+        copy(k, (address(data.x, source * k), a), ())
         poke(a, k, 1.0)
         t = shift(arena, scratch[TARGETS] + i * ldy)
         if targets == 1:

@@ -17,11 +17,12 @@ from .jit import glue, inner
 from .maps import scale
 from .rng import _dropout, kept_scale
 from .simd import LANES32, poke, shift
+from .sparse import sparse_forward, sparse_weight_gradient
 from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 
 # What a way through the network needs: the layer table, dropout rates, flat parameters, scratch and where things are in it,
-# the seed, and whether dropout is on.
-Net = namedtuple("Net", "table rates params arena places seed training")
+# the seed, whether dropout is on, and how wide packed rows of sparse inputs are (0 if they are dense).
+Net = namedtuple("Net", "table rates params arena places seed training packed_width")
 
 # Columns of `places`, one row per buffer; offsets in elements from the arena's start. The last row needs five of them.
 BUFFER, STRIDE, DELTA, PLACES = 0, 1, 2, 5
@@ -45,6 +46,12 @@ def n_params(table):
     """Parameters of the network."""
     last = table.shape[0] - 1
     return table[last, OFFSET] + _weight_rows(table, last) * table[last, WIDTH]
+
+
+@inner
+def packed_width(table, x):
+    """The width of the rows of x if they are packed ones of sparse inputs, else 0."""
+    return x.shape[1] if x.shape[1] < table[0, FAN_IN] else 0
 
 
 @inner
@@ -164,7 +171,10 @@ def forward_rows(net, epoch, row, gradient, first, last, x, ldx, out, ldo, packe
         rate = net.rates[l] if net.training else 0.0
         ending = _ending(activation, n, rate) if l + 1 < layers else END_STORE
         fused = ending == END_WHERE_POSITIVE
-        forward(m, n, k, a, lda, w, shift(w, k * n), table[l, HAS_BIAS], z, ldz, fused, packed)
+        if l == 0 and net.packed_width > 0:
+            sparse_forward(m, n, a, lda, net.packed_width, w, shift(w, k * n), table[l, HAS_BIAS], z, ldz, fused)
+        else:
+            forward(m, n, k, a, lda, w, shift(w, k * n), table[l, HAS_BIAS], z, ldz, fused, packed)
         if ending == END_TIMES:
             # Whole vectors, without masks; where that is more than the units, it writes over the column of ones.
             width = _padded(n)
@@ -225,7 +235,12 @@ def layer_gradient(net, l, first, last, at, m, grad, start, packed):
     table, arena, places = net.table, net.arena, net.places
     lda, ldd = places[l, STRIDE], places[l + 1, STRIDE]
     a, d = shift(arena, places[l, BUFFER] + at * lda), shift(arena, places[l + 1, DELTA] + at * ldd)
-    weight_gradient(first, last, table[l, WIDTH], m, a, lda, d, ldd, shift(grad, table[l, OFFSET]), start, packed)
+    dw = shift(grad, table[l, OFFSET])
+    if l == 0 and net.packed_width > 0:
+        k, n = table[l, FAN_IN], table[l, WIDTH]
+        sparse_weight_gradient(first, last, k, n, m, a, lda, net.packed_width, d, ldd, dw, start)
+    else:
+        weight_gradient(first, last, table[l, WIDTH], m, a, lda, d, ldd, dw, start, packed)
 
 
 @inner

@@ -40,6 +40,7 @@ from .ids import (
     TRAINING,
     WEIGHT_SUM,
     WIDTH,
+    WINDOW,
 )
 from .jit import entry, inner
 from .loss import mean_loss
@@ -68,6 +69,7 @@ from .network import (
     few_parameters,
     layer_gradient,
     n_params,
+    packed_width,
     share,
     stretch,
 )
@@ -140,7 +142,7 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
 
     Every thread follows the same counters, number 0 writes them down.
     """
-    rows = data.x.shape[0]
+    rows = data.y.shape[0]
     size = n_params(net.table)
     row, epoch = ints[ROW], ints[EPOCH]
     power1, power2 = reals[BETA1_POWER], reals[BETA2_POWER]
@@ -208,9 +210,9 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
 
 
 @inner
-def _by_columns(task, table, ints, rates, rows):
+def _by_columns(task, table, ints, rates, rows, width):
     """Whether a task's rows are taken by columns."""
-    if task == INPUT_GRADIENT or task == VJP or not narrow(table, rows, task != LOSS_ONLY):
+    if width > 0 or task == INPUT_GRADIENT or task == VJP or not narrow(table, rows, task != LOSS_ONLY):
         return False
     if table[table.shape[0] - 1, ACTIVATION] == SOFTMAX and ints[LOSS] != CROSS_ENTROPY:
         return False
@@ -238,7 +240,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     room_for_places, room_for_bounds = (layers + 2) * PLACES, layers * (n + 1)
     numbers = np.empty(room_for_places + room_for_bounds + 2 * layers, np.int64)
     places = numbers[:room_for_places].reshape(layers + 2, PLACES)
-    rows = min(ints[BATCH], x.shape[0]) if task == TRAIN else x.shape[0]
+    rows = min(ints[BATCH], y.shape[0]) if task == TRAIN else y.shape[0]
     if n > 1 and scratch_size(table, rows, n, places) > arena.size:
         # The scratch was taken when there were fewer threads.
         if tid > 0:
@@ -246,7 +248,8 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         n = 1
     mode = flush_denormals()
     room, few, limit = room_of(table, rows, n), few_parameters(table), block_limit(table)
-    columns = _by_columns(task, table, ints, reals[N_REALS:], rows)
+    width = packed_width(table, x)
+    columns = _by_columns(task, table, ints, reals[N_REALS:], rows, width)
     base, target = address(arena, 0), address(out, 0)
     if columns:
         # Each thread has all of its blocks to itself.
@@ -261,8 +264,9 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     share(table, 1, whole)
     begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
-    net = Net(table, reals[N_REALS:], address(params, 0), base, places, ints[SEED], training)
-    data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH])
+    net = Net(table, reals[N_REALS:], address(params, 0), base, places, ints[SEED], training, width)
+    data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH],
+                ints[WINDOW] if x.shape[0] < y.shape[0] else -1)  # fmt: skip
     part = Part(tid, n, sync, bounds, whole, begin, end,
                 shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED)), shift(grad, _padded(n_params(table))),
                 sync[SUMS:].view(np.float64), columns)  # fmt: skip

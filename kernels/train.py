@@ -89,7 +89,7 @@ def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, loss
     matrix = _nothing(params.dtype)[1]
     slots = slots if slots.size else matrix
     copies = matrix[:0] if copies is None else copies
-    batch = min(ints[BATCH], len(x))
+    batch = min(ints[BATCH], len(y))
     done = finished = 0
     long = lr.size * (6 * batch * params.size + _FLOPS_STEP) >= _FLOPS_LONG
     pace = pace_of((table.tobytes(), batch, params.dtype.char), 6e-11 * batch * params.size)

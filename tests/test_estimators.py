@@ -22,7 +22,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastmlp as fm
-from fastmlp.estimators.base import BaseMLP
 from tests.estimators import quick, quick_numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -78,25 +77,6 @@ def test_frames(frame, iris) -> None:
         UserWarning, match="X does not have valid feature names, but MLPClassifier was fitted with feature names"
     ):
         fitted.predict(X)
-
-
-@pytest.mark.parametrize("kind", [scipy.sparse.csr_matrix, scipy.sparse.csc_array])
-def test_sparse(kind, iris) -> None:
-    X, y = iris
-    dense, sparse = quick().fit(X, y), quick().fit(kind(X), y)
-    np.testing.assert_array_equal(dense.coefs_[0], sparse.coefs_[0])
-    np.testing.assert_array_equal(dense.predict_proba(X), sparse.predict_proba(kind(X)))
-
-
-@pytest.mark.parametrize("n_ensemble", [1, 2])
-def test_a_sparse_prediction_makes_few_rows_dense_at_a_time(n_ensemble, iris, monkeypatch) -> None:
-    X, y = iris
-    fitted = quick(n_ensemble=n_ensemble).fit(X, y)
-    expected, rows, dense = fitted.predict_proba(X), [], BaseMLP._engine_inputs
-    monkeypatch.setattr("fastmlp.estimators.base._DENSE_BYTES", 64 * 4 * 8)
-    monkeypatch.setattr(BaseMLP, "_engine_inputs", lambda self, X: rows.append(X.shape[0]) or dense(self, X))
-    np.testing.assert_allclose(fitted.predict_proba(scipy.sparse.csr_matrix(X)), expected, rtol=1e-12)
-    assert rows == [64, 64, 22]
 
 
 @pytest.mark.parametrize("labels", [["a", "b", "c"], [False, True], [3, 1, 7], ["yes", "no"]])

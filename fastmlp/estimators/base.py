@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -19,11 +18,13 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .. import activations, checks, engine, schedules
-from ..arguments import Rows, TrainingData
+from ..arguments import TrainingData
 from ..errors import DivergenceError
 from ..network import MLP
 from ..optimizers import Optimizer
 from ..reference import ids
+from ..rows import Rows
+from ..sparse import csr, is_sparse, parts, stays_sparse
 from . import callbacks as callback_support
 from .compat import CallbackSupportMixin
 from .ensemble import fit_members
@@ -36,8 +37,6 @@ from .stochastic import StochasticRun, options_of
 
 __all__ = ["BaseMLP"]
 
-# How much of a sparse matrix is made dense at a time in a prediction.
-_DENSE_BYTES = 1 << 25
 _NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
@@ -332,13 +331,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def _rows(self, X: Any, target: NDArray, weight: NDArray | None) -> Rows:
         """Return checked data as the engine takes it."""
         dtype = self.network_.dtype
-        x = self._engine_inputs(X)
-        y = checks.targets(target, len(x), self.n_outputs_, self.network_.loss_spec.kind, dtype)
+        x = csr(X, dtype) if stays_sparse(X, dtype) else self._engine_inputs(X)
+        y = checks.targets(target, x.shape[0], self.n_outputs_, self.network_.loss_spec.kind, dtype)
         w = np.zeros(0, dtype) if weight is None else np.ascontiguousarray(weight, dtype)
         return Rows(x, y, w)
 
     def _engine_inputs(self, X: Any) -> NDArray:
-        if hasattr(X, "toarray"):
+        if is_sparse(X):
             X = X.toarray()
         return checks.inputs(X, self.network_.plan.n_inputs, self.network_.dtype)
 
@@ -381,8 +380,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             self._engine_inputs(validate_data(self, x, reset=False))
         return out
 
+    def _forward_all(self, x: Any) -> NDArray:
+        """Return the network's outputs for inputs that the engine can take, or for a CSR matrix of them."""
+        return np.concatenate([self._forward(part) for part in parts(x)]) if is_sparse(x) else self._forward(x)
+
     def _checked(self, X: Any) -> NDArray:
-        """Return X as the engine takes it; scikit-learn's checks are skipped where they could find nothing."""
+        """Return X as the engine takes it, or a CSR matrix of such; scikit-learn's checks are skipped where that is safe."""
         if "network_" not in self.__dict__:
             check_is_fitted(self)
         self._synchronize()
@@ -393,28 +396,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         # The engine looks for what is not finite.
         if checks.ready(X, net.plan.n_inputs, net.dtype) and "feature_names_in_" not in self.__dict__:
             return X
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        return self._engine_inputs(X)
+        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        return csr(X, net.dtype) if is_sparse(X) else self._engine_inputs(X)
 
     def _outputs(self, X: Any) -> NDArray:
         """Return the network's outputs for whatever the user passed; the mean of an ensemble's."""
-        if hasattr(X, "toarray"):
-            return np.concatenate([self._mean_outputs(x) for x in self._dense_blocks(X)])
-        return self._mean_outputs(self._checked(X))
-
-    def _mean_outputs(self, x: NDArray) -> NDArray:
+        x = self._checked(X)
         if "estimators_" not in self.__dict__:
-            return self._forward(x)
-        return np.mean([member._forward(x) for member in self.estimators_], axis=0)
-
-    def _dense_blocks(self, X: Any) -> Iterator[NDArray]:
-        """Yield a sparse matrix's rows as the engine takes them, so few at a time that they need little memory."""
-        check_is_fitted(self)
-        self._synchronize()
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
-        rows = max(1, _DENSE_BYTES // (X.shape[1] * self.network_.dtype.itemsize))
-        for first in range(0, X.shape[0], rows):
-            yield self._engine_inputs(X[first : first + rows])
+            return self._forward_all(x)
+        return np.mean([member._forward_all(x) for member in self.estimators_], axis=0)
 
     def hidden_activations(self, X: Any) -> list[NDArray]:
         """Return the hidden layers' activations.
@@ -429,8 +419,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         list of ndarrays of shape (n_samples, width)
             One for each hidden layer, the first one first.
         """
-        x = self._checked(X)
-        return self.network_.activations(x)[:-1]
+        every = [self.network_._activations(part)[:-1] for part in parts(self._checked(X))]
+        return [np.concatenate(layer) for layer in zip(*every, strict=True)]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickling keeps: the network, and not its parameters a second time."""

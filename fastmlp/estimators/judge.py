@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import Rows
+from ..rows import Rows
 
 if TYPE_CHECKING:
     from .base import BaseMLP
@@ -48,7 +48,7 @@ class Judge:
         if self.scorer is not None:
             given = {"sample_weight": rows.weight} if rows.weight.size else {}
             return float(self.scorer(est, rows.x, self.y, **given))
-        outputs = est._forward(rows.x)
+        outputs = est._forward_all(rows.x)
         if not np.isfinite(outputs).all():
             return float("nan")
         weight = rows.weight if rows.weight.size else None

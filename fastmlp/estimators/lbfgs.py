@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
-from ..arguments import Rows
 from ..lbfgs import Penalty
 from ..optimizers import LBFGS
 from ..reference import ids
+from ..rows import Rows, value_and_grad
 
 if TYPE_CHECKING:
     from .base import BaseMLP
@@ -28,24 +28,18 @@ class _Objective:
     def __init__(self, est: BaseMLP, rows: Rows) -> None:
         self.net, self.rows, self.objective = est.network_, rows, est._objective
         self.constant = self.objective.constant(rows.y, rows.weight)
-        total = float(rows.weight.sum(dtype=np.float64)) if rows.weight.size else float(len(rows))
-        self.penalty = Penalty(self.net.plan, est.alpha / total)
-        self.grad = np.empty_like(self.net.params)
+        self.penalty = Penalty(self.net.plan, est.alpha / rows.total_weight())
         self.ints = self.net._state.ints.copy()
         self.ints[ids.TRAINING] = 0
 
     def __call__(self, params: NDArray) -> tuple[float, NDArray]:
-        net, rows = self.net, self.rows
+        net = self.net
         with np.errstate(over="ignore"):  # a trial point too far for float32 has an infinite loss
             net.params[...] = params
-        kernels, scratch = net._arena.take(len(rows))
-        value = kernels.value_and_grad(
-            net.plan.table, self.ints, net._state.reals, net.params, rows.x, rows.y, rows.weight, self.grad, scratch
-        )
-        net._arena.give(scratch)
+        value, grad = value_and_grad(net, self.ints, self.rows)
         penalty, slope = self.penalty(params)
         value = self.objective.value * value + self.constant + penalty
-        return value, self.objective.gradient * self.grad.astype(np.float64) + slope
+        return value, self.objective.gradient * grad + slope
 
 
 def fit_lbfgs(est: BaseMLP, rows: Rows, hooks: list[Any]) -> None:

@@ -21,6 +21,7 @@ from .ids import (
     DROPOUT,
     EACH_STEP,
     EPOCH,
+    FAN_IN,
     L2,
     L2_OVER_BATCH,
     LOOK,
@@ -39,6 +40,7 @@ from .ids import (
     STEP,
     TRAINING,
     WEIGHT_SUM,
+    WINDOW,
 )
 from .loss import loss_and_delta
 from .optim import _weights, condition, update
@@ -54,11 +56,26 @@ def _layers(table, flat):
     return views
 
 
+def _unpacked(table, x):
+    """Return dense inputs as they are, and sparse ones made dense (n, in).
+
+    A packed row holds the number of its entries, room for w columns and room for w values: 1 + 2w numbers, fewer than in.
+    """
+    if x.shape[1] >= table[0, FAN_IN]:
+        return x
+    dense, room = np.zeros((len(x), table[0, FAN_IN]), x.dtype), (x.shape[1] - 1) // 2
+    used = np.arange(room) < x[:, :1]
+    rows, columns = np.nonzero(used)[0], x[:, 1 : 1 + room][used].astype(np.int64)
+    dense[rows, columns] = x[:, 1 + room :][used]
+    return dense
+
+
 def _forward(table, layers, x, drop=None):
     """Return each layer's input a (x is the first), f' where each but the first came from, and the logits.
 
     `drop(layer, a, g)` masks the output of a hidden layer; None is for no dropout.
     """
+    x = _unpacked(table, x)
     inputs, slopes, z = [x], [x], x  # slopes[0] is not used
     for layer, (w, bias) in enumerate(layers):
         z = np.empty((len(x), w.shape[1]), x.dtype)
@@ -328,7 +345,8 @@ def train_steps(
     slots : ndarray of shape (S, P)
         The optimizer's state; changes.
     x, y, weight
-        All data, as in `loss`.
+        All data, as in `loss`. If x has fewer rows than y, it is a window: the inputs of the rows that the epoch takes from
+        place WINDOW on, in the epoch's order; the steps must not leave it.
     order : ndarray of shape (n,), int64
         Overwritten with the permutation at the beginning of an epoch, and read until its end; not used without SHUFFLE.
     lr : ndarray, float64
@@ -349,7 +367,7 @@ def train_steps(
     """
     layers, grad = _layers(table, params), np.empty_like(params)
     gradients = _layers(table, grad)
-    rows_per_epoch = len(x) - (len(x) % int(ints[BATCH]) if ints[DROP_LAST] else 0)
+    rows_per_epoch = len(y) - (len(y) % int(ints[BATCH]) if ints[DROP_LAST] else 0)
     finished = 0
     for rate in lr.tolist():
         row = int(ints[ROW])
@@ -359,7 +377,8 @@ def train_steps(
             permutation(int(ints[SHUFFLE_SEED]), int(ints[EPOCH]), order)
         batch = slice(row, min(row + int(ints[BATCH]), rows_per_epoch))
         rows = order[batch] if ints[SHUFFLE] else batch
-        inputs, slopes, z = _forward(table, layers, x[rows], _dropout(ints, reals, len(layers), row))
+        seen = x[batch.start - ints[WINDOW] : batch.stop - ints[WINDOW]] if len(x) < len(y) else x[rows]
+        inputs, slopes, z = _forward(table, layers, seen, _dropout(ints, reals, len(layers), row))
         loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y[rows], weight[rows] if weight.size else weight)
         _backward(layers, inputs, slopes, delta, gradients)
         if ints[L2_OVER_BATCH]:

@@ -1,0 +1,82 @@
+"""Rows of data, and what the engine says of all of them: a network's loss and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .reference import ids
+from .sparse import is_sparse, parts
+
+if TYPE_CHECKING:
+    from .network import MLP
+
+__all__ = ["Rows", "loss", "value_and_grad"]
+
+
+class Rows:
+    """Checked inputs, targets and weights of the same rows.
+
+    Attributes
+    ----------
+    x : (n, in) array or CSR matrix
+        Inputs.
+    y : (n, K) array, or (n, 1) array of class indices
+        Targets.
+    weight : (n,) or (0,) array
+        Sample weights, if there are any.
+    """
+
+    def __init__(self, x: Any, y: NDArray, weight: NDArray) -> None:
+        self.x, self.y, self.weight = x, y, weight
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.x.shape[0]
+
+    def take(self, rows: NDArray) -> Rows:
+        """Return some of the rows."""
+        return Rows(self.x[rows], self.y[rows], self.weight[rows] if self.weight.size else self.weight)
+
+    def parts(self) -> Iterator[tuple[Rows, float]]:
+        """Yield rows whose inputs the engine can take, and the share of the weight that is theirs: all at once if dense."""
+        if not is_sparse(self.x):
+            yield self, 1.0
+            return
+        total, first = self.total_weight(), 0
+        for x in parts(self.x):
+            part = Rows(x, self.y[first : first + len(x)], self.weight[first : first + len(x)])
+            yield part, part.total_weight() / total if total > 0 else 0.0
+            first += len(x)
+
+    def total_weight(self) -> float:
+        """Return the sum of the weights, the number of rows if there are none."""
+        return float(self.weight.sum(dtype=np.float64)) if self.weight.size else float(len(self))
+
+
+def loss(net: MLP, ints: NDArray[np.int64], rows: Rows) -> float:
+    """Return a network's loss on all rows; `ints` are the settings to ask with."""
+    state, value = net._state, 0.0
+    for part, share in rows.parts():
+        kernels, scratch = net._arena.take(len(part))
+        one = kernels.loss(net.plan.table, ints, state.reals, net.params, part.x, part.y, part.weight, scratch)
+        value += (1.0 if ints[ids.LOSS] == ids.SSE else share) * one
+        net._arena.give(scratch)
+    return float(value)
+
+
+def value_and_grad(net: MLP, ints: NDArray[np.int64], rows: Rows) -> tuple[float, NDArray[np.float64]]:
+    """Return a network's loss on all rows and its gradient (P,); `ints` are the settings to ask with."""
+    state, grad = net._state, np.empty_like(net.params)
+    value, gradient = 0.0, np.zeros(grad.size)
+    for part, share in rows.parts():
+        kernels, scratch = net._arena.take(len(part))
+        one = kernels.value_and_grad(net.plan.table, ints, state.reals, net.params, part.x, part.y, part.weight, grad, scratch)
+        net._arena.give(scratch)
+        factor = 1.0 if ints[ids.LOSS] == ids.SSE else share
+        value += factor * one
+        gradient += factor * grad.astype(np.float64)
+    return float(value), gradient
