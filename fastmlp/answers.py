@@ -92,15 +92,17 @@ class Answers:
         >>> [layer.shape for layer in fm.MLP([4, 8, 3]).activations([[0.1, 0.2, 0.3, 0.4]])]
         [(1, 8), (1, 3)]
         """
-        return self._activations(self._inputs(X))
+        return self._activations(self._raw_inputs(X))
 
     def _activations(self, x: NDArray) -> list[NDArray]:
-        """Return every layer's activations for inputs that the engine can take."""
+        """Return every layer's activations for inputs that the engine can take, which may be sparse rows."""
         widths = self.plan.widths[1:]
         out = np.empty((x.shape[0], sum(widths)), self.dtype)
-        kernels, scratch = self._arena.take(x.shape[0])
-        kernels.activations(self.plan.table, self._params, x, out, scratch)
+        kernels, scratch = self._arena.take(x.shape[0], x.shape[1])
+        failed = isnan(kernels.activations(self.plan.table, self._params, x, out, scratch))
         self._arena.give(scratch)
+        if failed:
+            self._inputs(x)
         return [np.ascontiguousarray(part) for part in np.split(out, np.cumsum(widths[:-1]), axis=1)]
 
     def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:

@@ -73,12 +73,12 @@ class LBFGSRun(Fit):
         began = time.perf_counter()
         first = len(self.history)
 
-        penalty = Penalty(net.plan, optimizer.l2)
+        penalty, scratch = Penalty(net.plan, optimizer.l2), np.empty_like(net.params)
 
         def objective(params: NDArray) -> tuple[float, NDArray]:
             with np.errstate(over="ignore"):  # a trial point too far for float32 has an infinite loss
                 net.params[...] = params
-            value, grad = value_and_grad(net, ints, rows)
+            value, grad = value_and_grad(net, ints, rows, scratch)
             extra, slope = penalty(params)
             return value + extra, grad + slope
 

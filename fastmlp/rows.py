@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .reference import ids
-from .sparse import is_sparse, parts
+from .sparse import blocks, is_sparse
 
 if TYPE_CHECKING:
     from .network import MLP
@@ -41,15 +41,15 @@ class Rows:
         """Return some of the rows."""
         return Rows(self.x[rows], self.y[rows], self.weight[rows] if self.weight.size else self.weight)
 
-    def parts(self) -> Iterator[tuple[Rows, float]]:
+    def blocks(self) -> Iterator[tuple[Rows, float]]:
         """Yield rows whose inputs the engine can take, and the share of the weight that is theirs: all at once if dense."""
         if not is_sparse(self.x):
             yield self, 1.0
             return
         total, first = self.total_weight(), 0
-        for x in parts(self.x):
-            part = Rows(x, self.y[first : first + len(x)], self.weight[first : first + len(x)])
-            yield part, part.total_weight() / total if total > 0 else 0.0
+        for x in blocks(self.x):
+            block = Rows(x, self.y[first : first + len(x)], self.weight[first : first + len(x)])
+            yield block, block.total_weight() / total if total > 0 else 0.0
             first += len(x)
 
     def total_weight(self) -> float:
@@ -60,23 +60,30 @@ class Rows:
 def loss(net: MLP, ints: NDArray[np.int64], rows: Rows) -> float:
     """Return a network's loss on all rows; `ints` are the settings to ask with."""
     state, value = net._state, 0.0
-    for part, share in rows.parts():
-        kernels, scratch = net._arena.take(len(part))
-        one = kernels.loss(net.plan.table, ints, state.reals, net.params, part.x, part.y, part.weight, scratch)
-        value += (1.0 if ints[ids.LOSS] == ids.SSE else share) * one
+    for block, share in rows.blocks():
+        kernels, scratch = net._arena.take(len(block), block.x.shape[1])
+        one = kernels.loss(net.plan.table, ints, state.reals, net.params, block.x, block.y, block.weight, scratch)
         net._arena.give(scratch)
+        value += (1.0 if ints[ids.LOSS] == ids.SSE else share) * one
     return float(value)
 
 
-def value_and_grad(net: MLP, ints: NDArray[np.int64], rows: Rows) -> tuple[float, NDArray[np.float64]]:
-    """Return a network's loss on all rows and its gradient (P,); `ints` are the settings to ask with."""
-    state, grad = net._state, np.empty_like(net.params)
-    value, gradient = 0.0, np.zeros(grad.size)
-    for part, share in rows.parts():
-        kernels, scratch = net._arena.take(len(part))
-        one = kernels.value_and_grad(net.plan.table, ints, state.reals, net.params, part.x, part.y, part.weight, grad, scratch)
+def value_and_grad(net: MLP, ints: NDArray[np.int64], rows: Rows, grad: NDArray) -> tuple[float, NDArray[np.float64]]:
+    """Return a network's loss on all rows and its gradient, (P,) as is `grad`, which is scratch; `ints` as in :func:`loss`."""
+    state, value, gradient = net._state, 0.0, None
+    for block, share in rows.blocks():
+        kernels, scratch = net._arena.take(len(block), block.x.shape[1])
+        one = kernels.value_and_grad(
+            net.plan.table, ints, state.reals, net.params, block.x, block.y, block.weight, grad, scratch
+        )
         net._arena.give(scratch)
         factor = 1.0 if ints[ids.LOSS] == ids.SSE else share
         value += factor * one
-        gradient += factor * grad.astype(np.float64)
+        if len(block) == len(rows):
+            gradient = grad.astype(np.float64)
+        elif gradient is None:
+            gradient = np.multiply(grad, factor, dtype=np.float64)
+        else:
+            gradient += np.multiply(grad, factor, dtype=np.float64)
+    assert gradient is not None
     return float(value), gradient

@@ -117,18 +117,23 @@ class Arena:
     def __init__(self, plan: Plan, dtype: np.dtype) -> None:
         self._plan, self._dtype = plan, dtype
         self._free: list[NDArray] = []
-        # The engine, what `engine.generation` was when its sizes were asked for, the most rows so far, the size for them:
-        # one tuple, which is replaced in one go, since another thread may be reading it.
-        self._sized: tuple[Any, int, int, int] = (None, -1, 0, 0)
+        self._inputs = plan.n_inputs
+        # The engine, what `engine.generation` was when its sizes were asked for, the most rows so far and how wide, the size
+        # for them: one tuple, which is replaced in one go, since another thread may be reading it.
+        self._sized: tuple[Any, int, int, int, int] = (None, -1, 0, 0, 0)
 
-    def take(self, rows: int) -> tuple[Any, NDArray]:
-        """Return the engine and scratch for any of its tasks on `rows` rows; give that back with :meth:`give`."""
-        chosen, generation, most, size = self._sized
-        if rows > most or generation != engine.generation:
+    def take(self, rows: int, width: int | None = None) -> tuple[Any, NDArray]:
+        """Return the engine and scratch for any of its tasks on `rows` rows, sparse ones of `width` if that is given.
+
+        Give it back with :meth:`give`.
+        """
+        chosen, generation, most, widest, size = self._sized
+        width = width or self._inputs
+        if rows > most or width > widest or generation != engine.generation:
             generation = engine.generation  # first: if it changes now, the next call asks again
             chosen = engine.active()
-            size = chosen.arena_size(self._plan.table, rows)
-            self._sized = chosen, generation, rows, size
+            size = chosen.arena_size(self._plan.table, rows, width)
+            self._sized = chosen, generation, rows, width, size
         try:
             scratch = self._free.pop()
         except IndexError:

@@ -24,7 +24,7 @@ from .optimizers import LBFGS
 from .reference import ids
 from .rows import loss
 from .schedules import Span
-from .sparse import Window, is_sparse
+from .sparse import Reader, is_sparse
 from .state import Saved
 
 if TYPE_CHECKING:
@@ -202,10 +202,10 @@ class Run(Fit):
         state.use(options.optimizer)
         state.ints[[ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, options.shuffle, options.drop_last, 1
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
-        self.window = Window(data.train.x, self.batch) if is_sparse(data.train.x) else None
+        self.reader = Reader(data.train.x, self.batch) if is_sparse(data.train.x) else None
         self.losses = np.zeros(1)
         self.copies = np.zeros((0, net.n_params), net.dtype)  # for a subclass that wants the parameters after each epoch
-        self._kind = (self.batch, net.dtype.char, engine.active_name(), net.plan.table.tobytes())
+        self._kind = (self.reader is None, self.batch, net.dtype.char, engine.active_name(), net.plan.table.tobytes())
         if self._kind in _step_seconds:
             self.steps_in_call = max(1, int(CALL_SECONDS / _step_seconds[self._kind]))
         else:
@@ -240,8 +240,10 @@ class Run(Fit):
         """Return the number of steps of the next call: up to the end of an epoch, or as many as take a moment."""
         into = self.done % self.per_epoch
         left_in_epoch = self.per_epoch - into
-        steps = max(1, min(self.steps_in_call, MOST_STEPS if self.window is None else self.window.steps))
-        if self.window or self.looks_at_each_epoch or into or steps < left_in_epoch:
+        steps = max(1, min(self.steps_in_call, MOST_STEPS))
+        if self.reader is not None:
+            steps = min(steps, self.reader.steps, left_in_epoch)
+        elif self.looks_at_each_epoch or into or steps < left_in_epoch:
             steps = min(steps, left_in_epoch)
         else:
             steps -= steps % self.per_epoch
@@ -272,9 +274,9 @@ class Run(Fit):
         epochs = -(-steps // self.per_epoch) + 1
         if self.losses.size < epochs:
             self.losses = np.zeros(2 * epochs)
-        x = train.x if self.window is None else self._window_rows(self.window, steps)
+        x = train.x if self.reader is None else self._next_rows(self.reader, steps)
         # Anew for each call, since a callback may have chosen another engine or number of threads.
-        kernels, scratch = net._arena.take(len(train))
+        kernels, scratch = net._arena.take(len(train), x.shape[1])
         finished = kernels.train_steps(
             net.plan.table, state.ints, state.reals, net.params, state.slots, x, train.y, train.weight, self.order,
             rates, self.losses, scratch, self.copies,
@@ -282,16 +284,16 @@ class Run(Fit):
         net._arena.give(scratch)
         return finished, rates
 
-    def _window_rows(self, window: Window, steps: int) -> NDArray:
+    def _next_rows(self, reader: Reader, steps: int) -> NDArray:
         """Return the inputs of the next `steps` steps alone, in the epoch's order, and tell the engine so."""
         ints = self.state.ints
-        if self.options.shuffle and ints[ids.ROW] == 0:
-            engine.part("rng").permutation(ints[ids.SHUFFLE_SEED], ints[ids.EPOCH], self.order)
         ints[ids.WINDOW] = first = int(ints[ids.ROW])
         last = min(first + steps * self.batch, len(self.data.train))
-        if self.options.shuffle and last - first < len(self.data.train):
-            return window.of(self.order[first:last])
-        return window.of(slice(first, last))  # all rows are no window: the engine takes them by the order
+        if not self.options.shuffle or last - first == len(self.data.train):
+            return reader.rows(slice(first, last))  # all rows the engine takes by the order itself
+        if first == 0:
+            engine.part("rng").permutation(ints[ids.SHUFFLE_SEED], ints[ids.EPOCH], self.order)
+        return reader.rows(self.order[first:last])
 
     def _rates(self, steps: int) -> NDArray[np.float64]:
         """Learning rates of the next `steps` steps."""

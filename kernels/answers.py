@@ -24,10 +24,10 @@ from .network import (
     delta_rows,
     forward_rows,
     output_rows,
-    packed_width,
 )
 from .scratch import room_of, scratch_size
 from .simd import address, peek, poke, shift
+from .sparse import sparse_width
 from .threads import ABORT, NOT_FINITE, barrier, flush_denormals, restore_mode
 from .tile import END_STORE
 
@@ -62,7 +62,7 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
     """
     layers, rows = table.shape[0], x.shape[0]
     places = np.empty((layers + 2, PLACES), np.int64)
-    if n > 1 and scratch_size(table, rows, n, places) > arena.size:
+    if n > 1 and scratch_size(table, x.shape[1], rows, n, places) > arena.size:
         # The scratch was taken when there were fewer threads.
         if tid > 0:
             return 0.0
@@ -71,19 +71,19 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
         sync[NOT_FINITE] = 0
     mode = flush_denormals()
     base = address(arena, 0)
-    width = packed_width(table, x)
-    columns = not all_layers and width == 0 and narrow(table, rows, False)
+    sparse = sparse_width(table, x) > 0
+    columns = not all_layers and not sparse and narrow(table, rows, False)
     if columns:
         block = column_block(table)
         base, first = shift(base, tid * arrange_columns(table, block, places)), 0
     else:
         room = room_of(table, rows, n)
-        arrange(table, room, n, places)
+        arrange(table, x.shape[1], room, n, places)
         block = max(1, room // n)
         first = tid * block
     packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED))
     # Rates of dropout are not asked for.
-    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, width)
+    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, sparse)
     low, high = (rows * tid) // n, (rows * (tid + 1)) // n
     for at in range(low, high, block):
         if sync[ABORT] != 0 or sync[NOT_FINITE] != 0:

@@ -25,6 +25,7 @@ from .network import (
     weight_gradients,
 )
 from .simd import address, peek, poke, shift
+from .sparse import copy_sparse
 from .threads import ABORT, N_SUMS, barrier
 from .tile import END_STORE, START_SUMS, START_ZERO
 
@@ -56,8 +57,11 @@ def _gather(net, data, at, first, last, unit):
         row = _row(data, at + i)
         source = at + i - data.window if data.window >= 0 else row
         a = shift(arena, places[0, BUFFER] + i * ldx)
-        copy(k, (address(data.x, source * k), a), ())
-        poke(a, k, 1.0)
+        if net.sparse:
+            copy_sparse(address(data.x, source * k), a)
+        else:
+            copy(k, (address(data.x, source * k), a), ())
+            poke(a, k, 1.0)
         t = shift(arena, scratch[TARGETS] + i * ldy)
         if targets == 1:
             poke(t, 0, data.y[row, 0])

@@ -21,8 +21,8 @@ from .sparse import sparse_forward, sparse_weight_gradient
 from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 
 # What a way through the network needs: the layer table, dropout rates, flat parameters, scratch and where things are in it,
-# the seed, whether dropout is on, and how wide packed rows of sparse inputs are (0 if they are dense).
-Net = namedtuple("Net", "table rates params arena places seed training packed_width")
+# the seed, whether dropout is on, and whether inputs are sparse rows.
+Net = namedtuple("Net", "table rates params arena places seed training sparse")
 
 # Columns of `places`, one row per buffer; offsets in elements from the arena's start. The last row needs five of them.
 BUFFER, STRIDE, DELTA, PLACES = 0, 1, 2, 5
@@ -49,12 +49,6 @@ def n_params(table):
 
 
 @inner
-def packed_width(table, x):
-    """The width of the rows of x if they are packed ones of sparse inputs, else 0."""
-    return x.shape[1] if x.shape[1] < table[0, FAN_IN] else 0
-
-
-@inner
 def few_parameters(table):
     """Whether blocks of rows are worked on side by side, each thread with some of them and a gradient of its own."""
     return n_params(table) <= FEW_PARAMETERS
@@ -72,12 +66,12 @@ def block_limit(table):
 
 
 @inner
-def arrange(table, block, n_threads, places):
-    """Fill `places` (layers + 2, PLACES) for blocks of `block` rows; returns the arena's size in elements."""
+def arrange(table, inputs, block, n_threads, places):
+    """Fill `places` (layers + 2, PLACES) for blocks of `block` rows of `inputs` numbers; returns the elements they take."""
     layers = table.shape[0]
     at = 0
     for l in range(layers + 1):
-        width = table[l, FAN_IN] if l < layers else table[l - 1, WIDTH]
+        width = inputs if l == 0 else table[l - 1, WIDTH]
         stride = _padded(width + 1)
         if l == layers:
             stride = 1 if width == 1 else _padded(width)
@@ -171,8 +165,8 @@ def forward_rows(net, epoch, row, gradient, first, last, x, ldx, out, ldo, packe
         rate = net.rates[l] if net.training else 0.0
         ending = _ending(activation, n, rate) if l + 1 < layers else END_STORE
         fused = ending == END_WHERE_POSITIVE
-        if l == 0 and net.packed_width > 0:
-            sparse_forward(m, n, a, lda, net.packed_width, w, shift(w, k * n), table[l, HAS_BIAS], z, ldz, fused)
+        if l == 0 and net.sparse:
+            sparse_forward(m, n, a, lda, w, shift(w, k * n), table[l, HAS_BIAS], z, ldz, fused)
         else:
             forward(m, n, k, a, lda, w, shift(w, k * n), table[l, HAS_BIAS], z, ldz, fused, packed)
         if ending == END_TIMES:
@@ -236,9 +230,8 @@ def layer_gradient(net, l, first, last, at, m, grad, start, packed):
     lda, ldd = places[l, STRIDE], places[l + 1, STRIDE]
     a, d = shift(arena, places[l, BUFFER] + at * lda), shift(arena, places[l + 1, DELTA] + at * ldd)
     dw = shift(grad, table[l, OFFSET])
-    if l == 0 and net.packed_width > 0:
-        k, n = table[l, FAN_IN], table[l, WIDTH]
-        sparse_weight_gradient(first, last, k, n, m, a, lda, net.packed_width, d, ldd, dw, start)
+    if l == 0 and net.sparse:
+        sparse_weight_gradient(first, last, table[l, FAN_IN], table[l, WIDTH], m, a, lda, d, ldd, dw, start)
     else:
         weight_gradient(first, last, table[l, WIDTH], m, a, lda, d, ldd, dw, start, packed)
 

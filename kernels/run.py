@@ -69,7 +69,6 @@ from .network import (
     few_parameters,
     layer_gradient,
     n_params,
-    packed_width,
     share,
     stretch,
 )
@@ -77,6 +76,7 @@ from .optim import _norm_factor, _penalize, _squared_weights, _update
 from .rng import permutation
 from .scratch import room_of, scratch_size
 from .simd import address, shift
+from .sparse import sparse_width
 from .threads import ABORT, N_SUMS, NOT_FINITE, SUMS, barrier, flush_denormals, restore_mode
 from .tile import START_ZERO
 
@@ -210,9 +210,9 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
 
 
 @inner
-def _by_columns(task, table, ints, rates, rows, width):
+def _by_columns(task, table, ints, rates, rows, sparse):
     """Whether a task's rows are taken by columns."""
-    if width > 0 or task == INPUT_GRADIENT or task == VJP or not narrow(table, rows, task != LOSS_ONLY):
+    if sparse or task == INPUT_GRADIENT or task == VJP or not narrow(table, rows, task != LOSS_ONLY):
         return False
     if table[table.shape[0] - 1, ACTIVATION] == SOFTMAX and ints[LOSS] != CROSS_ENTROPY:
         return False
@@ -241,15 +241,15 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     numbers = np.empty(room_for_places + room_for_bounds + 2 * layers, np.int64)
     places = numbers[:room_for_places].reshape(layers + 2, PLACES)
     rows = min(ints[BATCH], y.shape[0]) if task == TRAIN else y.shape[0]
-    if n > 1 and scratch_size(table, rows, n, places) > arena.size:
+    if n > 1 and scratch_size(table, x.shape[1], rows, n, places) > arena.size:
         # The scratch was taken when there were fewer threads.
         if tid > 0:
             return 0.0
         n = 1
     mode = flush_denormals()
     room, few, limit = room_of(table, rows, n), few_parameters(table), block_limit(table)
-    width = packed_width(table, x)
-    columns = _by_columns(task, table, ints, reals[N_REALS:], rows, width)
+    sparse = sparse_width(table, x) > 0
+    columns = _by_columns(task, table, ints, reals[N_REALS:], rows, sparse)
     base, target = address(arena, 0), address(out, 0)
     if columns:
         # Each thread has all of its blocks to itself.
@@ -257,14 +257,14 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         size = arrange_columns(table, limit, places)
         base, grad = shift(base, tid * size), shift(base, n * size)
     else:
-        grad = shift(base, arrange(table, room, n, places))
+        grad = shift(base, arrange(table, x.shape[1], room, n, places))
     bounds = numbers[room_for_places : room_for_places + layers * (n + 1)].reshape(layers, n + 1)
     whole = numbers[room_for_places + room_for_bounds :].reshape(layers, 2)
     share(table, n, bounds)
     share(table, 1, whole)
     begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
-    net = Net(table, reals[N_REALS:], address(params, 0), base, places, ints[SEED], training, width)
+    net = Net(table, reals[N_REALS:], address(params, 0), base, places, ints[SEED], training, sparse)
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH],
                 ints[WINDOW] if x.shape[0] < y.shape[0] else -1)  # fmt: skip
     part = Part(tid, n, sync, bounds, whole, begin, end,
@@ -272,7 +272,8 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
                 sync[SUMS:].view(np.float64), columns)  # fmt: skip
     if tid == 0 and not columns:
         for l in range(layers):
-            _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
+            if l > 0 or not sparse:
+                _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
     if n == 1:
         sync[NOT_FINITE] = 0
     if ints[LOOK] != 0 and not (_finite_rows(x, tid, n) and _finite_rows(y, tid, n)):

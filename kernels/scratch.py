@@ -18,15 +18,15 @@ def room_of(table, rows, n):
 
 
 @inner
-def scratch_size(table, rows, n, places):
-    """Elements of scratch for any task on up to `rows` rows at once by n threads; fills `places`."""
+def scratch_size(table, inputs, rows, n, places):
+    """Elements of scratch for any task on up to `rows` rows of `inputs` numbers at once by n threads; fills `places`."""
     columns = narrow(table, rows, True) or narrow(table, rows, False)
     gradients = 1 + (N_SUMS if columns or (few_parameters(table) and rows > block_limit(table)) else 0)
     size = n * arrange_columns(table, column_block(table), places) if columns else 0
-    return max(size, arrange(table, room_of(table, rows, n), n, places)) + gradients * _padded(n_params(table))
+    return max(size, arrange(table, inputs, room_of(table, rows, n), n, places)) + gradients * _padded(n_params(table))
 
 
 @entry
-def _scratch_size(table, rows, n):
-    """Elements of scratch for any task on up to `rows` rows at once by n threads."""
-    return scratch_size(table, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))
+def _scratch_size(table, inputs, rows, n):
+    """Elements of scratch for any task on up to `rows` rows of `inputs` numbers at once by n threads."""
+    return scratch_size(table, inputs, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))

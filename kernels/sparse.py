@@ -1,16 +1,23 @@
 """The first layer on sparse inputs: only what is not zero is multiplied.
 
-A packed row of width 1 + 2w holds the number of its entries, room for w columns and room for w values, all of them floats; it
-lies where a dense row would, and is at most as wide.
+A sparse row is 1 + 2w numbers, fewer than there are inputs: how many entries it has, then each entry's column and value,
+columns ascending, and behind them whatever fills the room.
 """
 
 from __future__ import annotations
 
 from .dense import _relu, copy, fill
+from .ids import FAN_IN
 from .jit import glue, inner
 from .maps import elementwise
 from .simd import peek, shift
 from .tile import START_ZERO
+
+
+@inner
+def sparse_width(table, x):
+    """The width of the rows of x if they are sparse, else 0."""
+    return x.shape[1] if x.shape[1] < table[0, FAN_IN] else 0
 
 
 @elementwise("x! y", "factor")
@@ -19,40 +26,63 @@ def _add_times(x, y, factor):
 
 
 @glue
+def _entries(row):
+    return int(peek(row, 0))
+
+
+@glue
 def _column(row, entry):
-    return int(peek(row, 1 + entry))
+    return int(peek(row, 1 + 2 * entry))
+
+
+@glue
+def copy_sparse(source, target):
+    """Copy a sparse row, but not its room for more."""
+    copy(1 + 2 * _entries(source), (source, target), ())
 
 
 @inner
-def sparse_forward(m, n, x, ldx, width, w, bias, has_bias, z, ldz, relu):
-    """z = x @ w + bias for m packed rows of `width`, w (k, n), z (m, n); max(z, 0) if relu."""
-    half = (width - 1) // 2
+def sparse_forward(m, n, x, ldx, w, bias, has_bias, z, ldz, relu):
+    """z = x @ w + bias for m sparse rows x, w (k, n), z (m, n); max(z, 0) if relu."""
     for i in range(m):
         row, out = shift(x, i * ldx), shift(z, i * ldz)
         if has_bias:
             copy(n, (bias, out), ())
         else:
             fill(n, (out,), (0.0,))
-        for entry in range(int(peek(row, 0))):
-            _add_times(n, (out, shift(w, _column(row, entry) * n)), (peek(row, 1 + half + entry),))
+        for entry in range(_entries(row)):
+            _add_times(n, (out, shift(w, _column(row, entry) * n)), (peek(row, 2 + 2 * entry),))
         if relu:
             _relu(n, (out,), ())
 
 
+@glue
+def _first_from(row, column):
+    """The first entry whose column is `column` or behind it."""
+    low, high = 0, _entries(row)
+    while low < high:
+        middle = (low + high) // 2
+        if _column(row, middle) < column:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @inner
-def sparse_weight_gradient(first, last, k, n, m, x, ldx, width, d, ldd, dw, start):
-    """Rows first..last of dw (k + 1, n) = [x, 1].T @ d for m packed rows x of k inputs, d (m, n).
+def sparse_weight_gradient(first, last, k, n, m, x, ldx, d, ldd, dw, start):
+    """Rows first..last of dw (k + 1, n) = [x, 1].T @ d for m sparse rows x, d (m, n).
 
     They are added to dw unless `start` is START_ZERO. Row k is the bias's.
     """
-    half = (width - 1) // 2
     if start == START_ZERO:
         fill((last - first) * n, (shift(dw, first * n),), (0.0,))
     for i in range(m):
         row, d_i = shift(x, i * ldx), shift(d, i * ldd)
-        for entry in range(int(peek(row, 0))):
+        for entry in range(_first_from(row, first), _entries(row)):
             column = _column(row, entry)
-            if first <= column < last:
-                _add_times(n, (shift(dw, column * n), d_i), (peek(row, 1 + half + entry),))
+            if column >= last:
+                break
+            _add_times(n, (shift(dw, column * n), d_i), (peek(row, 2 + 2 * entry),))
         if last > k:
             _add_times(n, (shift(dw, k * n), d_i), (1.0,))

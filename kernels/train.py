@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from .answers import _answer
-from .ids import BATCH, N_INTS, N_REALS, STEP
+from .ids import BATCH, FAN_IN, N_INTS, N_REALS, STEP
 from .minibatch import GRADIENT, INPUT_GRADIENT, LOSS_ONLY, TRAIN, VJP
 from .optim import condition, update
 from .pace import pace_of
@@ -41,9 +41,9 @@ def _nothing(dtype):
     return (np.zeros(N_INTS, np.int64), np.zeros((1, 1), dtype), np.zeros(0, dtype), np.zeros(0, np.int64), np.zeros(0))
 
 
-def arena_size(table, rows):
-    """Elements of scratch for any task on up to `rows` rows."""
-    return _scratch_size(table, rows, threads())
+def arena_size(table, rows, width=None):
+    """Elements of scratch for any task on up to `rows` rows, sparse ones of `width` if that is given."""
+    return _scratch_size(table, width or table[0, FAN_IN], rows, threads())
 
 
 def predict(table, params, x, out, arena):
@@ -92,7 +92,7 @@ def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, loss
     batch = min(ints[BATCH], len(y))
     done = finished = 0
     long = lr.size * (6 * batch * params.size + _FLOPS_STEP) >= _FLOPS_LONG
-    pace = pace_of((table.tobytes(), batch, params.dtype.char), 6e-11 * batch * params.size)
+    pace = pace_of((table.tobytes(), x.shape[1] < table[0, FAN_IN], batch, params.dtype.char), 6e-11 * batch * params.size)
     while done < lr.size:
         n, steps = pace.next(lr.size - done, threads_here())
         before = ints[STEP]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn import neural_network as theirs
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
 
@@ -181,3 +182,13 @@ def test_what_is_printed(solver, capsys) -> None:
         printed.append(capsys.readouterr().out)
     assert printed[0].splitlines()[0] == printed[1].splitlines()[0]
     assert printed[0].splitlines() == printed[1].splitlines()
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_sparse_inputs(name, solver, engine) -> None:
+    X = scipy.sparse.random(90, 60, 0.04, "csr", random_state=np.random.default_rng(0))
+    y = np.arange(90) % 3
+    ours, their = pair(name, solver=solver, alpha=0.1, shuffle=solver == "lbfgs")
+    assert_same(ours.fit(X, y), their.fit(X, y), 1e-7 if solver == "lbfgs" else 1e-9)
+    np.testing.assert_allclose(ours.predict(X), their.predict(X), rtol=1e-7)

@@ -228,6 +228,8 @@ def test_hidden_activations_and_network(iris) -> None:
     np.testing.assert_allclose(second, np.tanh(first @ fitted.coefs_[1] + fitted.intercepts_[1]))
     assert isinstance(fitted.network_, fm.MLP)
     np.testing.assert_array_equal(fitted.network_.predict(X), fitted.predict_proba(X))
+    with pytest.raises(ValueError, match="X has nan in row 3, column 2"):
+        fitted.hidden_activations(np.where(X == X[3, 2], np.nan, X))
 
 
 def test_arrays_put_into_coefs_count(iris) -> None:

@@ -24,7 +24,7 @@ from ..network import MLP
 from ..optimizers import Optimizer
 from ..reference import ids
 from ..rows import Rows
-from ..sparse import csr, is_sparse, parts, stays_sparse
+from ..sparse import blocks, csr, is_sparse, stays_sparse
 from . import callbacks as callback_support
 from .compat import CallbackSupportMixin
 from .ensemble import fit_members
@@ -373,7 +373,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Return the network's outputs for inputs that the engine can take."""
         net = self.network_
         out = np.empty((x.shape[0], net.plan.n_outputs), net.dtype)
-        kernels, scratch = net._arena.take(x.shape[0])
+        kernels, scratch = net._arena.take(x.shape[0], x.shape[1])
         failed = math.isnan(kernels.predict(net.plan.table, net.params, x, out, scratch))
         net._arena.give(scratch)
         if failed:  # scikit-learn says so in its words, unless it is told to assume that all is well
@@ -381,10 +381,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return out
 
     def _forward_all(self, x: Any) -> NDArray:
-        """Return the network's outputs for inputs that the engine can take, or for a CSR matrix of them."""
-        return np.concatenate([self._forward(part) for part in parts(x)]) if is_sparse(x) else self._forward(x)
+        """Return the outputs, the mean of an ensemble's, for inputs that the engine can take, or for a CSR matrix of them."""
+        if is_sparse(x):
+            return np.concatenate([self._forward_all(block) for block in blocks(x)])
+        if "estimators_" not in self.__dict__:
+            return self._forward(x)
+        return np.mean([member._forward(x) for member in self.estimators_], axis=0)
 
-    def _checked(self, X: Any) -> NDArray:
+    def _checked(self, X: Any) -> Any:
         """Return X as the engine takes it, or a CSR matrix of such; scikit-learn's checks are skipped where that is safe."""
         if "network_" not in self.__dict__:
             check_is_fitted(self)
@@ -401,10 +405,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _outputs(self, X: Any) -> NDArray:
         """Return the network's outputs for whatever the user passed; the mean of an ensemble's."""
-        x = self._checked(X)
-        if "estimators_" not in self.__dict__:
-            return self._forward_all(x)
-        return np.mean([member._forward_all(x) for member in self.estimators_], axis=0)
+        return self._forward_all(self._checked(X))
 
     def hidden_activations(self, X: Any) -> list[NDArray]:
         """Return the hidden layers' activations.
@@ -419,7 +420,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         list of ndarrays of shape (n_samples, width)
             One for each hidden layer, the first one first.
         """
-        every = [self.network_._activations(part)[:-1] for part in parts(self._checked(X))]
+        x, net = self._checked(X), self.network_
+        if not is_sparse(x):
+            return net._activations(x)[:-1]
+        every = [net._activations(block)[:-1] for block in blocks(x)]
         return [np.concatenate(layer) for layer in zip(*every, strict=True)]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class _Objective:
         self.net, self.rows, self.objective = est.network_, rows, est._objective
         self.constant = self.objective.constant(rows.y, rows.weight)
         self.penalty = Penalty(self.net.plan, est.alpha / rows.total_weight())
+        self.scratch = np.empty_like(self.net.params)
         self.ints = self.net._state.ints.copy()
         self.ints[ids.TRAINING] = 0
 
@@ -36,7 +37,7 @@ class _Objective:
         net = self.net
         with np.errstate(over="ignore"):  # a trial point too far for float32 has an infinite loss
             net.params[...] = params
-        value, grad = value_and_grad(net, self.ints, self.rows)
+        value, grad = value_and_grad(net, self.ints, self.rows, self.scratch)
         penalty, slope = self.penalty(params)
         value = self.objective.value * value + self.constant + penalty
         return value, self.objective.gradient * grad + slope

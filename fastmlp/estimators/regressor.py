@@ -82,7 +82,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Part of each hidden layer's outputs that training sets to zero; "lbfgs" knows none.
     scoring : str or callable, default=None
         What early stopping looks at: the name of a scorer, a function ``(estimator, X, y) -> float``, or "loss"; None is
-        R².
+        R². Of sparse data the function may get arrays as well as CSR matrices.
     max_time : float, default=None
         Seconds; training ends with the first epoch that takes longer.
     callbacks : list of Callback, default=None

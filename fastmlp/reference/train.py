@@ -56,17 +56,16 @@ def _layers(table, flat):
     return views
 
 
-def _unpacked(table, x):
-    """Return dense inputs as they are, and sparse ones made dense (n, in).
+def _dense(table, x):
+    """Return dense inputs as they are, and sparse rows made dense, (n, in).
 
-    A packed row holds the number of its entries, room for w columns and room for w values: 1 + 2w numbers, fewer than in.
+    A sparse row is 1 + 2w numbers, fewer than in: how many entries it has, then each entry's column and value.
     """
     if x.shape[1] >= table[0, FAN_IN]:
         return x
-    dense, room = np.zeros((len(x), table[0, FAN_IN]), x.dtype), (x.shape[1] - 1) // 2
-    used = np.arange(room) < x[:, :1]
-    rows, columns = np.nonzero(used)[0], x[:, 1 : 1 + room][used].astype(np.int64)
-    dense[rows, columns] = x[:, 1 + room :][used]
+    dense = np.zeros((len(x), table[0, FAN_IN]), x.dtype)
+    used = np.arange(x.shape[1] // 2) < x[:, :1]
+    dense[np.nonzero(used)[0], x[:, 1::2][used].astype(np.int64)] = x[:, 2::2][used]
     return dense
 
 
@@ -75,7 +74,7 @@ def _forward(table, layers, x, drop=None):
 
     `drop(layer, a, g)` masks the output of a hidden layer; None is for no dropout.
     """
-    x = _unpacked(table, x)
+    x = _dense(table, x)
     inputs, slopes, z = [x], [x], x  # slopes[0] is not used
     for layer, (w, bias) in enumerate(layers):
         z = np.empty((len(x), w.shape[1]), x.dtype)
@@ -155,7 +154,7 @@ def _penalized(table, reals, params, loss_sum, weight_sum):
     return (float(reals[LOSS_FACTOR]) * loss_sum + 0.5 * float(reals[L2]) * squares) / weight_sum
 
 
-def arena_size(table: np.ndarray, rows: int) -> int:
+def arena_size(table: np.ndarray, rows: int, width: int | None = None) -> int:
     """Return the elements of scratch that tasks on up to `rows` rows take: none, as NumPy allocates as it goes."""
     return 0
 
@@ -219,8 +218,8 @@ def loss(
         The network.
     ints, reals : ndarray
         LOSS, LOSS_PARAM, SMOOTHING and LOOK are read.
-    x : ndarray of shape (n, in)
-        Inputs.
+    x : ndarray of shape (n, in), or (n, 1 + 2w)
+        Inputs, dense or as sparse rows: a number of entries, then each entry's column and value, columns ascending.
     y : ndarray of shape (n, K)
         Targets; or of shape (n, 1) with K > 1, class indices.
     weight : ndarray of shape (n,) or (0,)
