@@ -147,6 +147,18 @@ class Vec:
         fn = cgutils.get_or_insert_function(self.b.module, function, f"llvm.x86.avx512.{name}.{kind}.512")
         return Vec(self.b, self.b.call(fn, [self.v, self.v, ir.Constant(mask, -1)]))
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether the CPU has :meth:`lookup` for such vectors."""
+        return _HAS_ESTIMATES and self.lanes == 16
+
+    def lookup(self, index, table) -> Vec:
+        """table[index] in each lane, for 32 numbers and an LLVM vector of integers, of which the lowest five bits count."""
+        halves = [ir.Constant(self.type, [float(np.float32(number)) for number in half]) for half in (table[:16], table[16:])]
+        function = ir.FunctionType(self.type, [self.type, self.int_type, self.type])
+        fn = cgutils.get_or_insert_function(self.b.module, function, "llvm.x86.avx512.vpermi2var.ps.512")
+        return Vec(self.b, self.b.call(fn, [halves[0], index, halves[1]]))
+
     def sqrt(self) -> Vec:
         return self._call("sqrt", self.v)
 

@@ -149,7 +149,7 @@ def test_threads_that_ask_at_once_get_scratch_that_is_large_enough() -> None:
                 short.append(rows)
             arena.give(scratch)
             if rows % 50 == 0:
-                arena._sized = (None, -1, 0, 0)
+                arena._sized = (None, -1, 0, 0, 0)
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
     for thread in threads:

@@ -24,7 +24,7 @@ pytest.importorskip("mpmath")
 
 import mpmath
 import numba
-from fastmlp.kernels import simd, vmath
+from fastmlp.kernels import simd, tanh_table, vmath
 
 pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="kernels need the compiler")
 
@@ -72,7 +72,7 @@ SUM_ENDS = {np.float32: [*GATE_ENDS[np.float32], 0.3317602, 0.30162242, 0.094820
 FUNCTIONS = {
     "exp": Function(mpmath.exp, np.exp, EXP_ENDS),
     "log": Function(mpmath.log, np.log, both(0.5, np.sqrt(0.5), 1.0, np.sqrt(2), 2.0), domain=(0.0, np.inf)),
-    "tanh": Function(mpmath.tanh, np.tanh, both(0.17329, 0.625, 9.02, 19.1, 20.0, 43.5)),
+    "tanh": Function(mpmath.tanh, np.tanh, both(0.046875, 0.0546875, 0.17329, 0.625, 1.0, 8.0, 9.02, 10.0, 19.1, 20.0, 43.5)),
     "sigmoid": Function(lambda x: 1 / (1 + mpmath.exp(-x)), lambda x: 1 / (1 + np.exp(-x)), GATE_ENDS, cut=True),
     "softplus": Function(exact_softplus, lambda x: np.logaddexp(0, x), SUM_ENDS, cut=True),
     "erf": Function(mpmath.erf, plain_erf, both(1.0, 2.0, 3.83, 3.92, 4.0, 5.86, 5.93, 6.0)),
@@ -205,6 +205,26 @@ def test_nan_in_any_lane_stays_in_its_lane(name, dtype):
         got = of(name, y)
         assert np.isnan(got[i])
         np.testing.assert_array_equal(np.delete(got, i), np.delete(alone, i))
+
+
+def test_the_table_of_tanh() -> None:
+    """Each row again, by interpolation in high precision."""
+    edges = np.array(tanh_table.FIRST + (np.arange(33) << tanh_table.SHIFT), np.uint32).view(np.float32).tolist()
+    rows = np.array(tanh_table.ROWS, np.float32).tolist()
+    assert edges[31] == tanh_table.LAST == tanh_table.ROWS[31][0]
+    assert tanh_table.ROWS[31][1:] == (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    with mpmath.workdps(40):
+        for low, high, (b, start, *coefficients) in zip([0.0, *edges[1:]], edges[1:], rows[:31], strict=False):
+            assert low <= b < high
+            assert abs(mpmath.tanh(b) - start) <= (0.02 if b < 4 else 0.5) * mpmath.mpf(float(np.spacing(np.float32(start))))
+            points = [(low + high) / 2 + (mpmath.mpf(high) - low) / 2 * mpmath.cos(mpmath.pi * (k + 0.5) / 5) for k in range(5)]
+            powers = mpmath.matrix(5, 5)
+            for i, point in enumerate(points):
+                for j in range(5):
+                    powers[i, j] = (point - b) ** j
+            slopes = mpmath.matrix([(mpmath.tanh(point) - mpmath.tanh(b)) / (point - b) for point in points])
+            expected = [float(np.float32(float(c))) for c in mpmath.lu_solve(powers, slopes)]
+            np.testing.assert_allclose(coefficients, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["tanh", "erf"])
