@@ -1,33 +1,32 @@
-"""What MLPClassifier and MLPRegressor share: fitting, the fitted network, and its parameters under scikit-learn's names."""
+"""What MLPClassifier and MLPRegressor share: their parameters, and fitting."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .. import activations, checks, engine, schedules
 from ..arguments import TrainingData
 from ..errors import DivergenceError
-from ..network import MLP
 from ..optimizers import Optimizer
 from ..reference import ids
 from ..rows import Rows
-from ..sparse import blocks, csr, is_sparse, stays_sparse
+from ..sparse import csr, stays_sparse
 from . import callbacks as callback_support
 from .compat import CallbackSupportMixin
 from .ensemble import fit_members
+from .fitted import FittedMLP
 from .judge import Judge
 from .lbfgs import fit_lbfgs
 from .objective import Objective
@@ -42,7 +41,7 @@ _NOT_FINITE = (
 )
 
 
-class BaseMLP(CallbackSupportMixin, BaseEstimator):
+class BaseMLP(CallbackSupportMixin, FittedMLP):
     """The common part of the two estimators; use :class:`MLPClassifier` or :class:`MLPRegressor`."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -114,10 +113,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     n_ensemble: int
     n_jobs: int | None
 
-    network_: MLP
-    estimators_: list[Any]
-    coefs_: list[NDArray]
-    intercepts_: list[NDArray]
     best_loss_: Any
     best_validation_score_: Any
     _names_once: ClassVar[tuple[str, ...]]
@@ -336,11 +331,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         w = np.zeros(0, dtype) if weight is None else np.ascontiguousarray(weight, dtype)
         return Rows(x, y, w)
 
-    def _engine_inputs(self, X: Any) -> NDArray:
-        if is_sparse(X):
-            X = X.toarray()
-        return checks.inputs(X, self.network_.plan.n_inputs, self.network_.dtype)
-
     def _few_threads(self) -> contextlib.AbstractContextManager[None]:
         n = self.n_jobs
         return contextlib.nullcontext() if n is None or n < 1 else engine.at_most(n)
@@ -350,102 +340,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             raise AttributeError(f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic.")
         return True
 
-    # ---- the fitted network
-
-    def _link(self) -> None:
-        """Let coefs_ and intercepts_ be views of the network's parameters."""
-        net = self.network_
-        self.coefs_ = net.weights
-        self.intercepts_ = [bias for bias in net.biases if bias is not None]
-        self._views = (*self.coefs_, *self.intercepts_)
-
-    def _synchronize(self) -> None:
-        """Take over arrays that somebody has put into coefs_ or intercepts_."""
-        given = (*self.coefs_, *self.intercepts_)
-        if all(map(_same, given, self._views)):
-            return
-        for view, array in zip(self._views, given, strict=True):
-            if view is not array:
-                view[...] = array
-        self._link()
-
-    def _forward(self, x: NDArray) -> NDArray:
-        """Return the network's outputs for inputs that the engine can take."""
-        net = self.network_
-        out = np.empty((x.shape[0], net.plan.n_outputs), net.dtype)
-        kernels, scratch = net._arena.take(x.shape[0], x.shape[1])
-        failed = math.isnan(kernels.predict(net.plan.table, net.params, x, out, scratch))
-        net._arena.give(scratch)
-        if failed:  # scikit-learn says so in its words, unless it is told to assume that all is well
-            self._engine_inputs(validate_data(self, x, reset=False))
-        return out
-
-    def _forward_all(self, x: Any) -> NDArray:
-        """Return the outputs, the mean of an ensemble's, for inputs that the engine can take, or for a CSR matrix of them."""
-        if is_sparse(x):
-            return np.concatenate([self._forward_all(block) for block in blocks(x)])
-        if "estimators_" not in self.__dict__:
-            return self._forward(x)
-        return np.mean([member._forward(x) for member in self.estimators_], axis=0)
-
-    def _checked(self, X: Any) -> Any:
-        """Return X as the engine takes it, or a CSR matrix of such; scikit-learn's checks are skipped where that is safe."""
-        if "network_" not in self.__dict__:
-            check_is_fitted(self)
-        self._synchronize()
-        net = self.network_
-        held = self.__dict__.get("_held_x")
-        if held is not None and X is held:
-            return held  # a scorer's question within fit
-        # The engine looks for what is not finite.
-        if checks.ready(X, net.plan.n_inputs, net.dtype) and "feature_names_in_" not in self.__dict__:
-            return X
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
-        return csr(X, net.dtype) if is_sparse(X) else self._engine_inputs(X)
-
-    def _outputs(self, X: Any) -> NDArray:
-        """Return the network's outputs for whatever the user passed; the mean of an ensemble's."""
-        return self._forward_all(self._checked(X))
-
-    def hidden_activations(self, X: Any) -> list[NDArray]:
-        """Return the hidden layers' activations.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        list of ndarrays of shape (n_samples, width)
-            One for each hidden layer, the first one first.
-        """
-        x, net = self._checked(X), self.network_
-        if not is_sparse(x):
-            return net._activations(x)[:-1]
-        every = [net._activations(block)[:-1] for block in blocks(x)]
-        return [np.concatenate(layer) for layer in zip(*every, strict=True)]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what pickling keeps: the network, and not its parameters a second time."""
-        state = super().__getstate__()
-        if "network_" not in state:
-            return state
-        self._synchronize()
-        return {name: value for name, value in state.items() if name not in ("coefs_", "intercepts_", "_views")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what pickling kept."""
-        super().__setstate__(state)
-        if "network_" in state:
-            self._link()
-
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _same(a: object, b: object) -> bool:
-    return a is b
