@@ -17,9 +17,9 @@ _SHORT, _LONG = 3e-6, 0.02
 _PATIENCE, _LONGEST = 25, 1.0
 # One thread has to be this much faster to be preferred: it may have been lucky.
 _MARGIN = 0.97
-# A step is not believed to have become slower by more than this at a time: a call of few steps costs something beside them,
-# and other programs come and go.
-_SLOWER = 1.25
+# From a call shorter than this a step is not believed to have become slower by more than so much: few steps cost something
+# beside themselves. A longer call is believed: if other programs take a core, two threads wait for each other all the time.
+_SURE_SECONDS, _SLOWER = 0.02, 1.25
 
 
 class Pace:
@@ -56,14 +56,15 @@ class Pace:
         """Note that n threads took so long for so many steps."""
         self._since += seconds
         if n == 1:
-            self._one = _believed(self._one, seconds / steps)
+            self._one = _believed(self._one, seconds, steps)
         elif self._woken:
-            self._all = _believed(self._all, seconds / steps)
+            self._all = _believed(self._all, seconds, steps)
         self._woken = self._woken or n > 1  # the first time, the threads had to be made
 
 
-def _believed(before: float, now: float) -> float:
-    return min(now, _SLOWER * before) if before else now
+def _believed(before: float, seconds: float, steps: int) -> float:
+    now = seconds / steps
+    return min(now, _SLOWER * before) if before and seconds < _SURE_SECONDS else now
 
 
 @functools.lru_cache(maxsize=256)
