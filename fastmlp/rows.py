@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .reference import ids
 from .sparse import blocks, is_sparse
 
 if TYPE_CHECKING:
@@ -58,18 +57,18 @@ class Rows:
 
 
 def loss(net: MLP, ints: NDArray[np.int64], rows: Rows) -> float:
-    """Return a network's loss on all rows; `ints` are the settings to ask with."""
+    """Return a network's loss on all rows, which if they are sparse must be a mean; `ints` are the settings to ask with."""
     state, value = net._state, 0.0
     for block, share in rows.blocks():
         kernels, scratch = net._arena.take(len(block), block.x.shape[1])
         one = kernels.loss(net.plan.table, ints, state.reals, net.params, block.x, block.y, block.weight, scratch)
         net._arena.give(scratch)
-        value += (1.0 if ints[ids.LOSS] == ids.SSE else share) * one
+        value += share * one
     return float(value)
 
 
 def value_and_grad(net: MLP, ints: NDArray[np.int64], rows: Rows, grad: NDArray) -> tuple[float, NDArray[np.float64]]:
-    """Return a network's loss on all rows and its gradient, (P,) as is `grad`, which is scratch; `ints` as in :func:`loss`."""
+    """Return the loss, as :func:`loss` does, and its gradient, (P,) as is `grad`, which is scratch."""
     state, value, gradient = net._state, 0.0, None
     for block, share in rows.blocks():
         kernels, scratch = net._arena.take(len(block), block.x.shape[1])
@@ -77,13 +76,10 @@ def value_and_grad(net: MLP, ints: NDArray[np.int64], rows: Rows, grad: NDArray)
             net.plan.table, ints, state.reals, net.params, block.x, block.y, block.weight, grad, scratch
         )
         net._arena.give(scratch)
-        factor = 1.0 if ints[ids.LOSS] == ids.SSE else share
-        value += factor * one
-        if len(block) == len(rows):
-            gradient = grad.astype(np.float64)
-        elif gradient is None:
-            gradient = np.multiply(grad, factor, dtype=np.float64)
-        else:
-            gradient += np.multiply(grad, factor, dtype=np.float64)
+        value += share * one
+        part = grad.astype(np.float64)
+        if share != 1.0:
+            part *= share
+        gradient = part if gradient is None else np.add(gradient, part, out=gradient)
     assert gradient is not None
     return float(value), gradient

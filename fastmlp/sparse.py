@@ -103,10 +103,7 @@ class Reader:
 
 
 def blocks(x: Any) -> Iterator[NDArray]:
-    """Yield a CSR matrix's rows, in order, as the engine takes them; or a dense array itself."""
-    if not is_sparse(x):
-        yield x
-        return
+    """Yield a CSR matrix's rows, in order, as the engine takes them."""
     reader = Reader(x, 1)
     for first in range(0, x.shape[0], reader.steps):
         yield reader.rows(slice(first, first + reader.steps))

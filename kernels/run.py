@@ -235,6 +235,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     """Do `task` as thread tid of n; its numbers go to losses (TRAIN, copies of parameters to out) or out (others, 2-D).
 
     With LOOK set, NaN is all that is returned if x or y is not finite.
+    x may be sparse rows (sparse.py), and for TRAIN fewer rows than y: those that the epoch takes from place WINDOW on.
     """
     layers = table.shape[0]
     room_for_places, room_for_bounds = (layers + 2) * PLACES, layers * (n + 1)
