@@ -11,7 +11,7 @@ from .activations import _activate, _apply
 from .column_losses import cross_entropy_columns, loss_of_elements, softmax_columns
 from .dense import accumulate, copy, fill
 from .dots import products
-from .gemm import PACKED, _turn, gemm
+from .gemm import PACKED, gemm
 from .ids import (
     ACTIVATION,
     CROSS_ENTROPY,
@@ -32,6 +32,7 @@ from .maps import elementwise, scale
 from .network import BUFFER, DELTA, EACH, PACK, PAD, ROWS, SCALES, TARGETS, _padded, few_parameters
 from .simd import address, lanes_of, peek, poke, shift
 from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, NV, START_COLUMN, START_ZERO
+from .transpose import transpose, transpose_narrow
 
 # A block has whole tiles of rows, as many as this many bytes hold, and is used from so many rows in a minibatch on.
 BLOCK_BYTES, MOST_ROWS, LEAST_ROWS = 192 * 1024, 480, 64
@@ -109,10 +110,13 @@ def _turn_in(source, k, m, target, ld):
     elif 2 * k >= lanes:
         for j in range(0, k, lanes):
             for i in range(0, m, lanes):
-                _turn(min(lanes, m - i), min(lanes, k - j), shift(source, i * k + j), k, shift(target, j * ld + i), ld)
+                transpose(min(lanes, m - i), min(lanes, k - j), shift(source, i * k + j), k, shift(target, j * ld + i), ld)
     else:
+        whole = m // lanes * lanes
+        for i in range(0, whole, lanes):
+            transpose_narrow(k, shift(source, i * k), shift(target, i), ld)
         for j in range(k):
-            for i in range(m):
+            for i in range(whole, m):
                 poke(target, j * ld + i, peek(source, i * k + j))
     _fill_up(k, m, target, ld)
 

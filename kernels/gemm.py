@@ -6,14 +6,14 @@ while the rows of A pass by.
 
 from __future__ import annotations
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import glue, inner
-from .simd import I32, I64, LANES32, Vec, element, first_lanes, lanes_of, load, shift, store
+from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
 from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, NV_ROW, START_COLUMN, START_SUMS, lanes_tile, small_tile, tile
+from .transpose import transpose
 
 # Rows of B in a panel: KC * NR elements are at most half of a 32 KB L1 cache.
 KC = 256
@@ -44,37 +44,6 @@ def pack(typingctx, k, cols, b, ldb, out):
     return types.void(types.intp, types.intp, b, types.intp, b), codegen
 
 
-@intrinsic
-def _turn(typingctx, rows, cols, a, lda, b, ldb):
-    """b[j, i] = a[i, j] for a block of lanes x lanes; a's rows and columns beyond `rows` and `cols` are not read.
-
-    All of b's block is written: what has no counterpart in a gets other numbers of a or zeros.
-    """
-    _, lanes = element(a)
-
-    def codegen(context, builder, sig, args):
-        rows, cols, a, lda, b, ldb = args
-        mask = first_lanes(builder, cols, lanes)
-        block, row = [], I64(0)
-        for i in range(lanes):
-            if i:
-                row = builder.select(builder.icmp_signed("<", I64(i), rows), I64(i), row)
-            block.append(load(builder, a, builder.mul(lda, row), lanes, mask).v)
-        index = ir.VectorType(I32, lanes)
-        low = ir.Constant(index, [i // 2 + (i % 2) * lanes for i in range(lanes)])
-        high = ir.Constant(index, [lanes // 2 + i // 2 + (i % 2) * lanes for i in range(lanes)])
-        half = lanes // 2
-        for _ in range(lanes.bit_length() - 1):  # interleaving row i with row i + half, log2(lanes) times, transposes
-            pairs = [(block[i], block[i + half]) for i in range(half)]
-            block = [builder.shuffle_vector(x, y, part) for x, y in pairs for part in (low, high)]
-        for j in range(lanes):
-            store(builder, Vec(builder, block[j]), b, builder.mul(ldb, I64(j)))
-        return context.get_dummy_value()
-
-    size = types.intp
-    return types.void(size, size, a, size, a, size), codegen
-
-
 @inner
 def _pack_turned(k, cols, b, ldb, out):
     """out[p, j] = b[j*ldb + p] for k rows, up to the last whole vector with one of `cols` columns."""
@@ -82,7 +51,7 @@ def _pack_turned(k, cols, b, ldb, out):
     width = NV * lanes
     for j in range(0, cols, lanes):
         for p in range(0, k, lanes):
-            _turn(min(lanes, cols - j), min(lanes, k - p), shift(b, j * ldb + p), ldb, shift(out, p * width + j), width)
+            transpose(min(lanes, cols - j), min(lanes, k - p), shift(b, j * ldb + p), ldb, shift(out, p * width + j), width)
 
 
 @inner

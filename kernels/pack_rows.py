@@ -7,12 +7,12 @@ from collections import namedtuple
 import numpy as np
 
 from .dense import copy, fill
-from .gemm import _turn
 from .ids import EPOCH, SHUFFLE_SEED, WIDTH
 from .jit import glue, inner
 from .lanes import BUFFER, SCALES, STRIDE, TARGETS
 from .rng import permutation
 from .simd import address, lanes_of, peek, poke, shift
+from .transpose import transpose
 
 # Inputs, targets and weights as in reference/population.py, and the orders of rows: one, or one for each lane; none.
 Rows = namedtuple("Rows", "x y weight order")
@@ -31,7 +31,7 @@ def load_rows(source, ld, first, count, n, target):
     """target (n, lanes) = `count` rows of n numbers, ld apart from `first` on, side by side; the last one fills spare lanes."""
     lanes = lanes_of(source)
     for j in range(0, n, lanes):
-        _turn(count, min(lanes, n - j), shift(source, first * ld + j), ld, shift(target, j * lanes), lanes)
+        transpose(count, min(lanes, n - j), shift(source, first * ld + j), ld, shift(target, j * lanes), lanes)
 
 
 @inner
@@ -40,7 +40,7 @@ def store_rows(source, n, spare, target, ld, first, count):
     lanes = lanes_of(source)
     for j in range(0, n, lanes):
         m = min(lanes, n - j)
-        _turn(m, lanes, shift(source, j * lanes), lanes, spare, lanes)
+        transpose(m, lanes, shift(source, j * lanes), lanes, spare, lanes)
         for i in range(count):
             copy(m, (shift(spare, i * lanes), shift(target, (first + i) * ld + j)), ())
 

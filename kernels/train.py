@@ -27,7 +27,7 @@ _FLOPS_CALL, _FLOPS_LONG = 20_000_000, 1_000_000_000
 _FLOPS_STEP = 20_000
 
 
-def _ask(kernel, passes, rows, params, *args):
+def _ask(kernel, passes, rows, params, args):
     """kernel(*args, tid, n, sync) on the threads that so many passes of 2 * rows * parameters operations are worth."""
     flops = 2 * passes * rows * params.size
     if flops < _FLOPS_CALL:
@@ -48,18 +48,18 @@ def arena_size(table, rows, width=None):
 
 def predict(table, params, x, out, arena):
     """out = the outputs; returns NaN if x is not finite; see the reference."""
-    return _ask(_answer, 1, x.shape[0], params, False, table, params, x, out, arena)
+    return _ask(_answer, 1, x.shape[0], params, (False, table, params, x, out, arena))
 
 
 def activations(table, params, x, out, arena):
     """out = every layer's activations side by side; returns NaN if x is not finite; see the reference."""
-    return _ask(_answer, 1, x.shape[0], params, True, table, params, x, out, arena)
+    return _ask(_answer, 1, x.shape[0], params, (True, table, params, x, out, arena))
 
 
 def _evaluate(task, table, ints, reals, params, x, y, weight, out, arena):
     _, matrix, _, order, none = _nothing(params.dtype)
     job = task, table, ints, reals, params, matrix, x, y, weight, order, none, none, out, arena
-    return _ask(_run, 3, x.shape[0], params, *job)
+    return _ask(_run, 3, x.shape[0], params, job)
 
 
 def loss(table, ints, reals, params, x, y, weight, arena):
@@ -81,7 +81,8 @@ def vjp(table, params, x, d_out, d_in, arena):
     """d_in = each row's d_out times its Jacobian; see the reference."""
     ints, matrix, vector, order, none = _nothing(params.dtype)
     reals = np.zeros(N_REALS + len(table))
-    _ask(_run, 0, 1, params, VJP, table, ints, reals, params, matrix, x, d_out, vector, order, none, none, d_in, arena)
+    job = VJP, table, ints, reals, params, matrix, x, d_out, vector, order, none, none, d_in, arena
+    _ask(_run, 0, 1, params, job)
 
 
 def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, losses, arena, copies=None):

@@ -1,0 +1,79 @@
+"""Transposes of small blocks, in registers."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .simd import I32, I64, Vec, element, first_lanes, load, store
+
+
+@intrinsic
+def transpose(typingctx, rows, cols, a, lda, b, ldb):
+    """b[j, i] = a[i, j] for a block of lanes x lanes; a's rows and columns beyond `rows` and `cols` are not read.
+
+    All of b's block is written: what has no counterpart in a gets other numbers of a or zeros.
+    """
+    _, lanes = element(a)
+
+    def codegen(context, builder, sig, args):
+        rows, cols, a, lda, b, ldb = args
+        mask = first_lanes(builder, cols, lanes)
+        block, row = [], I64(0)
+        for i in range(lanes):
+            if i:
+                row = builder.select(builder.icmp_signed("<", I64(i), rows), I64(i), row)
+            block.append(load(builder, a, builder.mul(lda, row), lanes, mask).v)
+        index = ir.VectorType(I32, lanes)
+        low = ir.Constant(index, [i // 2 + (i % 2) * lanes for i in range(lanes)])
+        high = ir.Constant(index, [lanes // 2 + i // 2 + (i % 2) * lanes for i in range(lanes)])
+        half = lanes // 2
+        for _ in range(lanes.bit_length() - 1):  # interleaving row i with row i + half, log2(lanes) times, transposes
+            pairs = [(block[i], block[i + half]) for i in range(half)]
+            block = [builder.shuffle_vector(x, y, part) for x, y in pairs for part in (low, high)]
+        for j in range(lanes):
+            store(builder, Vec(builder, block[j]), b, builder.mul(ldb, I64(j)))
+        return context.get_dummy_value()
+
+    size = types.intp
+    return types.void(size, size, a, size, a, size), codegen
+
+
+@intrinsic
+def transpose_narrow(typingctx, k, a, b, ldb):
+    """b[j, i] = a[i, j] for a vector's lanes of rows of k numbers, for 1 < k < lanes / 2.
+
+    Each column is picked out of k vectors, in k - 1 shuffles of two.
+    """
+    _, lanes = element(a)
+
+    def codegen(context, builder, sig, args):
+        k, a, b, ldb = args
+        leave = builder.append_basic_block("transpose.leave")
+        switch = builder.switch(k, leave)
+        for width in range(2, lanes // 2):
+            block = builder.append_basic_block("transpose.width")
+            switch.add_case(I64(width), block)
+            builder.position_at_end(block)
+            vectors = [load(builder, a, I64(v * lanes), lanes).v for v in range(width)]
+            for j in range(width):
+                store(builder, Vec(builder, _pick(builder, vectors, j)), b, builder.mul(ldb, I64(j)))
+            builder.branch(leave)
+        builder.position_at_end(leave)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, a, a, types.intp), codegen
+
+
+def _pick(builder, vectors, first):
+    """Every len(vectors)-th number of some vectors side by side, from number `first` on."""
+    lanes = vectors[0].type.count
+    places = [divmod(first + i * len(vectors), lanes) for i in range(lanes)]
+    picked = vectors[0]
+    for v in range(1, len(vectors)):
+        # From the vectors before this one a lane has what it shall have already, but for the first of them.
+        before = [place if v == 1 else i for i, (_, place) in enumerate(places)]
+        index = [lanes + place if vector == v else before[i] for i, (vector, place) in enumerate(places)]
+        picked = builder.shuffle_vector(picked, vectors[v], ir.Constant(ir.VectorType(I32, lanes), index))
+    return picked
