@@ -369,6 +369,21 @@ def _check_within(name: str, values: NDArray, most: float, rule: str, remedy: st
 _WEIGHTS = {4: (1e12, 1e-30), 8: (1e100, 1e-250)}
 
 
+def is_validation(X_val: Any, y_val: Any, weight_val: Any) -> bool:
+    """Whether there is data to validate on.
+
+    Raises
+    ------
+    ValueError
+        If there is a part of it only.
+    """
+    if X_val is None and (y_val is not None or weight_val is not None):
+        raise ValueError("y_val and sample_weight_val need X_val, the inputs they belong to. Pass X_val too.")
+    if X_val is not None and y_val is None:
+        raise ValueError("X_val needs y_val, its targets. Pass both, or neither.")
+    return X_val is not None
+
+
 def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str = "sample_weight") -> NDArray:
     """Return weights as a contiguous (n,) array of `dtype`, or one of no elements for None.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from . import interruption
 from .arguments import Options, TrainingData
 from .optimizers import LBFGS
 from .reference import ids
@@ -76,6 +77,7 @@ class LBFGSRun(Fit):
         penalty, scratch = Penalty(net.plan, optimizer.l2), np.empty_like(net.params)
 
         def objective(params: NDArray) -> tuple[float, NDArray]:
+            interruption.check()
             with np.errstate(over="ignore"):  # a trial point too far for float32 has an infinite loss
                 net.params[...] = params
             value, grad = value_and_grad(net, ints, rows, scratch)

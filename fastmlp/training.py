@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checks, engine
+from . import checks, engine, interruption
 from .arguments import Options, TrainingData, prepare
 from .callbacks import Best
 from .errors import DivergenceError, DivergenceWarning
@@ -219,6 +219,7 @@ class Run(Fit):
         """Train until something ends it; return what did."""
         began, before = time.perf_counter(), 0
         while self.done < self.span.steps:
+            interruption.check()
             first_call = self.done == 0
             ended = self._advance(self._steps())
             now = time.perf_counter()

@@ -279,6 +279,45 @@ def test_cross_validate_is_the_loop(iris) -> None:
     assert not np.array_equal(*piped["test_score"])
     with pytest.raises(ValueError, match="seeds must name at least one random state"):
         fm.cross_validate(quick(), X, y, seeds=[])
+    for wrong in (2.0, True, "ab", None):
+        with pytest.raises(TypeError, match="seeds must be an integer or a list of integers; got"):
+            fm.cross_validate(quick(), X, y, seeds=wrong)
+
+
+def test_cross_validate_keeps_pipelines_whole(iris) -> None:
+    est = make_pipeline(StandardScaler(), quick(max_iter=5))
+    table = fm.cross_validate(est, *iris, cv=3, seeds=np.int64(2), return_estimator=True, return_indices=True)
+    assert table["estimator"].shape == table["test_score"].shape == (2, 3)
+    assert [type(one) for one in table["estimator"].ravel()] == [type(est)] * 6
+    assert [len(rows) for rows in table["indices"]["test"]] == [50, 50, 50]
+
+
+@pytest.mark.parametrize("how", ["class_weight", "sample_weight"])
+def test_a_scoring_function_without_weights(how, iris) -> None:
+    X, y = iris
+    seen = []
+
+    def plain(estimator, X, y):
+        seen.append(len(y))
+        return estimator.score(X, y)
+
+    def weighted(estimator, X, y, sample_weight):
+        seen.append(sample_weight.sum())
+        return estimator.score(X, y, sample_weight)
+
+    options = {"class_weight": {2: 3.0}} if how == "class_weight" else {}
+    weight = np.where(y == 2, 3.0, 1.0) if how == "sample_weight" else None
+    for scoring in (plain, weighted, make_scorer(lambda y, predicted: float((y == predicted).mean()))):
+        quick(max_iter=2, early_stopping=True, scoring=scoring, validation_fraction=0.2, **options).fit(X, y, weight)
+    assert seen == [30, 30, 50, 50]
+
+
+def test_validation_rows_of_no_weight(iris) -> None:
+    X, y = iris
+    with pytest.raises(ValueError, match="The validation rows have no weight"):
+        quick(early_stopping=True).fit(X, y, np.arange(150) == 5)
+    with pytest.raises(ValueError, match="solver='lbfgs' looks at no validation data"):
+        quick(solver="lbfgs").fit(X, y, X_val=X, y_val=y)
 
 
 def test_nothing_is_said_about_a_fit_that_goes_well(iris) -> None:

@@ -327,3 +327,44 @@ def test_one_class_is_refused() -> None:
 
 def test_one_hidden_layer_may_be_a_number() -> None:
     assert classifier(hidden=16).fit(*IRIS).networks_[0].plan.widths == (4, 16, 3)
+
+
+def test_targets_to_judge_by_must_be_like_those_to_train_on() -> None:
+    X, y = DIABETES
+    with pytest.raises(ValueError, match=r"y_val has shape \(442, 1\), but y has \(442, 2\)"):
+        regressor().fit(X, X[:, :2], X_val=X, y_val=y)
+    for wrong, message in (
+        ({"X_val": X}, "X_val needs y_val"),
+        ({"y_val": y > 100}, "need X_val"),
+        ({"sample_weight_val": y}, "need X_val"),
+    ):
+        for estimator in (regressor(), classifier()):
+            with pytest.raises(ValueError, match=message):
+                estimator.fit(X, y > 100, **wrong)
+
+
+def test_an_ensemble_of_folds_without_weight_is_not_judged_by_them() -> None:
+    X, y = IRIS
+    weight = np.isin(np.arange(150), (0, 60, 120)) * 1.0
+    for estimator in (classifier, regressor):
+        fitted = estimator(n_ensemble=5, epochs=2).fit(X, y, weight)
+        judged = [len(errors) for errors in fitted.validation_errors_]
+        assert 0 in judged
+        assert set(judged) <= {0, 2}
+        assert fitted.score(X, y) > -10
+
+
+def test_a_table_with_nothing_in_it() -> None:
+    X, y = IRIS
+    for estimator in (classifier(), regressor()):
+        for empty in (X[:0], pd.DataFrame(X[:0])):
+            with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+                estimator.fit(empty, y[:0])
+        with pytest.raises(ValueError, match="X has no column with a number or a category"):
+            estimator.fit(pd.DataFrame({"a": [None] * 150}), y)
+
+
+def test_targets_too_large_to_square() -> None:
+    X, y = DIABETES
+    with pytest.raises(ValueError, match=r"y goes up to 3.46e\+202"):
+        regressor().fit(X, y * 1e200)

@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from .. import activations, checks, engine, schedules
 from ..arguments import TrainingData
 from ..errors import DivergenceError
+from ..network import MLP
 from ..optimizers import Optimizer
 from ..reference import ids
 from ..rows import Rows
@@ -31,7 +32,7 @@ from .judge import Judge
 from .lbfgs import fit_lbfgs
 from .objective import Objective
 from .rates import POLICIES, SOLVERS, Policy, is_lbfgs
-from .start import initial_network
+from .start import initial_network, network_to_go_on_with
 from .stochastic import StochasticRun, options_of
 
 __all__ = ["BaseMLP"]
@@ -181,13 +182,23 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         if factors is not None:
             weight = factors if weight is None else weight * factors
         rng = check_random_state(self.random_state)
-        objective, self.n_outputs_ = self._objective_of(target)
+        objective, n_outputs = self._objective_of(target)
         if first:
+            self.n_outputs_ = n_outputs
             self._initialize(objective, X.shape[1], X.dtype, rng)
+        elif n_outputs != self.n_outputs_:
+            raise ValueError(
+                f"y asks for n_outputs={n_outputs}, but the network to go on with has n_outputs={self.n_outputs_}. "
+                "Pass a y like that before, or fit anew with warm_start=False."
+            )
         self._synchronize()
+        if not first:
+            self._take(objective, network_to_go_on_with(self, objective))
         rows = self._rows(X, target, weight)
         with self._few_threads(), callback_support.around_fit(self, X, given_y, sample_weight) as hooks:
             if is_lbfgs(self.solver):
+                if checks.is_validation(*validation):
+                    raise ValueError("solver='lbfgs' looks at no validation data. Leave X_val out, or use another solver.")
                 fit_lbfgs(self, rows, hooks)
             else:
                 self._fit_stochastic(rows, y, rng, incremental, validation, hooks)
@@ -202,17 +213,15 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
 
     def _hidden_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
-        return list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise TypeError(f"hidden_layer_sizes must be integers; got {self.hidden_layer_sizes!r}. Pass such as (100, 50).")
+        return [int(size) for size in sizes]
 
     def _initialize(self, objective: Objective, n_inputs: int, dtype: np.dtype, rng: np.random.RandomState) -> None:
         """Begin anew: initial weights, counters, curves."""
-        self._objective = objective
         self.n_iter_ = self.t_ = 0
-        self.out_activation_ = objective.out_activation
-        self.network_ = initial_network(self, objective, n_inputs, self.n_outputs_, dtype, rng)
-        self.network_._state.reals[ids.LOSS_FACTOR] = objective.value / objective.gradient
-        self.n_layers_ = self.network_.plan.n_layers + 1
-        self._link()
+        self._take(objective, initial_network(self, objective, n_inputs, self.n_outputs_, dtype, rng))
         self._policy: Policy | None = None
         if is_lbfgs(self.solver):
             return
@@ -223,6 +232,16 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _take(self, objective: Objective, net: MLP) -> None:
+        """Train this network from now on."""
+        self._objective = objective
+        self.out_activation_ = objective.out_activation
+        net._state.reals[ids.LOSS_FACTOR] = objective.value / objective.gradient
+        if self.__dict__.get("network_") is not net:
+            self.network_ = net
+            self.n_layers_ = net.plan.n_layers + 1
+            self._link()
 
     def _fit_stochastic(
         self, rows: Rows, y: Any, rng: np.random.RandomState, incremental: bool, validation: tuple[Any, Any, Any], hooks: list
@@ -279,13 +298,9 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
     ) -> tuple[TrainingData, Judge | None]:
         """Return what is trained on and what is looked at after each epoch, and who judges it."""
         X_val, y_val, weight_val = validation
-        if X_val is not None:
-            if y_val is None:
-                raise ValueError("X_val needs y_val, its targets. Pass both, or neither.")
+        if checks.is_validation(X_val, y_val, weight_val):
             held, held_y = self._held_out(X_val, y_val, weight_val)
             train = rows
-        elif y_val is not None or weight_val is not None:
-            raise ValueError("y_val and sample_weight_val need X_val, the inputs they belong to. Pass X_val too.")
         elif not self.early_stopping:
             return TrainingData(rows, None), None
         else:
@@ -293,6 +308,8 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             if len(out) < 2:
                 raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
             train, held, held_y = rows.take(kept), rows.take(out), y[out]
+        if held.weight.size and not held.weight.any():
+            raise ValueError("The validation rows have no weight, all of them. Give one of them at least a positive weight.")
         judge = Judge(held, held_y, self.scoring) if self.early_stopping else None
         return TrainingData(train, held), judge
 

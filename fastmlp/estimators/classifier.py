@@ -10,7 +10,7 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
@@ -83,8 +83,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     dropout : float, default=0.0
         Part of each hidden layer's outputs that training sets to zero; "lbfgs" knows none.
     scoring : str or callable, default=None
-        What early stopping looks at: the name of a scorer, a function ``(estimator, X, y) -> float``, or "loss"; None is
-        the accuracy. Of sparse data the function may get arrays as well as CSR matrices.
+        What early stopping looks at: the name of a scorer, a function ``(estimator, X, y) -> float``, which gets
+        `sample_weight` as well if it takes that, or "loss"; None is the accuracy. Of sparse data the function may get arrays as
+        well as CSR matrices.
     max_time : float, default=None
         Seconds; training ends with the first epoch that takes longer.
     callbacks : list of Callback, default=None
@@ -344,7 +345,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "class_weight 'balanced' is not supported for partial_fit, which does not see all the data. Pass a dict of "
                 "weights, as sklearn.utils.class_weight.compute_class_weight returns them."
             )
-        return compute_sample_weight(self.class_weight, y)
+        if np.ndim(y) > 1:
+            return compute_sample_weight(self.class_weight, y)
+        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        return factors[np.searchsorted(self.classes_, y)]
 
     def _default_score(self, y: NDArray, outputs: NDArray, weight: NDArray | None) -> float:
         return accuracy(y, outputs, weight)

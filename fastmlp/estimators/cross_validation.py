@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,9 @@ from sklearn.model_selection import check_cv
 from sklearn.model_selection import cross_validate as one_seed
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
-from sklearn.utils.parallel import Parallel, delayed
 
 from .. import checks, engine
+from ..interruption import side_by_side
 from .base import BaseMLP
 
 __all__ = ["cross_validate"]
@@ -50,7 +50,7 @@ def cross_validate(
     -------
     dict
         Arrays of shape (seeds, folds): "test_score" (or one of each metric), "fit_time", "score_time" and what else was asked
-        for; and "seeds".
+        for; and "seeds". The "indices" of return_indices are scikit-learn's, the same for all seeds.
 
     Raises
     ------
@@ -69,28 +69,46 @@ def cross_validate(
     >>> cross_validate(est, X, y, cv=3, seeds=2)["test_score"].shape
     (2, 3)
     """
-    chosen = [checks.integer("a seed", seed, 0) for seed in (range(seeds) if isinstance(seeds, int) else seeds)]
-    if not chosen:
-        raise ValueError(f"seeds must name at least one random state; got {seeds!r}. Pass seeds=10, or a list of integers.")
+    chosen = _seeds(seeds)
     X, y, groups = indexable(X, y, groups)
     folds = list(check_cv(cv, y, classifier=is_classifier(est)).split(X, y, groups))
     # Seeds side by side, a network on each core, unless something of the user's own runs in between or looks at the clock.
     together = min(len(chosen), engine.threads()) if options.get("n_jobs") is None and _undisturbed(est, options) else 1
-    results = Parallel(n_jobs=together, prefer="threads")(
-        delayed(_one_seed)(est, seed, together > 1, X, y, cv=folds, **options) for seed in chosen
-    )
-    table = {name: np.array([result[name] for result in results]) for name in results[0]}
+    results = side_by_side(lambda seed: _one_seed(est, seed, X, y, cv=folds, **options), [(seed,) for seed in chosen], together)
+    table = {name: _stacked([result[name] for result in results]) for name in results[0]}
     return {"seeds": np.array(chosen), **table}
 
 
-def _one_seed(est: Any, seed: int, alone: bool, *arguments: Any, **named: Any) -> dict[str, Any]:
+def _seeds(seeds: Any) -> list[int]:
+    """Return the random states that an argument `seeds` names."""
+    whole = isinstance(seeds, Integral) and not isinstance(seeds, bool)
+    if not whole and (isinstance(seeds, (bool, str)) or not isinstance(seeds, Iterable)):
+        raise TypeError(f"seeds must be an integer or a list of integers; got {seeds!r}. Pass seeds=10, or seeds=[1, 2, 3].")
+    chosen = [checks.integer("a seed", seed, 0) for seed in (range(int(seeds)) if whole else seeds)]
+    if not chosen:
+        raise ValueError(f"seeds must name at least one random state; got {seeds!r}. Pass seeds=10, or a list of integers.")
+    return chosen
+
+
+def _stacked(parts: list[Any]) -> Any:
+    """Return what each seed has of a name, arrays or lists of one thing a fold, as one array (seeds, folds)."""
+    if isinstance(parts[0], dict):
+        return parts[0]  # the folds' row numbers, which are the same for all seeds
+    if isinstance(parts[0], np.ndarray):
+        return np.array(parts)
+    table = np.empty((len(parts), len(parts[0])), object)
+    for place in np.ndindex(table.shape):  # NumPy would take a pipeline apart, which is a sequence too
+        table[place] = parts[place[0]][place[1]]
+    return table
+
+
+def _one_seed(est: Any, seed: int, *arguments: Any, **named: Any) -> dict[str, Any]:
     seeded = clone(est)
     if "random_state" in seeded.get_params(deep=False):
         seeded.set_params(random_state=seed)
     else:
         _set_random_states(seeded, seed)
-    with engine.alone() if alone else nullcontext():
-        return one_seed(seeded, *arguments, **named)
+    return one_seed(seeded, *arguments, **named)
 
 
 def _undisturbed(est: Any, options: dict[str, Any]) -> bool:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
-from sklearn.utils.parallel import Parallel, delayed
 
 from .. import engine
+from ..interruption import side_by_side
 
 if TYPE_CHECKING:
     from .base import BaseMLP
@@ -34,15 +34,18 @@ def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **nam
     members = est.__dict__.get("estimators_") if goes_on else None
     if members is None or len(members) != est.n_ensemble:
         seeds = check_random_state(est.random_state).randint(np.iinfo(np.int32).max, size=est.n_ensemble)
-        members = [clone(est).set_params(n_ensemble=1, random_state=int(seed)) for seed in seeds]
+        members = [_member(est, int(seed)) for seed in seeds]
+    else:
+        for member in members:  # what was set since they were made holds for them too
+            member.set_params(**_member(est, member.random_state).get_params(deep=False))
     # A network for each core, unless something of the user's own wants to hear of each by itself.
     together = 1 if est.callbacks or est.verbose or est.progress else min(len(members), engine.threads())
-    Parallel(n_jobs=together, prefer="threads")(delayed(_fit)(member, method, arguments, named) for member in members)
+    jobs = [(getattr(member, method), arguments, named) for member in members]
+    side_by_side(lambda fit, arguments, named: fit(*arguments, **named), jobs, together)
     est.estimators_ = members
     parameters = set(est._get_param_names())
     est.__dict__.update({name: value for name, value in members[0].__dict__.items() if name not in parameters})
 
 
-def _fit(member: BaseMLP, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-    with engine.alone():
-        getattr(member, method)(*arguments, **named)
+def _member(est: BaseMLP, seed: int) -> BaseMLP:
+    return clone(est).set_params(n_ensemble=1, random_state=seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Judge:
             self.scorer = scoring
         else:
             self.scorer = None
+        self.weighted = rows.weight.size > 0 and (self.scorer is None or _takes_weights(self.scorer))
 
     def score(self, est: BaseMLP) -> float:
         """Return the score of the network as it is."""
@@ -46,13 +48,23 @@ class Judge:
         if self.scoring == "loss":
             return -float(est.validation_loss_curve_[-1])
         if self.scorer is not None:
-            given = {"sample_weight": rows.weight} if rows.weight.size else {}
+            given = {"sample_weight": rows.weight} if self.weighted else {}
             return float(self.scorer(est, rows.x, self.y, **given))
         outputs = est._forward_all(rows.x)
         if not np.isfinite(outputs).all():
             return float("nan")
-        weight = rows.weight if rows.weight.size else None
+        weight = rows.weight if self.weighted else None
         return est._default_score(rows.y, outputs, weight)
+
+
+def _takes_weights(scorer: Any) -> bool:
+    """Whether a scorer, or a function (estimator, X, y), takes sample_weight."""
+    function = getattr(scorer, "_score_func", scorer)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of compiled code
+        return True
+    return any(p.name == "sample_weight" or (p.kind is p.VAR_KEYWORD and function is scorer) for p in parameters)
 
 
 def accuracy(y: NDArray, outputs: NDArray, weight: NDArray | None) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
+from .. import interruption
 from ..lbfgs import Penalty
 from ..optimizers import LBFGS
 from ..reference import ids
@@ -34,6 +35,7 @@ class _Objective:
         self.ints[ids.TRAINING] = 0
 
     def __call__(self, params: NDArray) -> tuple[float, NDArray]:
+        interruption.check()
         net = self.net
         with np.errstate(over="ignore"):  # a trial point too far for float32 has an infinite loss
             net.params[...] = params

@@ -81,8 +81,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     dropout : float, default=0.0
         Part of each hidden layer's outputs that training sets to zero; "lbfgs" knows none.
     scoring : str or callable, default=None
-        What early stopping looks at: the name of a scorer, a function ``(estimator, X, y) -> float``, or "loss"; None is
-        R². Of sparse data the function may get arrays as well as CSR matrices.
+        What early stopping looks at: the name of a scorer, a function ``(estimator, X, y) -> float``, which gets
+        `sample_weight` as well if it takes that, or "loss"; None is R². Of sparse data the function may get arrays as well
+        as CSR matrices.
     max_time : float, default=None
         Seconds; training ends with the first epoch that takes longer.
     callbacks : list of Callback, default=None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .base import BaseMLP
     from .objective import Objective
 
-__all__ = ["initial_network"]
+__all__ = ["initial_network", "network_to_go_on_with"]
 
 # Whose initial weights scikit-learn has a rule for (Glorot and Bengio 2010), and the factor in it.
 _FACTORS = {"identity": 6.0, "relu": 6.0, "tanh": 6.0, "sigmoid": 2.0}
@@ -28,18 +28,10 @@ def initial_network(
     With scikit-learn's activations they are the very numbers that it draws from the same `rng`; a layer with another one
     has the weights that suit it, see ``fastmlp.initializers``, and no bias to begin with.
     """
-    sizes = [int(size) for size in est._hidden_sizes()]
-    names = _activations(est.activation, len(sizes))
-    layers = [{"width": width, "activation": name, "init": "zeros"} for width, name in zip(sizes, names, strict=True)]
-    net = MLP(
-        [n_inputs, *layers, {"width": n_outputs, "init": "zeros"}], output=objective.output, loss=objective.loss,
-        dropout=float(est.dropout), dtype=np.dtype(dtype).name,
-    )  # fmt: skip
+    net = _blank_network(est, objective, n_inputs, n_outputs, dtype)
+    hidden = [dense.activation for dense in net.layers[:-1]]
     # scikit-learn draws the output layer's weights by the hidden layers' activation.
-    drawn_by: list[Any] = [
-        *(dense.activation for dense in net.layers[:-1]),
-        net.layers[-2].activation if sizes else _plain(est),
-    ]
+    drawn_by: list[Any] = [*hidden, hidden[-1] if hidden else _plain(est)]
     for name, weights, bias in zip(drawn_by, net.weights, net.biases, strict=True):
         assert bias is not None
         if name in _FACTORS:
@@ -50,6 +42,41 @@ def initial_network(
             generator = np.random.default_rng(rng.randint(np.iinfo(np.int32).max))
             weights[...] = INITIALIZERS[auto(name)](generator, *weights.shape)
     return net
+
+
+def network_to_go_on_with(est: BaseMLP, objective: Objective) -> MLP:
+    """Return the network that a fitted estimator has, or one that goes on from it if parameters have changed since.
+
+    Raises
+    ------
+    ValueError
+        If the hidden layers' widths have changed.
+    """
+    net = est.network_
+    sizes, widths = est._hidden_sizes(), [dense.width for dense in net.layers[:-1]]
+    if sizes != widths:
+        raise ValueError(
+            f"hidden_layer_sizes is {est.hidden_layer_sizes!r} by now, but the network to go on with has {widths}. "
+            "Set it back, or fit anew with warm_start=False."
+        )
+    wanted = [(activations.canonical(name), float(est.dropout)) for name in _activations(est.activation, len(sizes))]
+    if objective == est._objective and wanted == [(dense.activation, dense.dropout) for dense in net.layers[:-1]]:
+        return net
+    changed = _blank_network(est, objective, net.plan.n_inputs, net.plan.n_outputs, net.dtype)
+    changed.params[...] = net.params
+    changed._state.go_on_from(net._state)
+    return changed
+
+
+def _blank_network(est: BaseMLP, objective: Objective, n_inputs: int, n_outputs: int, dtype: Any) -> MLP:
+    """Return the network that an estimator's parameters describe, of zeros."""
+    sizes = est._hidden_sizes()
+    names = _activations(est.activation, len(sizes))
+    layers = [{"width": width, "activation": name, "init": "zeros"} for width, name in zip(sizes, names, strict=True)]
+    return MLP(
+        [n_inputs, *layers, {"width": n_outputs, "init": "zeros"}], output=objective.output, loss=objective.loss,
+        dropout=float(est.dropout), dtype=np.dtype(dtype).name,
+    )  # fmt: skip
 
 
 def _plain(est: BaseMLP) -> Any:

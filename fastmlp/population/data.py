@@ -39,7 +39,7 @@ class PopulationRows:
 def rows_of(population: Population, X: Any, y: Any, weight: Any, class_weight: Any = None, name: str = "") -> PopulationRows:
     """Check inputs, targets and weights; `name` goes before "X" and "y" in messages."""
     size, kind, k, dtype = len(population), population.kind, population.n_outputs, population.dtype
-    x = checks.inputs(X, population.n_inputs, dtype, (population.n_inputs, k), f"{name}X")
+    x = checks.inputs(X, population.n_inputs, dtype, name=f"{name}X")
     n = len(x)
     array = np.asarray(y)
     if array.ndim == 3:

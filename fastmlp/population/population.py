@@ -246,7 +246,7 @@ class Population:
 
     def predict(self, X: ArrayLike) -> NDArray:
         """Return every network's outputs, (size, n, outputs), for X (n, inputs)."""
-        x = checks.inputs(X, self.n_inputs, self.dtype, (self.n_inputs, self.n_outputs))
+        x = checks.inputs(X, self.n_inputs, self.dtype)
         return self._collect(lambda group, rows: group.predict(rows, x))
 
     def ensemble(self, X: ArrayLike) -> NDArray:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import interruption
 from .. import metrics as metric_table
 from ..arguments import Options
 from ..errors import DivergenceError, DivergenceWarning
@@ -97,7 +98,7 @@ class PopulationRun:
                     raise DivergenceError(self._divergence())
         except BaseException as error:
             self._go_back()
-            self._stop(self.active, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            self._stop(self.active, "failed" if isinstance(error, Exception) else "interrupted")
             raise
         finally:
             history.seconds = before + time.perf_counter() - began
@@ -111,6 +112,7 @@ class PopulationRun:
     def _run(self) -> None:
         epochs, rows = self.options.epochs, len(self.train)
         while self.done < epochs and self.active.any():
+            interruption.check()
             began, before = time.perf_counter(), self.done
             self._advance(min(self.epochs_in_call, epochs - self.done))
             seconds = max(time.perf_counter() - began, 1e-6)

@@ -17,14 +17,10 @@ from ..optimizers import Stepping
 from ..population import Population
 from ..schedules import Schedule
 from .jobs import Group
-from .work import Stopped, WholeSchedule, Work, failure, numbers, stopping
+from .work import WholeSchedule, Work, failure, numbers
 
 __all__ = ["train_together"]
 
-# A call of fit lasts about this long, since a sweep that was interrupted waits for it.
-_CALL_SECONDS = 0.3
-# At first it is guessed from the arithmetic, at a speed that any CPU has.
-_SLOW_FLOPS = 1e9
 # So many predicted numbers are in memory at a time.
 _MOST_PREDICTED = 1 << 22
 
@@ -62,30 +58,16 @@ class _Run:
 
     def fit(self, X: NDArray, y: NDArray, held: Any, before: int) -> None:
         """Train up to the group's epochs, `before` of which are done."""
-        epochs = self.group.epochs - before
-        monitors = self.work.monitors(self.group.networks[0].setting.optimizer, held)
-        if monitors:  # what goes by a curve must see it in one fit; a callback may end that then
-            self._call(X, y, held, epochs, monitors, [_Stop(self.work.stop)])
-            return
-        size = 1 + int(_CALL_SECONDS * _SLOW_FLOPS * epochs / max(self.group.cost, 1))
-        while epochs > 0 and self.places:
-            if stopping(self.work.stop):
-                raise Stopped
-            size = min(size, epochs)
-            began = time.perf_counter()
-            self._call(X, y, held, size, monitors, [])
-            epochs -= size
-            size = max(1, min(4 * size, int(size * _CALL_SECONDS / max(time.perf_counter() - began, 1e-6))))
-
-    def _call(self, X: NDArray, y: NDArray, held: Any, epochs: int, monitors: list[str], callbacks: list[Any]) -> None:
         work = self.work
+        optimizers = [network.setting.optimizer for network in self.group.networks]
+        monitors = work.monitors(optimizers[0], held)
         looks = held is not None and (work.curves or bool(monitors))
-        optimizer = _merged([self.group.networks[i].setting.optimizer for i in self.places], work.epochs)
         try:
             self.population.fit(
-                X, y, epochs=epochs, batch_size=self.group.networks[0].setting.batch_size, optimizer=optimizer,
-                validation=held if looks else None, shuffle=work.shuffle, metrics=work.metrics(monitors), progress=False,
-                early_stopping=None if held is None else work.early_stopping, callbacks=callbacks, on_divergence="raise",
+                X, y, epochs=self.group.epochs - before, batch_size=self.group.networks[0].setting.batch_size,
+                optimizer=_merged(optimizers, work.epochs), validation=held if looks else None, shuffle=work.shuffle,
+                metrics=work.metrics(monitors), progress=False, on_divergence="raise",
+                early_stopping=None if held is None else work.early_stopping,
             )  # fmt: skip
         except DivergenceError:
             self._leave_diverged()
@@ -104,18 +86,6 @@ class _Run:
             self.population = self.population.select(np.flatnonzero(~gone))
 
 
-class _Stop:
-    """A callback that ends a training when the sweep is interrupted."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def on_epoch_end(self, population: Population, epoch: int, logs: dict[str, Any]) -> None:
-        """End it if that is asked for."""
-        if stopping(self.name):
-            raise Stopped
-
-
 def _merged(optimizers: Sequence[Any], epochs: int) -> Stepping:
     """Return one optimizer with each network's numbers; what is no number is the same for all of them."""
     first = optimizers[0]
@@ -123,7 +93,7 @@ def _merged(optimizers: Sequence[Any], epochs: int) -> Stepping:
     for field in fields(first):
         values = [getattr(one, field.name) for one in optimizers]
         if isinstance(values[0], Schedule):
-            changes[field.name] = WholeSchedule(values[0], epochs, "")
+            changes[field.name] = WholeSchedule(values[0], epochs)
         elif any(value != values[0] for value in values):
             changes[field.name] = tuple(values)
     return replace(first, **changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, replace
@@ -10,11 +11,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import engine, schedules
+from ..interruption import Stopped, check, stopped_by
 from ..network import MLP
 from ..optimizers import Optimizer
 from .jobs import Group
 from .together import train_together
-from .work import Stopped, WholeSchedule, Work, badness, failure, numbers, stopping
+from .work import WholeSchedule, Work, badness, failure, numbers, stops
 
 __all__ = ["Done", "train"]
 
@@ -48,13 +50,10 @@ def train(work: Work, group: Group, X: NDArray, y: NDArray, train_rows: Any, hel
     train_rows, held_rows : slice or array
         Which of them are trained on and held back; None holds none back.
     """
-    if stopping(work.stop):
-        return None
     data = X[train_rows], y[train_rows], None if held_rows is None else (X[held_rows], y[held_rows])
     try:
-        if work.use_threads:
-            return _train(work, group, *data)
-        with engine.alone():
+        with stopped_by(stops.get(work.stop)), contextlib.nullcontext() if work.use_threads else engine.alone():
+            check()
             return _train(work, group, *data)
     except Stopped:
         return None
@@ -98,7 +97,7 @@ def _single(work: Work, group: Group, X: NDArray, y: NDArray, held: Any) -> Done
     optimizer: Any = setting.optimizer
     monitors = work.monitors(optimizer, held)
     if hasattr(optimizer, "lr"):
-        optimizer = replace(optimizer, lr=WholeSchedule(schedules.resolve(optimizer.lr), work.epochs, work.stop))
+        optimizer = replace(optimizer, lr=WholeSchedule(schedules.resolve(optimizer.lr), work.epochs))
     net = work.network(network, X.shape[1], None if group.states is None else group.states[0])
     before = 0 if net.history is None else len(net.history)
     # The validation loss after each epoch costs as much as a part of the training: only where somebody looks at it.

@@ -19,41 +19,24 @@ from ..reference import ids
 from ..schedules import Span
 from .jobs import Network
 
-__all__ = ["Stopped", "WholeSchedule", "Work", "badness", "failure", "numbers", "stopping", "stops"]
+__all__ = ["WholeSchedule", "Work", "badness", "failure", "numbers", "stops"]
 
 # Events that end trainings of this process, by the name that the work knows them by; elsewhere there is none of that name.
 stops: dict[str, threading.Event] = {}
 
 
-def stopping(name: str) -> bool:
-    """Return whether trainings of that name are to end."""
-    event = stops.get(name)
-    return event is not None and event.is_set()
-
-
-class Stopped(BaseException):
-    """Ends a training on another thread than the one that Ctrl-C reaches."""
-
-
 @dataclass(frozen=True)
 class WholeSchedule(schedules.Schedule):
-    """A schedule that goes by the whole training, of which a fit may be a part, and ends it if that is asked for.
-
-    `fit` asks for rates about twenty times a second. A callback would be asked after each epoch, which doubles the time
-    of a network with a few weights.
-    """
+    """A schedule that goes by the whole training, of which a fit may be a part."""
 
     lr: schedules.Schedule  # type: ignore[assignment]
     epochs: int
-    stop: str
 
     def __post_init__(self) -> None:
         """Take the schedule as it is: it has been checked."""
 
     def rates(self, steps, span):
         """Return the schedule's rates."""
-        if stopping(self.stop):
-            raise Stopped
         return self.lr.rates(steps, Span(0, self.epochs * span.steps_per_epoch, span.steps_per_epoch))
 
     def watch(self):

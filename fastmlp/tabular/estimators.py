@@ -2,158 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.utils import check_random_state
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
-    _check_sample_weight,
     assert_all_finite,
     check_array,
-    check_consistent_length,
-    check_is_fitted,
     column_or_1d,
-    validate_data,
 )
 
-from .. import checks, engine
-from ..data import split
+from .. import checks
 from ..losses import CrossEntropy
-from ..network import MLP
-from .preprocessing import TabularEncoder, is_frame
-from .recipe import LastBest, Recipe, Rows, error_rate, log_loss, squared_error
+from .base import Tabular
+from .recipe import Recipe, error_rate, log_loss, squared_error
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
 
-
-class _Tabular(BaseEstimator):
-    """What both estimators share: encoding, holding out, training one network or several."""
-
-    def _fit(self, X: Any, y: NDArray, n_outputs: int, sample_weight: Any, held_out: tuple[Any, Any, Any]) -> Any:
-        """Train on checked targets y; `held_out` is X, y and weights of the rows to judge by, or Nones."""
-        recipe = self._recipe()
-        n_ensemble = checks.integer("n_ensemble", self.n_ensemble, 1)
-        fraction = checks.real("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
-        seeds = check_random_state(self.random_state).randint(2**31, size=n_ensemble + 1).tolist()
-        self.encoder_ = TabularEncoder(self.categorical_features)
-        rows = Rows(self.encoder_.fit_transform(X), y, _weights(sample_weight, X))
-        judge = None
-        if held_out[1] is not None:
-            check_consistent_length(held_out[0], held_out[1])
-            judge = Rows(self.encoder_.transform(held_out[0]), held_out[1], _weights(held_out[2], held_out[0]))
-        jobs = self._jobs(rows, judge, fraction, seeds)
-        trained = _run([(recipe, *job, n_outputs) for job in jobs], self.n_jobs)
-        self.networks_: list[MLP] = [net for net, _, _ in trained]
-        judges = [judge for _, judge, _ in trained]
-        self.best_epochs_ = [judge.epoch + 1 if judge else recipe.epochs for judge in judges]
-        self.validation_errors_ = [judge.errors if judge else [] for judge in judges]
-        self.n_iter_ = recipe.epochs
-        return [shift for _, _, shift in trained]
-
-    def _jobs(self, rows: Rows, judge: Rows | None, fraction: float, seeds: list[int]) -> list[tuple]:
-        """Return what each network is trained on and judged by, with its seed."""
-        if judge is not None:
-            return [(rows, judge, seed) for seed in seeds[1:]]
-        classes = isinstance(self, ClassifierMixin)
-        if len(seeds) > 2:
-            stratified = classes and np.bincount(rows.y).min() >= len(seeds) - 1
-            folds = (StratifiedKFold if stratified else KFold)(len(seeds) - 1, shuffle=True, random_state=seeds[0])
-            parts = zip(folds.split(rows.X, rows.y), seeds[1:], strict=True)
-            return [(rows.take(kept), rows.take(held), seed) for (kept, held), seed in parts]
-        if fraction == 0.0:
-            return [(rows, None, seeds[1])]
-        kept, held = split(rows.y, fraction, classes=classes, seed=seeds[0])
-        weight = rows.weight
-        if min(kept.size, held.size) == 0 or (weight is not None and min(weight[kept].max(), weight[held].max()) == 0.0):
-            return [(rows, None, seeds[1])]
-        return [(rows.take(kept), rows.take(held), seeds[1])]
-
-    def _check(self, X: Any, y: Any) -> None:
-        """Raise unless X is a table and there is a target for each row; note X's columns."""
-        if y is None:
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        self._note_columns(X)
-        check_consistent_length(X, y)
-
-    def _note_columns(self, X: Any, reset: bool = True) -> None:
-        """Note the names and number of the columns, or compare them with those in fit."""
-        if is_frame(X):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-        else:
-            validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
-
-    def _outputs(self, X: Any) -> list[NDArray]:
-        """Return each network's outputs."""
-        check_is_fitted(self)
-        self._note_columns(X, reset=False)
-        x = self.encoder_.transform(X)
-        return [net.predict(x) for net in self.networks_]
-
-    def _shared(self) -> dict[str, Any]:
-        """Return what a recipe takes from an estimator as it is, checked."""
-        hidden = [self.hidden] if np.ndim(self.hidden) == 0 else list(self.hidden)
-        return {
-            "hidden": tuple(checks.integer("a width of hidden", width, 1) for width in hidden),
-            "epochs": checks.integer("epochs", self.epochs, 1),
-            "batch_size": checks.integer("batch_size", self.batch_size, 1),
-            "lr": checks.real("lr", self.lr, 0.0, open_low=True),
-            "progress": checks.flag("verbose", self.verbose),
-        }
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        return tags
+# Targets of which many squares can be added up.
+_LARGEST = 1e150
 
 
-def _weights(sample_weight: Any, X: Any) -> NDArray | None:
-    if sample_weight is None:
-        return None
-    weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-    if not weight.any():
-        raise ValueError("Sample weights must contain at least one non-zero number.")  # as scikit-learn does from 1.9 on
-    return weight
-
-
-def _run(jobs: list[tuple], n_jobs: int | None) -> list[tuple[MLP, LastBest | None, Any]]:
-    """Train each job's network: one at a time on all threads, or several side by side, one thread each."""
-    workers = min(len(jobs), engine.threads() if n_jobs is None else _workers(n_jobs))
-
-    def one(recipe, train, held_out, seed, n_outputs):
-        shift = None
-        if recipe.output == "identity":
-            shift = train.y.mean(axis=0), train.y.std(axis=0)
-            train, held_out = (_standardized(rows, *shift) for rows in (train, held_out))
-        with engine.alone() if workers > 1 else contextlib.nullcontext():
-            return *recipe.train(train, held_out, n_outputs, seed), shift
-
-    if workers == 1:
-        return [one(*job) for job in jobs]
-    from joblib import Parallel, delayed
-
-    return Parallel(n_jobs=workers, prefer="threads", require="sharedmem")(delayed(one)(*job) for job in jobs)
-
-
-def _workers(n_jobs: int) -> int:
-    n_jobs = checks.integer("n_jobs", n_jobs)
-    return max(1, n_jobs if n_jobs > 0 else (os.cpu_count() or 1) + 1 + n_jobs)
-
-
-def _standardized(rows: Rows | None, mean: NDArray, std: NDArray) -> Rows | None:
-    if rows is None:
-        return None
-    return Rows(rows.X, (rows.y - mean) / np.where(std > 0.0, std, 1.0), rows.weight)
-
-
-class TabularClassifier(ClassifierMixin, _Tabular):
+class TabularClassifier(ClassifierMixin, Tabular):
     """A classifier for tables that needs no tuning: RealMLP-TD-S of Holzmüller, Grinsztajn & Steinwart (2024).
 
     Numbers may be missing (NaN) and columns may be categories; see :class:`fastmlp.tabular.TabularEncoder`. A network of
@@ -310,7 +182,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         return self.classes_[most]
 
 
-class TabularRegressor(RegressorMixin, _Tabular):
+class TabularRegressor(RegressorMixin, Tabular):
     """A regressor for tables that needs no tuning: RealMLP-TD-S of Holzmüller, Grinsztajn & Steinwart (2024).
 
     Numbers may be missing (NaN) and columns may be categories; see :class:`fastmlp.tabular.TabularEncoder`. A network of
@@ -393,6 +265,8 @@ class TabularRegressor(RegressorMixin, _Tabular):
         self._check(X, y)
         targets, self._one_output = _targets(y, "y")
         targets_val = None if y_val is None else _targets(y_val, "y_val")[0]
+        if targets_val is not None and targets_val.shape[1] != targets.shape[1]:
+            raise ValueError(f"y_val has shape {targets_val.shape}, but y has {targets.shape}. Pass as many columns.")
         shifts = self._fit(X, targets, targets.shape[1], sample_weight, (X_val, targets_val, sample_weight_val))
         self._shifts = shifts
         self._range = targets.min(axis=0), targets.max(axis=0)
@@ -417,4 +291,8 @@ class TabularRegressor(RegressorMixin, _Tabular):
 def _targets(y: ArrayLike, name: str) -> tuple[NDArray[np.float64], bool]:
     """Return targets as (n, outputs), and whether they came as (n,)."""
     targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+    if np.abs(targets).max() > _LARGEST:
+        raise ValueError(
+            f"{name} goes up to {np.abs(targets).max():.3g}, whose square is no number. Divide {name} by a power of ten."
+        )
     return (targets[:, None], True) if targets.ndim == 1 else (targets, False)

@@ -1,0 +1,63 @@
+"""Ending trainings on threads that a Ctrl-C does not reach, and running several side by side that end together."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from . import engine
+
+__all__ = ["Stopped", "check", "side_by_side", "stopped_by"]
+
+_here = threading.local()
+
+
+class Stopped(BaseException):
+    """Ends a training on another thread than the one that Ctrl-C reaches."""
+
+
+def check() -> None:
+    """Raise Stopped if this thread's training is to end; trainings ask several times a second."""
+    event = getattr(_here, "stop", None)
+    if event is not None and event.is_set():
+        raise Stopped("the trainings beside this one have been ended")
+
+
+@contextlib.contextmanager
+def stopped_by(event: threading.Event | None) -> Iterator[None]:
+    """Within it, trainings of this thread end when the event is set."""
+    before = getattr(_here, "stop", None)
+    _here.stop = event or before
+    try:
+        yield
+    finally:
+        _here.stop = before
+
+
+def side_by_side(function: Callable, jobs: Iterable[tuple], workers: int) -> list[Any]:
+    """Return function(*job) of each job, from so many threads at a time that use one core each.
+
+    Whatever ends it early, a Ctrl-C or an error of one of them, has ended them all when it returns.
+    """
+    from sklearn.utils.parallel import Parallel, delayed
+
+    jobs = list(jobs)
+    if workers == 1:
+        return [function(*job) for job in jobs]
+    stop, places = threading.Event(), threading.Semaphore(workers)
+
+    def one(job: tuple) -> Any:
+        with places, stopped_by(stop), engine.alone():
+            check()
+            return function(*job)
+
+    try:
+        return Parallel(n_jobs=workers, prefer="threads", require="sharedmem")(delayed(one)(job) for job in jobs)
+    except BaseException:
+        stop.set()
+        for _ in range(workers):
+            places.acquire()
+        places.release(workers)
+        raise

@@ -1,0 +1,146 @@
+"""What TabularClassifier and TabularRegressor share: encoding, holding out, training one network or several."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
+
+from .. import checks, engine
+from ..data import split
+from ..interruption import side_by_side
+from ..network import MLP
+from .preprocessing import TabularEncoder, is_frame
+from .recipe import LastBest, Rows
+
+__all__ = ["Tabular"]
+
+
+class Tabular(BaseEstimator):
+    """The common part of the two estimators; use :class:`TabularClassifier` or :class:`TabularRegressor`."""
+
+    def _fit(self, X: Any, y: NDArray, n_outputs: int, sample_weight: Any, held_out: tuple[Any, Any, Any]) -> Any:
+        """Train on checked targets y; `held_out` is X, y and weights of the rows to judge by, or Nones."""
+        recipe = self._recipe()
+        n_ensemble = checks.integer("n_ensemble", self.n_ensemble, 1)
+        fraction = checks.real("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
+        seeds = check_random_state(self.random_state).randint(2**31, size=n_ensemble + 1).tolist()
+        self.encoder_ = TabularEncoder(self.categorical_features)
+        rows = Rows(self.encoder_.fit_transform(X), y, _weights(sample_weight, X))
+        if rows.X.shape[1] == 0:
+            raise ValueError("X has no column with a number or a category in it. Pass one that has some.")
+        judge = None
+        if checks.is_validation(*held_out):
+            check_consistent_length(held_out[0], held_out[1])
+            judge = Rows(self.encoder_.transform(held_out[0]), held_out[1], _weights(held_out[2], held_out[0]))
+        jobs = self._jobs(rows, judge, fraction, seeds)
+        trained = _run([(recipe, *job, n_outputs) for job in jobs], self.n_jobs)
+        self.networks_: list[MLP] = [net for net, _, _ in trained]
+        judges = [judge for _, judge, _ in trained]
+        self.best_epochs_ = [judge.epoch + 1 if judge else recipe.epochs for judge in judges]
+        self.validation_errors_ = [judge.errors if judge else [] for judge in judges]
+        self.n_iter_ = recipe.epochs
+        return [shift for _, _, shift in trained]
+
+    def _jobs(self, rows: Rows, judge: Rows | None, fraction: float, seeds: list[int]) -> list[tuple]:
+        """Return what each network is trained on and judged by, with its seed."""
+        if judge is not None:
+            return [(rows, judge, seed) for seed in seeds[1:]]
+        classes = isinstance(self, ClassifierMixin)
+        if len(seeds) > 2:
+            stratified = classes and np.bincount(rows.y).min() >= len(seeds) - 1
+            folds = (StratifiedKFold if stratified else KFold)(len(seeds) - 1, shuffle=True, random_state=seeds[0])
+            parts = zip(folds.split(rows.X, rows.y), seeds[1:], strict=True)
+            return [(*_parted(rows, *part), seed) for part, seed in parts]
+        if fraction == 0.0:
+            return [(rows, None, seeds[1])]
+        return [(*_parted(rows, *split(rows.y, fraction, classes=classes, seed=seeds[0])), seeds[1])]
+
+    def _check(self, X: Any, y: Any) -> None:
+        """Raise unless X is a table and there is a target for each row; note X's columns."""
+        if y is None:
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        self._note_columns(X)
+        check_consistent_length(X, y)
+        if is_frame(X) and len(X) == 0:  # of arrays the check of their columns says it
+            raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required.")
+
+    def _note_columns(self, X: Any, reset: bool = True) -> None:
+        """Note the names and number of the columns, or compare them with those in fit."""
+        if is_frame(X):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        else:
+            validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+
+    def _outputs(self, X: Any) -> list[NDArray]:
+        """Return each network's outputs."""
+        check_is_fitted(self)
+        self._note_columns(X, reset=False)
+        x = self.encoder_.transform(X)
+        return [net.predict(x) for net in self.networks_]
+
+    def _shared(self) -> dict[str, Any]:
+        """Return what a recipe takes from an estimator as it is, checked."""
+        hidden = [self.hidden] if np.ndim(self.hidden) == 0 else list(self.hidden)
+        return {
+            "hidden": tuple(checks.integer("a width of hidden", width, 1) for width in hidden),
+            "epochs": checks.integer("epochs", self.epochs, 1),
+            "batch_size": checks.integer("batch_size", self.batch_size, 1),
+            "lr": checks.real("lr", self.lr, 0.0, open_low=True),
+            "progress": checks.flag("verbose", self.verbose),
+        }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+
+def _parted(rows: Rows, kept: NDArray, held: NDArray) -> tuple[Rows, Rows | None]:
+    """Return what is trained on and what it is judged by: all rows and nothing where a part would be empty or of no weight."""
+    weight = rows.weight
+    if min(kept.size, held.size) == 0 or (weight is not None and min(weight[kept].max(), weight[held].max()) == 0.0):
+        return rows, None
+    return rows.take(kept), rows.take(held)
+
+
+def _weights(sample_weight: Any, X: Any) -> NDArray | None:
+    if sample_weight is None:
+        return None
+    weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    if not weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")  # as scikit-learn does from 1.9 on
+    return weight
+
+
+def _run(jobs: list[tuple], n_jobs: int | None) -> list[tuple[MLP, LastBest | None, Any]]:
+    """Train each job's network: one at a time on all threads, or several side by side, one thread each."""
+    workers = min(len(jobs), engine.threads() if n_jobs is None else _workers(n_jobs))
+
+    def one(recipe, train, held_out, seed, n_outputs):
+        shift = None
+        if recipe.output == "identity":
+            shift = train.y.mean(axis=0), train.y.std(axis=0)
+            train, held_out = (_standardized(rows, *shift) for rows in (train, held_out))
+        return *recipe.train(train, held_out, n_outputs, seed), shift
+
+    return side_by_side(one, jobs, workers)
+
+
+def _workers(n_jobs: int) -> int:
+    n_jobs = checks.integer("n_jobs", n_jobs)
+    return max(1, n_jobs if n_jobs > 0 else (os.cpu_count() or 1) + 1 + n_jobs)
+
+
+def _standardized(rows: Rows | None, mean: NDArray, std: NDArray) -> Rows | None:
+    if rows is None:
+        return None
+    return Rows(rows.X, (rows.y - mean) / np.where(std > 0.0, std, 1.0), rows.weight)
