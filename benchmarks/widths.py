@@ -31,47 +31,45 @@ def workload(width: int) -> Workload:
 
 
 def measure(effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
-    """Go through all widths several times, each time in another order; a width's time is the least of its turns.
+    """Time each width and the next larger one in turn, several times over, pairs in another order each time.
 
-    The least, since other work on the machine would look like a cliff. What still looks like one is measured again, the two
-    widths in turn.
+    In turn, since the machine's speed drifts more between two moments than there is between two widths. What looks like a
+    cliff is measured again, for longer.
     """
     jobs = {width: job(workload(width)) for width in WIDTHS}
     warm(*jobs.values())
-    found: dict[int, list[float]] = {width: [] for width in WIDTHS}
+    pairs = list(itertools.pairwise(WIDTHS))
+    times: dict[int, list[float]] = {width: [] for width in WIDTHS}
+    ratios: dict[tuple[int, int], list[float]] = {pair: [] for pair in pairs}
     rng = np.random.default_rng(0)
     for n in range(effort.fewest):
         say(f"widths: pass {n + 1} of {effort.fewest}")
-        for width in rng.permutation(WIDTHS).tolist():
-            found[width].append(1e6 * turn(jobs[width], effort.turn / 5) / workload(width).steps)
-    result: dict[str, Any] = {"fastmlp": {width: min(times) for width, times in found.items()}}
-    result["noise"] = {width: float(np.ptp(times) / np.median(times)) for width, times in found.items()}
+        for a, b in rng.permutation(pairs).tolist():
+            took = {width: 1e6 * turn(jobs[width], effort.turn / 5) / workload(width).steps for width in (a, b)[:: (-1) ** n]}
+            ratios[a, b].append(took[a] / took[b])
+            for width, microseconds in took.items():
+                times[width].append(microseconds)
+    result: dict[str, Any] = {"fastmlp": {str(width): min(found) for width, found in times.items()}}
     result["PyTorch"] = _peer(effort, say) if PEERS["torch"].missing() is None else {}
-    result = {name: {str(width): value for width, value in curve.items()} for name, curve in result.items()}
-    suspects = [(a, b) for a, b, ratio in cliffs(result["fastmlp"]) if ratio > CLIFF]
-    say(f"widths: {len(suspects)} steps down, each measured in turn")
-    result["in turn"] = {f"{a} {b}": paired(jobs[b], jobs[a], effort).ratio for a, b in suspects}
+    result["steps"] = {f"{a} {b}": float(np.median(found)) for (a, b), found in ratios.items()}
+    result["noise"] = float(np.median([np.ptp(found) / np.median(found) for found in ratios.values()]))
+    suspects = [(a, b) for a, b in pairs if result["steps"][f"{a} {b}"] > CLIFF]
+    say(f"widths: {len(suspects)} steps down, each measured again")
+    result["again"] = {f"{a} {b}": paired(jobs[b], jobs[a], effort).ratio for a, b in suspects}
     plot(result, PLOT)
     return result
 
 
-def _peer(effort: Effort, say: Callable[[str], None]) -> dict[int, float]:
+def _peer(effort: Effort, say: Callable[[str], None]) -> dict[str, float]:
     peer, curve = PEERS["torch"], {}
     for width in PEER_WIDTHS:
         w = workload(width)
         data, params = make_data(w), make_params(w)
         jobs: dict[str, Job] = {str(v): peer.prepare(w, data, params, **v) for v in peer.settings(w)}
         best = jobs[fastest(jobs, effort.turn)]
-        curve[width] = 1e6 * min(turn(best, effort.turn / 2) for _ in range(effort.fewest)) / w.steps
-        say(f"widths: PyTorch at {width}: {curve[width]:.0f} µs")
+        curve[str(width)] = 1e6 * min(turn(best, effort.turn / 2) for _ in range(effort.fewest)) / w.steps
+        say(f"widths: PyTorch at {width}: {curve[str(width)]:.0f} µs")
     return curve
-
-
-def cliffs(curve: dict[str, float]) -> list[tuple[int, int, float]]:
-    """Return each width whose time is over that of the next larger one, that width, and the ratio; the worst first."""
-    widths = sorted(map(int, curve))
-    steps = [(a, b, curve[str(a)] / curve[str(b)]) for a, b in itertools.pairwise(widths)]
-    return sorted((step for step in steps if step[2] > 1.0), key=lambda step: -step[2])
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
@@ -104,17 +102,18 @@ def plot(result: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
+def _summary(ratios: dict[str, float]) -> str:
+    most = max(ratios, key=lambda pair: ratios[pair])
+    over = sum(ratio > CLIFF for ratio in ratios.values())
+    return f"{over} of {len(ratios)} above {CLIFF}, the largest {ratios[most]:.2f} ({most.replace(' ', ' beside ')})"
+
+
 def table(result: dict[str, Any]) -> Table:
-    """Return some widths and the worst cliffs as a table."""
-    worst = cliffs(result["fastmlp"])
-    caption = "; ".join(f"{a} costs {ratio:.2f} of what {b} does" for a, b, ratio in worst[:5]) or "none"
-    noise = np.median(list(result["noise"].values()))
-    caption = f"steps down, goal ≤ {CLIFF}: {caption}. Median spread of a width: {100 * noise:.0f}%."
-    if pairs := result.get("in turn"):
-        most = max(pairs, key=lambda pair: pairs[pair])
-        over = sum(ratio > CLIFF for ratio in pairs.values())
-        a, b = most.split()
-        caption += f" Of {len(pairs)} over it {over} are so when measured in turn: at most {pairs[most]:.2f}, {a} beside {b}."
+    """Return some widths as a table, and the worst step down."""
+    caption = f"a width's time over that of the next larger one, in turn: {_summary(result['steps'])}; "
+    caption += f"median spread of a pair {100 * result['noise']:.0f}%."
+    if result["again"]:
+        caption += f" Those measured again: {_summary(result['again'])}."
     shown = Table(title="Width scan: µs a step", caption=caption)
     for column in ("width", "fastmlp", "PyTorch", "ratio"):
         shown.add_column(column, justify="right")

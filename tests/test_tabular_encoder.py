@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.pipeline import make_pipeline
 
 from fastmlp.tabular import TabularEncoder
 
@@ -149,3 +150,14 @@ def test_text_where_fit_found_numbers_is_refused() -> None:
 def test_an_empty_frame_is_refused() -> None:
     with pytest.raises(ValueError, match=r"0 sample\(s\)"):
         TabularEncoder().fit(FRAMES["pandas"].iloc[:0])
+
+
+def test_names_of_the_columns_after_it() -> None:
+    X = pd.DataFrame({"size": [1.0, 2.0, 3.0], "kind": ["a", "b", "c"], "flag": ["no", "yes", "no"], "empty": [None] * 3})
+    encoder = TabularEncoder().fit(X)
+    assert encoder.get_feature_names_out().tolist() == ["size", "kind_a", "kind_b", "kind_c", "flag_no"]
+    frame = make_pipeline(encoder).set_output(transform="pandas").fit_transform(X)
+    assert frame.columns.tolist() == encoder.get_feature_names_out().tolist()
+    assert frame["flag_no"].idxmin() == 1
+    with pytest.raises(ValueError, match="input_features is not equal to feature_names_in_"):
+        encoder.get_feature_names_out(["a", "b", "c", "d"])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OrdinalEncoder
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 __all__ = ["TabularEncoder"]
 
@@ -90,6 +90,31 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         columns = self._columns(self._validated(X, reset=False))
         return self._scaled(self._encoded(columns))
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the columns after :meth:`transform`, (n_columns,).
+
+        A number keeps its name; a category's column has that and the category, the first one of two.
+
+        Parameters
+        ----------
+        input_features : (n_features_in_,) array-like of str, optional
+            Names of X's columns, if X had none in `fit`.
+
+        Examples
+        --------
+        >>> from fastmlp.tabular import TabularEncoder
+        >>> X = np.array([[0.0, "a"], [1.0, "b"], [2.0, "c"]], dtype=object)
+        >>> TabularEncoder().fit(X).get_feature_names_out(["size", "kind"]).tolist()
+        ['size', 'kind_a', 'kind_b', 'kind_c']
+        """
+        check_is_fitted(self)
+        names: list[str] = []
+        categories = iter(self.categories_)
+        for name, categorical in zip(_check_feature_names_in(self, input_features), self.categorical_, strict=True):
+            found = next(categories) if categorical else ()
+            names += [f"{name}_{category}" for category in found[: 1 if len(found) == 2 else None]] if categorical else [name]
+        return np.array(names, object)
 
     def _fit(self, X: Any) -> NDArray[np.float64]:
         X = self._validated(X, reset=True)
