@@ -190,8 +190,12 @@ def _sweep(parser: _Parser) -> None:
     parser.add_argument(
         "--activation", type=_list(str), default=("relu",), metavar="NAME,...", help="of the hidden layers (relu)"
     )
-    for name, words in (("dropout", "of the hidden layers (0)"), ("weight-decay", "decoupled weight decay"), ("l2", "penalty")):
-        parser.add_argument(f"--{name}", type=_values(_rate if name == "l2" else _share(0.0)), metavar="X,...", help=words)
+    for name, item, words in (
+        ("dropout", _share(0.0), "of the hidden layers (0)"),
+        ("weight-decay", _share(0.0), "decoupled weight decay"),
+        ("l2", _penalty, "penalty"),
+    ):
+        parser.add_argument(f"--{name}", type=_values(item), metavar="X,...", help=words)
     parser.add_argument("--trials", type=_whole(1), metavar="N", help="draw so many settings, instead of taking all of them")
     parser.add_argument(
         "--halving", type=_whole(2), metavar="F", help="train all a little, then one in F for F times as many epochs, and so on"
@@ -218,9 +222,7 @@ def _data(parser: _Parser) -> None:
         "--task", choices=("auto", "classes", "regression"), default="auto",
         help="what a file's target is (auto: words and up to 20 different integers are classes)",
     )  # fmt: skip
-    parser.add_argument(
-        "--validation", type=_share(0.0, open_low=True), default=0.2, metavar="SHARE", help="of the rows held back (0.2)"
-    )
+    parser.add_argument("--validation", type=_share(0.0, open_low=True), metavar="SHARE", help="of the rows held back (0.2)")
 
 
 def _training(parser: _Parser, several: bool = False) -> None:
@@ -278,6 +280,13 @@ def _rate(text: str) -> float:
     value = _number(text)
     if not 0.0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def _penalty(text: str) -> float:
+    value = _number(text)
+    if not 0.0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
     return value
 
 

@@ -27,6 +27,8 @@ __all__ = ["Failed", "Interrupted", "UsageError", "info", "sweep", "train", "war
 
 # A data set with fewer rows than this gives none away for validation.
 _FEW_ROWS = 10
+# What is held back of others, if nothing is said.
+_SHARE = 0.2
 
 
 class UsageError(Exception):
@@ -103,6 +105,8 @@ def sweep(args: argparse.Namespace) -> None:
     if args.keep_best and args.store is None:
         raise UsageError("--keep-best needs --store, the folder to keep them in")
     _choose_engine(args)
+    if args.cv is not None and args.validation is not None:
+        raise UsageError("--cv holds back each row once, so --validation has no use: leave one out")
     rows = _load(args, all_rows=args.cv is not None)
     _describe(rows, args.cv)
     # Everything is checked in here, before the first network is trained.
@@ -207,10 +211,11 @@ def _load(args: argparse.Namespace, all_rows: bool = False) -> _Rows:
         kept = held = np.arange(len(data.X))
         held_back = 0
     else:
-        kept, held = split(data.y, args.validation, classes=classes)
+        share = _SHARE if args.validation is None else args.validation
+        kept, held = split(data.y, share, classes=classes)
         held_back = len(held)
         if held_back == 0:
-            raise UsageError(f"--validation {args.validation:g} of {len(data.X)} rows holds none back: take a larger share")
+            raise UsageError(f"--validation {share:g} of {len(data.X)} rows holds none back: take a larger share")
     X, y = data.X, data.y
     scaling = None
     if not data.same_scale:
@@ -228,6 +233,8 @@ def _find(args: argparse.Namespace) -> Data:
     if name in datasets.NAMES:
         if args.target is not None:
             raise UsageError(f"--target is for files; the data set {name!r} has its own target")
+        if args.task != "auto":
+            raise UsageError(f"--task is for files; what the data set {name!r} is for is known")
         return datasets.load(name, seed=0)
     if not is_file and not Path(name).suffix and os.sep not in name:
         known = ", ".join(datasets.NAMES)

@@ -6,6 +6,7 @@ gap or an unknown target means is then decided in one place, whatever the file w
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import os
@@ -102,7 +103,7 @@ def _check_finite(path: Path, y: np.ndarray, target: str) -> None:
 
 
 def _gap(path: Path, row: int, column: str, value: float) -> str:
-    what = "no value" if np.isnan(value) else f"the value {value}"
+    what = "no value (such as an empty cell, NA or ?)" if np.isnan(value) else f"the value {value}"
     where = f"row {row + 1} (the first row of data is 1)"
     return f"{path}: column {column!r} has {what} in {where}. Fill the gap or leave the row out."
 
@@ -156,7 +157,7 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell  # which Python passes over
 
 
 # ---- CSV
@@ -170,7 +171,8 @@ def _read_csv(path: Path, target: str | None):
             if not header.strip():
                 raise ValueError(f"{path} is empty: a table begins with a line of columns' names.")
             file.seek(0)
-            reader = csv.reader(file, delimiter=max(",;\t|", key=header.count), skipinitialspace=True, strict=True)
+            bare = re.sub(r'"[^"]*"', "", header)
+            reader = csv.reader(file, delimiter=max(",;\t|", key=bare.count), skipinitialspace=True, strict=True)
             names = _names(path, next(reader))
             _check_target(path, names, target)
             parts = [_columns(names, rows, target) for rows in _chunks(path, reader, len(names))]
@@ -225,20 +227,27 @@ def _join(parts: list[np.ndarray]) -> np.ndarray:
 
 def _numbers(cells: tuple[str, ...]) -> np.ndarray:
     """Return the cells as float64 with NaN in the gaps, or as the words alone if some are words."""
-    try:
-        return np.array(cells, np.float64)
-    except ValueError:
-        kept = ["nan" if cell.strip().lower() in _GAPS else cell.strip() for cell in cells]
+    if not any("_" in cell for cell in cells):
+        with contextlib.suppress(ValueError):
+            return np.array(cells, np.float64)
+    kept = ["nan" if _is_gap(cell) else cell.strip() for cell in cells]
     words = [cell for cell in kept if not _is_number(cell)]
     return np.array(words) if words else np.array(kept, np.float64)
 
 
+def _is_gap(cell: str) -> bool:
+    return cell.strip().lower() in _GAPS
+
+
 def _target_of_words(cells: np.ndarray) -> np.ndarray:
-    """Return a target's cells as int64 or float64 if all are numbers, with NaN in the gaps; else as they are."""
+    """Return a target's cells as int64 or float64 if all are numbers, with NaN in the gaps; else as words, "" in the gaps."""
     if all(map(_INTEGER.fullmatch, cells)):
         return cells.astype(np.int64)
     numbers = _numbers(tuple(cells))
-    return numbers if numbers.dtype.kind == "f" and not np.isnan(numbers).all() else cells
+    if numbers.dtype.kind == "f" and not np.isnan(numbers).all():
+        return numbers
+    # "none" may be a class, beside "some".
+    return np.where([_is_gap(cell) and cell.lower() != "none" for cell in cells], "", cells)
 
 
 # ---- Parquet and npz
@@ -264,10 +273,11 @@ def _arrow_values(column) -> np.ndarray:
 
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if types.is_boolean(column.type) and column.null_count == 0:
-        return column.to_numpy()
+    if types.is_boolean(column.type):
+        return column.to_numpy() if column.null_count == 0 else column.cast("int8").cast("float64").to_numpy()
     if types.is_integer(column.type) and column.null_count == 0:
-        return column.to_numpy().astype(np.int64)
+        values = column.to_numpy()
+        return values.astype(np.int64 if len(values) == 0 or values.max() <= np.iinfo(np.int64).max else np.float64)
     if types.is_integer(column.type) or types.is_floating(column.type) or types.is_decimal(column.type):
         return column.cast("float64").to_numpy()
     if types.is_null(column.type):

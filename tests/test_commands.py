@@ -295,3 +295,21 @@ def test_ctrl_c_before_the_first_epoch_has_nothing_to_show(capsys, monkeypatch):
     monkeypatch.setattr(engine, "warmup", interrupted)
     assert main(["train", "moons"]) == 130
     assert capsys.readouterr().err == "fastmlp train: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("sweep iris --cv 3 --validation 0.3", "--cv holds back each row once, so --validation has no use"),
+        ("train iris --task regression", "--task is for files; what the data set 'iris' is for is known"),
+        ("train iris --target y", "--target is for files"),
+    ],
+)
+def test_options_that_would_be_without_effect_are_refused(capsys, line, why):
+    assert main(line.split()) == 2
+    assert why in capsys.readouterr().err
+
+
+def test_no_penalty_may_be_among_the_penalties(capsys):
+    assert main("sweep iris --width 4 --depth 1 --epochs 1 --l2 0,0.1 --weight-decay 0".split()) == 0
+    assert "0.1" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 import pytest
 
@@ -76,3 +77,13 @@ def test_a_write_protected_file_is_left_alone(tmp_path, monkeypatch):
     with pytest.raises(PermissionError, match=r"write-protected"):
         files.write(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a named pipe is no file there")
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="is a device or a pipe, which a file cannot replace"):
+        files.write(pipe, b"content")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]

@@ -310,3 +310,52 @@ def test_after_an_interruption_finished_networks_are_there_and_no_thread_goes_on
     while any("worker" in thread.name for thread in threading.enumerate()):
         assert time.monotonic() - began < 10.0
         time.sleep(0.02)
+
+
+def test_optimizers_that_no_population_has_train_networks_one_by_one(moons):
+    for optimizer in (fm.Adam(weight_factor=2.0), fm.Adam(ntk=True), fm.Adam(scale_factor=6.0)):
+        result = run(moons, widths=[3], optimizer=optimizer)
+        assert [row["error"] for row in result] == [None, None]
+        net = fm.MLP([2, 3, 1], output="sigmoid", seed=0)
+        assert result[0]["n_params"] == net.n_params
+
+
+def test_activations_of_ones_own(moons, tmp_path):
+    sympy = pytest.importorskip("sympy")
+    own = fm.activation(lambda x: x * sympy.sin(x))
+    pair = fm.activation(np.arctan, lambda x: 1 / (1 + x * x), name="arctan")
+    result = run(moons, activation=[own, pair, "tanh"], store=tmp_path / "kept", keep_best=1)
+    assert [row["error"] for row in result] == [None] * 12
+    assert {row["activation"] for row in result} == {"x*sin(x)", "arctan", "tanh"}
+    assert without_time(run(moons, activation=own)) == [row for row in without_time(result) if row["activation"] == "x*sin(x)"]
+    again = fm.activation(lambda x: x * sympy.cos(x), name="x*sin(x)")
+    with pytest.raises(ValueError, match="is of another sweep: they differ in settings"):
+        run(moons, activation=[again, pair, "tanh"], store=tmp_path / "kept", keep_best=1)
+
+
+def test_the_training_targets_say_what_they_are(moons):
+    X, y = moons.X, moons.y
+    result = sweep(X[:40], y[:40], validation=(X[40:], y[40:] * 1.0), widths=[2], depths=[1], epochs=1, progress=False)
+    assert result.metric == "val_accuracy"
+    for held in (y[40:] + 0.5, np.array(["a", "b"] * 10)):
+        with pytest.raises(ValueError, match=r"validation's y holds .*, but y holds int64"):
+            sweep(X[:40], y[:40], validation=(X[40:], held), widths=[2], depths=[1], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "metric"),
+    [([0.5, 1.5, 2.5], "val_r2"), (["a", "b", "a"], "val_accuracy"), ([True, False, True], "val_accuracy")],
+    ids=["numbers", "words", "truth values"],
+)
+def test_targets_as_objects_are_what_they_hold(moons, values, metric):
+    y = np.array(values * 20, dtype=object)
+    assert run(moons, widths=[2], depths=[1]).metric == "val_accuracy"
+    assert sweep(moons.X, y, widths=[2], depths=[1], epochs=1, progress=False).metric == metric
+
+
+def test_targets_as_objects_of_several_kinds(moons):
+    for odd in (None, math.nan):
+        with pytest.raises(ValueError, match="y has no value in row 1"):
+            sweep(moons.X, np.array(["a", odd] * 30, dtype=object), widths=[2], depths=[1])
+    with pytest.raises(TypeError, match="y has dtype object and holds words such as 'a', numbers such as 1"):
+        sweep(moons.X, np.array(["a", 1] * 30, dtype=object), widths=[2], depths=[1])

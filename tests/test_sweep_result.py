@@ -212,3 +212,13 @@ def test_without_pyarrow_the_message_names_to_csv(result, monkeypatch, tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match="to_parquet needs pyarrow: pip install pyarrow"):
         result.to_parquet(tmp_path / "rows.parquet")
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_a_metric_that_is_no_number_is_shown_as_it_is(odd, tmp_path):
+    result = SweepResult([row(8, 1, s, v) for s, v in enumerate((odd, 0.5))] + [row(16, 1, 0, 0.7)], "val_accuracy")
+    first, last = result.summary()
+    assert (first["width"], last["width"]) == ((8, 16) if odd == math.inf else (16, 8))
+    assert math.isnan((first if odd == math.inf else last)["val_accuracy_std"])
+    assert text(result.table()).count("16") >= 1
+    result.plot(tmp_path / "odd.png")

@@ -25,6 +25,8 @@ def write(path: str | os.PathLike, content: bytes) -> None:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give a file's name, such as {Path(path) / 'model.safetensors'}.")
+    if target.exists() and not target.is_file():
+        raise OSError(f"{path} is a device or a pipe, which a file cannot replace. Give a file's name.")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} in: make it first.")
     mode = None

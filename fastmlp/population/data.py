@@ -52,6 +52,8 @@ def rows_of(population: Population, X: Any, y: Any, weight: Any, class_weight: A
     else:
         t = checks.targets(y, n, k, kind, dtype, f"{name}y")[np.newaxis]
     own = weight is not None and np.ndim(weight) == 2
+    if own:
+        weight = np.asarray(weight)
     if own and len(weight) != size:
         raise ValueError(
             f"{name}sample_weight has shape {np.shape(weight)}, but this population has {size} networks. "

@@ -60,9 +60,10 @@ class Group:
         size = len(self.seeds)
         self.params = aligned_zeros((size, self.plan.n_params), self.dtype)
         self.ints = np.stack([net._state.ints for net in self.prototypes])
-        self.reals = np.stack([net._state.reals for net in self.prototypes])
+        settings = ids.N_REALS + ids.LAYER_BLOCKS * self.plan.n_layers  # and no scales of inputs
+        self.reals = np.stack([net._state.reals[:settings] for net in self.prototypes])
         self.slots = aligned_zeros((size, 0, self.plan.n_params), self.dtype)
-        self.optimizer: Optimizer | None = None
+        self.optimizers: list[Optimizer | None] = [None] * size
         self.ints[:, ids.SHUFFLE_SEED] = shuffle_seed & SEED_MASK
         for i, (net, seed) in enumerate(zip(self.prototypes, self.seeds, strict=True)):
             self.ints[i, ids.SEED] = seed & SEED_MASK
@@ -84,10 +85,10 @@ class Group:
         own = self.places[i]
         net.params[...] = self.params[i, own]
         state = net._state
-        state.ints[...], state.reals[...] = self.ints[i], self.reals[i]
-        state.slots = aligned_zeros((self.slots.shape[1], len(own)), self.dtype)
-        state.slots[...] = self.slots[i][:, own]
-        state.optimizer = None if self.optimizer is None else self.optimizer.each(len(self))[i]
+        state.ints[...], state.reals = self.ints[i], self.reals[i].copy()
+        state.optimizer = optimizer = self.optimizers[i]
+        state.slots = aligned_zeros((0 if optimizer is None else optimizer.slots, len(own)), self.dtype)
+        state.slots[...] = self.slots[i][: len(state.slots), own]
         return net
 
     def take(self, rows: NDArray[np.int64]) -> Group:
@@ -97,32 +98,37 @@ class Group:
         part.plan, part.dtype = self.plan, self.dtype
         part.places = [self.places[i] for i in rows]
         part.params, part.slots, part.ints, part.reals = (array[rows] for array in self.arrays)
-        part.optimizer = None if self.optimizer is None else self.optimizer.of(rows)
+        part.optimizers = [self.optimizers[i] for i in rows]
         return part
 
     def go_on_from(self, nets: Sequence[MLP]) -> None:
-        """Take over the state of optimizers, if it is of one kind."""
+        """Take over the state of each network's optimizer, unless that has scales of inputs, which no population has."""
         states = [net._state for net in nets]
-        first = states[0]
-        if first.optimizer is not None and all(first.optimizer.same_state_as(state.optimizer) for state in states):
-            self.slots = aligned_zeros((len(nets), len(first.slots), self.plan.n_params), self.dtype)
-            for slots, own, state in zip(self.slots, self.places, states, strict=True):
-                slots[:, own] = state.slots
-            self.optimizer = first.optimizer
+        self.optimizers = [None if one.optimizer is None or one.optimizer.scales else one.optimizer for one in states]
+        most = max(len(state.slots) for state in states)
+        self.slots = aligned_zeros((len(nets), most, self.plan.n_params), self.dtype)
+        for slots, own, state, optimizer in zip(self.slots, self.places, states, self.optimizers, strict=True):
+            if optimizer is not None:
+                slots[: len(state.slots), own] = state.slots
 
     def use(self, optimizer: Optimizer) -> None:
-        """Take an optimizer's settings; the state starts anew unless the one before was of the same kind."""
+        """Take an optimizer's settings; a network's state starts anew unless its optimizer before was of the same kind."""
         if optimizer.layered:
             raise ValueError(
                 "a population has one learning rate for all of a network. Leave out weight_factor, bias_factor, ntk and "
                 "scale_factor, or train networks of fm.MLP one by one."
             )
-        slots = max(one.slots for one in optimizer.each(len(self)))
-        if self.optimizer is None or self.optimizer.kind != optimizer.kind or slots != self.slots.shape[1]:
-            self.slots = aligned_zeros((len(self), slots, self.plan.n_params), self.dtype)
-            self.reals[:, [ids.BETA1_POWER, ids.BETA2_POWER]] = 1.0
+        optimizers = optimizer.each(len(self))
+        most, before = max(one.slots for one in optimizers), self.slots
+        if before.shape[1] != most:
+            self.slots = aligned_zeros((len(self), most, self.plan.n_params), self.dtype)
+            self.slots[:, : before.shape[1]] = before[:, :most]
+        for i, (one, other) in enumerate(zip(optimizers, self.optimizers, strict=True)):
+            if one is not other and not one.same_state_as(other):
+                self.slots[i] = 0.0
+                self.reals[i, [ids.BETA1_POWER, ids.BETA2_POWER]] = 1.0
         optimizer.fill(self.ints, self.reals)
-        self.optimizer = optimizer
+        self.optimizers = list(optimizers)
 
     def train(self, rows: NDArray[np.int64], data: Any, lr: NDArray, factor: NDArray, epochs: int) -> NDArray[np.float64]:
         """Train the networks in `rows` for whole epochs; returns their losses, (epochs, len(rows))."""

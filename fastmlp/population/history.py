@@ -96,7 +96,7 @@ class PopulationHistory:
 
     def take(self, networks: NDArray[np.int64]) -> PopulationHistory:
         """Return the history of some of the networks."""
-        curves = {name: curve[:, networks] for name, curve in self.curves.items()}
+        curves = {name: curve[:, networks].copy() for name, curve in self.curves.items()}
         stopped = [self.stopped[i] for i in networks]
         return PopulationHistory(len(networks), curves, self.seconds, stopped, self.best_epoch[networks])
 

@@ -53,7 +53,8 @@ class Network:
     @property
     def together(self) -> bool:
         """Whether it is trained in a population; by itself alone, so that results do not depend on others."""
-        return self.n_params < LARGE and isinstance(self.setting.optimizer, Stepping)
+        optimizer = self.setting.optimizer
+        return self.n_params < LARGE and isinstance(optimizer, Stepping) and not optimizer.layered
 
     def order(self) -> tuple[int, int]:
         """Return what decides between equally good networks."""

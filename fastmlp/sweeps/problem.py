@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,18 @@ def _with_held_rows(X: NDArray, y: NDArray, validation: Any, dtype: np.dtype) ->
     if held_X.shape[1] != X.shape[1] or held_y.shape[1:] != y.shape[1:]:
         came = f"{held_X.shape} and {held_y.shape}"
         raise ValueError(f"validation's X and y have shapes {came}, which do not go with {X.shape} and {y.shape}.")
-    return np.concatenate([X, held_X]), np.concatenate([y, held_y])
+    return np.concatenate([X, held_X]), np.concatenate([y, _alike(y, held_y)])
+
+
+def _alike(y: NDArray, held_y: NDArray) -> NDArray:
+    """Return held_y as what y is: classes or quantities is decided by y alone."""
+    if y.dtype.kind == held_y.dtype.kind or (y.dtype.kind == "f" and held_y.dtype.kind in "iu"):
+        return held_y
+    if not {y.dtype.kind, held_y.dtype.kind} & set("US"):
+        converted = held_y.astype(y.dtype)
+        if (converted == held_y).all():
+            return converted
+    raise ValueError(f"validation's y holds {held_y.dtype}, but y holds {y.dtype}. Pass both as the same.")
 
 
 def _folds(X: NDArray, y: NDArray, cv: Any, validation: Any, by_class: bool) -> tuple[Part, ...]:
@@ -150,7 +162,7 @@ def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype)
     except ValueError:  # rows of different lengths, of which `inputs` tells
         shape = ()
     x = checks.inputs(X, shape[-1] if shape else 1, dtype, name=x_name)
-    t = np.asarray(y)
+    t = _plain(y_name, np.asarray(y))
     if t.ndim == 2 and t.shape[1] == 1:
         t = t[:, 0]
     if t.ndim not in (1, 2) or len(t) != len(x):
@@ -158,11 +170,27 @@ def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype)
     return x, t
 
 
+def _plain(name: str, y: NDArray) -> NDArray:
+    """Return an array of objects as one of words, truth values or numbers, whichever they all are."""
+    if y.dtype != object:
+        return y
+    found: dict[str, Any] = {}
+    for place, value in np.ndenumerate(y):
+        if value is None or (isinstance(value, (float, np.floating)) and value != value):
+            raise ValueError(f"{name} has no value in row {place[0]}. Fill the gap or leave the row out.")
+        kinds = (((bool, np.bool_), "truth values"), (str, "words"), (Real, "numbers"))
+        found.setdefault(next((name for kind, name in kinds if isinstance(value, kind)), type(value).__name__), value)
+    if len(found) == 1 and isinstance(next(iter(found.values())), (bool, np.bool_, str, Real)):
+        return np.array(y.tolist())
+    shown = ", ".join(f"{kind} such as {value!r}" for kind, value in found.items())
+    raise TypeError(f"{name} has dtype object and holds {shown}. Pass words alone, or numbers alone.")
+
+
 def _targets(y: NDArray, output: str) -> tuple[NDArray, str, int]:
     """Return y with its classes numbered, the output activation, and how many outputs there are."""
     if output != "auto":
         output = activations.lookup(output, "output").name
-    names = y.dtype.kind in "bOSU"
+    names = y.dtype.kind in "bSU"
     if output == "auto":
         output = _guess(y, names)
     if y.ndim == 1 and (output == "softmax" or (output == "sigmoid" and names)):

@@ -6,8 +6,9 @@ import csv
 import math
 import os
 from collections.abc import Iterable, Sequence
-from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
 
 from .space import SETTINGS
 
@@ -153,8 +154,7 @@ class SweepResult(Sequence):
             line |= {"seeds": len(good), "failed": len(rows) - len(good)}
             for name in ("seconds", "train_loss", "val_loss", self.metric):
                 values = [row[name] for row in good]
-                line[name] = fmean(values) if values else math.nan
-                line[f"{name}_std"] = pstdev(values) if values else math.nan
+                line[name], line[f"{name}_std"] = _mean_and_std(values)
             line["epochs"] = max(row["epochs"] for row in rows)
             line["halved"] = all(row.get("stopped") == "halving" for row in rows)
             lines.append(line)
@@ -274,6 +274,12 @@ class SweepResult(Sequence):
         if to is not None and not on_axes:
             plots.save(figure, to)
         return figure
+
+
+def _mean_and_std(values: list[float]) -> tuple[float, float]:
+    """Return both, NaN where there are no values or some are not finite."""
+    with np.errstate(invalid="ignore"):
+        return (float(np.mean(values)), float(np.std(values))) if values else (math.nan, math.nan)
 
 
 def digits(value: float) -> str:

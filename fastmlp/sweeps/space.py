@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import activations, checks, optimizers
+from ..activations import Activation
 from ..layers import Dense
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..plan import Plan, make_plan
@@ -33,7 +34,7 @@ class Setting:
 
     width: int
     depth: int
-    activation: str
+    activation: str | Activation
     name: str
     optimizer: Optimizer
     batch_size: int | None
@@ -42,7 +43,7 @@ class Setting:
     def row(self) -> dict[str, Any]:
         """Return what its rows say of it, by the names of `SETTINGS`."""
         of_optimizer = {key: getattr(self.optimizer, key, math.nan if key == "lr" else None) for key in _OF_OPTIMIZER}
-        own = {"width": self.width, "depth": self.depth, "activation": self.activation, "optimizer": self.name}
+        own = {"width": self.width, "depth": self.depth, "activation": str(self.activation), "optimizer": self.name}
         return own | {"lr": of_optimizer.pop("lr"), "batch_size": self.batch_size, "dropout": self.dropout} | of_optimizer
 
     def layers(self, n_outputs: int, output: str) -> list[Dense]:
@@ -75,10 +76,10 @@ class LogRange:
         return np.minimum(drawn.astype(np.int64), self.high) if whole else drawn
 
 
-def _hidden(value: Any) -> str:
-    found = activations.lookup(value)
-    make_plan(1, [Dense(2, found.name), Dense(1, "identity")])  # refuses the ones for outputs only
-    return found.name
+def _hidden(value: Any) -> str | Activation:
+    found = activations.canonical(value)
+    make_plan(1, [Dense(2, found), Dense(1, "identity")])  # refuses the ones for outputs only
+    return found
 
 
 def _batch(value: Any) -> int | None:
@@ -150,7 +151,7 @@ def _axis(name: str, values: Any) -> Any:
     """Return an axis as a list of checked values, each once; a distribution as it is."""
     if hasattr(values, "rvs"):
         return values
-    if values is None or isinstance(values, (str, Real, Optimizer, Schedule)):
+    if values is None or isinstance(values, (str, Real, Optimizer, Schedule, Activation)):
         values = [values]
     if isinstance(values, type) or not isinstance(values, Iterable):
         if name == "optimizer":
