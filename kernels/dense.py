@@ -60,14 +60,14 @@ def forward(m, n, k, a, lda, w, bias, has_bias, z, ldz, relu, packed):
 
 
 @glue
-def weight_gradient(first, last, n, m, a, lda, d, ldd, dw, start, packed):
-    """Rows first..last of dw (k, n) = a.T @ d for a (m, k), d (m, n); added to dw with start = START_SUMS."""
+def weight_gradient(first, last, n, m, a, lda, d, ldd, dw, end, packed):
+    """Rows first..last of dw (k, n) = a.T @ d for a (m, k), d (m, n); added to dw if `end` is END_ADD."""
     if n == 1:
         a, dw = shift(a, first), shift(dw, first)
-        product(1, last - first, m, d, 1, ldd, a, lda, dw, 1, start, dw, END_STORE, dw, 0, packed)
+        product(1, last - first, m, d, 1, ldd, a, lda, dw, 1, START_ZERO, dw, end, dw, 1, packed)
     else:
         a, dw = shift(a, first), shift(dw, first * n)
-        product(last - first, n, m, a, 1, lda, d, ldd, dw, n, start, dw, END_STORE, dw, 0, packed)
+        product(last - first, n, m, a, 1, lda, d, ldd, dw, n, START_ZERO, dw, end, dw, n, packed)
 
 
 @glue
@@ -116,7 +116,7 @@ def linear_bwd_w(x, d, dw, db):
     m, k = x.shape
     n = d.shape[1]
     packed = np.empty(PACKED, x.dtype)
-    weight_gradient(0, k, n, m, address(x, 0), k, address(d, 0), n, address(dw, 0), START_ZERO, address(packed, 0))
+    weight_gradient(0, k, n, m, address(x, 0), k, address(d, 0), n, address(dw, 0), END_STORE, address(packed, 0))
     if db.size > 0:
         ones = np.ones(m, x.dtype)
         sums = address(db, 0)

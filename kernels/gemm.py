@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from .jit import glue, inner
 from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
-from .tile import END_STORE, END_TIMES, MR, MR_EDGE, NV, NV_ROW, START_COLUMN, START_SUMS, lanes_tile, small_tile, tile
+from .tile import END_ADD, END_STORE, END_TIMES, MR, MR_EDGE, NV, NV_ROW, START_COLUMN, START_SUMS, lanes_tile, small_tile, tile
 from .transpose import transpose
 
 # Rows of B in a panel: KC * NR elements are at most half of a 32 KB L1 cache.
@@ -22,8 +22,8 @@ PACK_SPAN = 24 * 1024
 PACK_ROWS = 16
 # Rows whose sums wait in scratch at a time.
 STRIPE = 128
-# Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums.
-PACKED = (KC + STRIPE) * NV * LANES32
+# Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums, or those of a single row.
+PACKED = max((KC + STRIPE) * NV, (KC + 1) * NV_ROW) * LANES32
 
 
 @intrinsic
@@ -59,9 +59,9 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb,
     or if `turned` the transpose of such an array of shape (n, k).
 
-    START_* and END_* of tile.py say how the sums begin (START_SUMS: from C) and finish; bias is (n,), or (m,) with
-    START_COLUMN, aux is (m, n) with row stride ldaux and may be C. C overlaps nothing else. `packed` is scratch for PACKED
-    elements. With k = 0, C = finish(begin).
+    START_* and END_* of tile.py say how the sums begin (never with START_SUMS) and finish; bias is (n,), or (m,) with
+    START_COLUMN, aux is (m, n) with row stride ldaux and may be C, and is for END_ADD. C overlaps nothing else. `packed` is
+    scratch for PACKED elements. With k = 0, C = finish(begin).
 
     csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
     a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tile`.
@@ -75,7 +75,7 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
         width = NV_ROW * lanes
     if csb is None:
         packing = turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN)
-    waits_in_c = k <= KC or end != END_TIMES
+    waits_in_c = k <= KC or (end != END_TIMES and end != END_ADD)
     stripe = m if waits_in_c else STRIPE
     for top in range(0, m, max(stripe, 1)):
         bottom = min(m, top + stripe)
@@ -98,7 +98,7 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
                 begin, first, ldf = start, shift(bias, j), 0
                 if start == START_COLUMN:
                     first, ldf = shift(bias, top), 1
-                if p > 0 or start == START_SUMS:
+                if p > 0:
                     begin, first, ldf = START_SUMS, sums, lds
                 finish, out, ldo = END_STORE, sums, lds
                 if p + kc == k:
@@ -127,7 +127,6 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
 def product(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, packed):
     """As `gemm` of B as it is. A product of one small tile, which takes as long as a call, is made where it is."""
     if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= KC:
-        first, ldf = (c, ldc) if start == START_SUMS else (bias, 0)
-        small_tile(m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
+        small_tile(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, 0, end, aux, ldaux)
     else:
         gemm(m, n, k, a, rs, cs, b, ldb, False, None, c, ldc, start, bias, end, aux, ldaux, packed)

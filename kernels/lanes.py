@@ -155,8 +155,8 @@ def forward_pack(pack, m, gradient):
 
 
 @glue
-def backward_pack(pack, m, start):
-    """Deltas of m rows from the last layer's down, which is there already, and every weight gradient, begun as `start` says."""
+def backward_pack(pack, m, end):
+    """Deltas of m rows from the last layer's down, which is there already, and every weight gradient, ended as `end` says."""
     table, arena, places = pack.table, pack.arena, pack.places
     lanes = lanes_of(arena)
     for l in range(table.shape[0] - 1, -1, -1):
@@ -165,19 +165,20 @@ def backward_pack(pack, m, start):
         a, d = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, DELTA])
         w, dw = shift(pack.params, table[l, OFFSET] * lanes), shift(pack.grad, table[l, OFFSET] * lanes)
         if l == 0 and pack.shared:
-            gemm(rows, n * lanes, m, a, 1, lda, d, ldd, False, None, dw, n * lanes, start, dw, END_STORE, dw, 0, pack.packed)
+            gemm(rows, n * lanes, m, a, 1, lda, d, ldd, False, None, dw, n * lanes, START_ZERO, dw, end, dw, n * lanes,
+                 pack.packed)  # fmt: skip
         else:
-            gemm(rows, n * lanes, m, a, lanes, lda, d, ldd, False, lanes, dw, n * lanes, start, dw, END_STORE, dw, 0,
+            gemm(rows, n * lanes, m, a, lanes, lda, d, ldd, False, lanes, dw, n * lanes, START_ZERO, dw, end, dw, n * lanes,
                  pack.packed)  # fmt: skip
         if l > 0:
             activation = table[l - 1, ACTIVATION]
             out = shift(arena, places[l, DELTA])
-            aux, end = out, END_TIMES
+            aux, ending = out, END_TIMES
             if activation == IDENTITY:
-                end = END_STORE
+                ending = END_STORE
             elif activation == RELU:
-                aux, end = a, END_WHERE_POSITIVE
-            gemm(m, k * lanes, n, d, ldd, lanes, w, lanes, False, n * lanes, out, lda, START_ZERO, out, end, aux, lda,
+                aux, ending = a, END_WHERE_POSITIVE
+            gemm(m, k * lanes, n, d, ldd, lanes, w, lanes, False, n * lanes, out, lda, START_ZERO, out, ending, aux, lda,
                  pack.packed)  # fmt: skip
 
 

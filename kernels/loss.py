@@ -57,6 +57,11 @@ def _dot(d, p):
     return d * p
 
 
+@elementwise("y z", fold=add)
+def _shares(y, z):
+    return y.compare("==", 0.0).choose(0.0, y * z)  # of no share in an infinite logit too
+
+
 @elementwise("d! p", "s")
 def _softmax_jacobian(d, p, s):
     return p * (d - s)
@@ -92,7 +97,7 @@ def _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows):
                 value -= spread * _total(k, (z_i,), ())
                 _minus(k, (d_i,), (spread,))
         else:
-            value -= keep * _dot(k, (y_i, z_i), ())
+            value -= keep * _shares(k, (y_i, z_i), ())
             if spread != 0.0:
                 value -= spread * _total(k, (z_i,), ())
             _minus_target(k, (d_i, y_i), (keep, spread))

@@ -27,7 +27,7 @@ from .network import (
 from .simd import address, peek, poke, shift
 from .sparse import copy_sparse
 from .threads import ABORT, N_SUMS, barrier
-from .tile import END_STORE, START_SUMS, START_ZERO
+from .tile import END_ADD, END_STORE
 
 # What a call is for.
 TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, VJP = range(5)
@@ -155,8 +155,8 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
         _rows(task, net, data, ints, reals, epoch, row + done + first, at + done + first, first, last, unit, out, part.packed)
         barrier(part.sync, part.n)
         if gradient:
-            start = START_ZERO if done == 0 else START_SUMS
-            weight_gradients(net, 0, m, part.bounds, part.tid, out, start, part.packed)
+            end = END_STORE if done == 0 else END_ADD
+            weight_gradients(net, 0, m, part.bounds, part.tid, out, end, part.packed)
         if part.tid == 0:
             total += _sum_losses(net, data, at + done, 0, m)
         done += m
@@ -183,8 +183,8 @@ def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out
             else:
                 _rows(task, net, data, ints, reals, epoch, row + done, at + done, first, first + m, unit, out, part.packed)
                 if gradient:
-                    start = START_ZERO if begins else START_SUMS
-                    weight_gradients(net, first, m, part.whole, 0, to, start, part.packed)
+                    end = END_STORE if begins else END_ADD
+                    weight_gradients(net, first, m, part.whole, 0, to, end, part.packed)
             total += _sum_losses(net, data, at + done, first, m)
         part.sums[group] = total
     barrier(part.sync, part.n)

@@ -224,21 +224,24 @@ def delta_rows(net, l, first, last, out, ldo, ending, aux, packed):
 
 
 @inner
-def layer_gradient(net, l, first, last, at, m, grad, start, packed):
-    """Rows first..last of layer l's weight gradient from the m rows of a block from `at` on, at its place in `grad`."""
+def layer_gradient(net, l, first, last, at, m, grad, end, packed):
+    """Rows first..last of layer l's weight gradient from the m rows of a block from `at` on, at its place in `grad`.
+
+    It is added to what is there if `end` is END_ADD. So sums over many rows are sums of sums, of which less is rounded off.
+    """
     table, arena, places = net.table, net.arena, net.places
     lda, ldd = places[l, STRIDE], places[l + 1, STRIDE]
     a, d = shift(arena, places[l, BUFFER] + at * lda), shift(arena, places[l + 1, DELTA] + at * ldd)
     dw = shift(grad, table[l, OFFSET])
     if l == 0 and net.sparse:
-        sparse_weight_gradient(first, last, table[l, FAN_IN], table[l, WIDTH], m, a, lda, d, ldd, dw, start)
+        sparse_weight_gradient(first, last, table[l, FAN_IN], table[l, WIDTH], m, a, lda, d, ldd, dw, end)
     else:
-        weight_gradient(first, last, table[l, WIDTH], m, a, lda, d, ldd, dw, start, packed)
+        weight_gradient(first, last, table[l, WIDTH], m, a, lda, d, ldd, dw, end, packed)
 
 
 @inner
-def weight_gradients(net, at, m, bounds, tid, grad, start, packed):
-    """This thread's rows of every weight gradient from the m rows of a block from `at` on; added up with START_SUMS."""
+def weight_gradients(net, at, m, bounds, tid, grad, end, packed):
+    """This thread's rows of every weight gradient from the m rows of a block from `at` on; as `layer_gradient`."""
     for l in range(net.table.shape[0]):
         if bounds[l, tid] < bounds[l, tid + 1]:
-            layer_gradient(net, l, bounds[l, tid], bounds[l, tid + 1], at, m, grad, start, packed)
+            layer_gradient(net, l, bounds[l, tid], bounds[l, tid + 1], at, m, grad, end, packed)

@@ -86,7 +86,7 @@ from .pack_rows import (
 )
 from .simd import address, lanes_of, peek, poke, shift
 from .threads import ABORT, flush_denormals, restore_mode
-from .tile import START_SUMS, START_ZERO
+from .tile import END_ADD, END_STORE
 
 TRAIN, LOSS_ONLY, PREDICT = range(3)
 # Rows that a pack is trained on before the next one has its turn.
@@ -96,7 +96,7 @@ FLUSH = 32
 
 
 @glue
-def _block(task, pack, rows, turn, ints, reals, first, size, at, m, start, sums):
+def _block(task, pack, rows, turn, ints, reals, first, size, at, m, end, sums):
     """A block of m rows: gathered, forward, losses and by `task` gradients."""
     sse = ints[LOSS] == SSE
     uniform = 0.0
@@ -106,7 +106,7 @@ def _block(task, pack, rows, turn, ints, reals, first, size, at, m, start, sums)
     forward_pack(pack, m, task == TRAIN)
     loss_pack(pack, ints, reals, m, uniform)
     if task == TRAIN:
-        backward_pack(pack, m, start)
+        backward_pack(pack, m, end)
 
 
 @inner
@@ -176,8 +176,10 @@ def _train_step(pack, rows, turn, ints, reals, factor, lr, first, size, at, coun
     weigh(pack, rows, turn, first, size, at, count, sums)
     for done in range(0, count, block):
         m = min(block, count - done)
-        start = START_ZERO if done == 0 else START_SUMS
-        _block(TRAIN, pack, rows, turn, ints, reals[0], first, size, at + done, m, start, sums)
+        end = END_STORE if done == 0 else END_ADD
+        _block(TRAIN, pack, rows, turn, ints, reals[0], first, size, at + done, m, end, sums)
+        if count > block:
+            _add_losses(pack, rows, ints, sums)
     if ints[OPTIMIZER] == ADAM or lr != sums[LAST_RATE, 0]:
         _set_rates(pack, ints, reals, factor, lr, first, size, some, sums)
         sums[LAST_RATE, 0] = lr
@@ -247,7 +249,7 @@ def _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums
             break
         m = min(block, n - at)
         if task == LOSS_ONLY:
-            _block(task, pack, rows, 0, ints[0], reals[0], first, size, at, m, START_ZERO, sums)
+            _block(task, pack, rows, 0, ints[0], reals[0], first, size, at, m, END_STORE, sums)
             for lane in range(lanes):
                 sums[LOSS_SUM, lane] += peek(total, lane)
             fill(lanes, (total,), (0.0,))

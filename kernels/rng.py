@@ -135,7 +135,7 @@ def _philox(builder, counter, seed):
 
 @glue
 def _threshold(rate):
-    return np.int64(round(rate * _HALVES))
+    return np.int64(min(round(rate * _HALVES), _HALVES - 1))
 
 
 @glue

@@ -78,7 +78,7 @@ from .scratch import room_of, scratch_size
 from .simd import address, shift
 from .sparse import sparse_width
 from .threads import ABORT, N_SUMS, NOT_FINITE, SUMS, barrier, flush_denormals, restore_mode
-from .tile import START_ZERO
+from .tile import END_STORE
 
 # Elements of a gradient that are made and used up before the next ones, so that they stay in a part of the L2 cache.
 CHUNK = 128 * 1024
@@ -96,7 +96,7 @@ def _descend(net, ints, reals, power1, power2, state, out, lr, weight_sum, m, pa
             begin, end = offset + first * n, offset + last * n
             # Every chunk lies where the first one does, at the beginning of this thread's stretch.
             grad = shift(out, part.begin - begin)
-            layer_gradient(net, l, first, last, 0, m, grad, START_ZERO, part.packed)
+            layer_gradient(net, l, first, last, 0, m, grad, END_STORE, part.packed)
             _penalize(net.table, ints, reals, net.params, grad, weight_sum, begin, end)
             _update(net.table, ints, reals, power1, power2, net.params, state, size, grad, lr, begin, end)
 

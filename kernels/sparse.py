@@ -11,7 +11,7 @@ from .ids import FAN_IN
 from .jit import glue, inner
 from .maps import elementwise
 from .simd import peek, shift
-from .tile import START_ZERO
+from .tile import END_ADD
 
 
 @inner
@@ -70,12 +70,12 @@ def _first_from(row, column):
 
 
 @inner
-def sparse_weight_gradient(first, last, k, n, m, x, ldx, d, ldd, dw, start):
+def sparse_weight_gradient(first, last, k, n, m, x, ldx, d, ldd, dw, end):
     """Rows first..last of dw (k + 1, n) = [x, 1].T @ d for m sparse rows x, d (m, n).
 
-    They are added to dw unless `start` is START_ZERO. Row k is the bias's.
+    They are added to dw if `end` is END_ADD. Row k is the bias's.
     """
-    if start == START_ZERO:
+    if end != END_ADD:
         fill((last - first) * n, (shift(dw, first * n),), (0.0,))
     for i in range(m):
         row, d_i = shift(x, i * ldx), shift(d, i * ldd)

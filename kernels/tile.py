@@ -28,8 +28,8 @@ NV_ROW = 4
 # How the accumulators start: from zero, each row from the same bias, from sums that are there already, or each column from
 # the same bias.
 START_ZERO, START_BIAS, START_SUMS, START_COLUMN = 0, 1, 2, 3
-# What happens to the sums before they are stored: nothing, max(c, 0), c * aux, or c where aux > 0 else 0.
-END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE = 0, 1, 2, 3
+# What happens to the sums before they are stored: nothing, max(c, 0), c * aux, c where aux > 0 else 0, or aux + c.
+END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE, END_ADD = 0, 1, 2, 3, 4
 
 
 @intrinsic
@@ -207,6 +207,10 @@ def _finish(builder, end, sums, aux_rows, vector):
         by = aux()
         return {cell: x * by[cell] for cell, x in sums.items()}
 
+    def add():
+        before = aux()
+        return {cell: before[cell] + x for cell, x in sums.items()}
+
     def where_positive():
         by = aux()
         return {cell: (by[cell] > 0.0).choose(x, 0.0) for cell, x in sums.items()}
@@ -215,6 +219,7 @@ def _finish(builder, end, sums, aux_rows, vector):
         END_RELU: lambda: {cell: x.maximum(0.0) for cell, x in sums.items()},
         END_TIMES: times,
         END_WHERE_POSITIVE: where_positive,
+        END_ADD: add,
     }
     return _select(builder, end, ways, sums)
 

@@ -13,6 +13,7 @@ pytest.importorskip("numba")
 
 import numba
 from fastmlp.kernels import dense, gemm, simd, tile
+from fastmlp.kernels.simd import address
 
 from tests.compare import assert_product
 
@@ -301,3 +302,34 @@ def test_bits_of_a_row_do_not_depend_on_the_rows_around_it(dtype):
             part = np.empty((m, cols), dtype)
             dense.linear_fwd(x, w[:, -cols:].copy(), none(dtype), part)
             np.testing.assert_array_equal(part, z[:, -cols:])
+
+
+@numba.njit
+def _gemm(m, n, k, a, b, c, end, aux, packed, first):
+    out, scratch = address(c, 0), address(packed, first)
+    gemm.gemm(m, n, k, address(a, 0), k, 1, address(b, 0), n, False, None, out, n, tile.START_ZERO, out, end, aux, n, scratch)
+
+
+@numba.njit
+def _gemm_in_place(m, n, k, a, b, c, end, packed, first):
+    _gemm(m, n, k, a, b, c, end, address(c, 0), packed, first)
+
+
+@PRECISION
+@pytest.mark.parametrize("end", [tile.END_STORE, tile.END_TIMES, tile.END_ADD])
+def test_sums_that_wait_stay_in_their_scratch(end, dtype):
+    for m in (1, 2, MR + 1, STRIPE + 1):
+        for n in around(lanes(dtype), nr(dtype), tile.NV_ROW * lanes(dtype)):
+            for k in (1, KC, KC + 1, 2 * KC + 3):
+                a, b, before = normal((m, k), dtype), normal((k, n), dtype), normal((m, n), dtype)
+                c, scratch = Result((m, n), dtype), np.full(3 * gemm.PACKED, SENTINEL, dtype)
+                c.array[...] = before
+                _gemm_in_place(m, n, k, a, b, c.array, end, scratch, gemm.PACKED)
+                c.check()
+                assert (scratch.reshape(3, -1)[[0, 2]] == SENTINEL).all(), "written beside the scratch"
+                if end == tile.END_TIMES:
+                    assert_product(c.array, exact(a, b) * before, a, b, factor=before)
+                elif end == tile.END_ADD:
+                    assert_product(c.array, exact(a, b) + before, a, b, start=before)
+                elif end == tile.END_STORE:
+                    assert_product(c.array, exact(a, b), a, b)

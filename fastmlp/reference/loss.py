@@ -83,7 +83,7 @@ def _cross_entropy(smoothing, z, y):
     p = np.empty_like(z)
     softmax(z, p)
     # Σ t = 1 where Σ y = 1; then the last term is 0 and large logits cancel without rounding.
-    rows = np.log(np.exp(below).sum(axis=1)) - (target * below).sum(axis=1)
+    rows = np.log(np.exp(below).sum(axis=1)) - np.where(target == 0, 0, target * below).sum(axis=1)
     rows += (1 - smoothing) * (1 - y.sum(axis=1)) * top
     return rows, p - target
 

@@ -77,7 +77,7 @@ def dropout_mask(seed: int, epoch: int, row: int, layer: int, rate: float, mask:
         Overwritten.
     """
     rows, width = mask.shape
-    threshold = round(rate * _HALVES)
+    threshold = min(round(rate * _HALVES), _HALVES - 1)
     groups = -(-width // _GROUP)
     counters = np.arange(groups * _COUNTERS, dtype=np.uint64)  # (groups * 8,)
     row_numbers = np.arange(row, row + rows, dtype=np.uint64)[:, None]  # (rows, 1)
