@@ -105,7 +105,8 @@ def page(results: list[dict[str, Any]]) -> str:
             "logarithm of the price) three categories; `letters` is made, for the time alone: 26 classes.",
             "",
             f"{machine.sentence(machine.describe())} {versions(results)}",
-            "Other programs may have run beside it. `python -m benchmarks.accuracy` made this page.",
+            "Other programs may have run beside it. `python -m benchmarks.accuracy --pytabkit PYTHON` made this page, PYTHON "
+            "being that of an environment with pytabkit.",
             "",
             FULL_RECIPE,
             MARK + json.dumps(results) + " -->",

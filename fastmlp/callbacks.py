@@ -31,7 +31,8 @@ class Callback:
     def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> Any:
         """Epoch `epoch` (counted from 0 since ``reset``) is over; a true answer ends the training.
 
-        `logs` has "loss", "lr", and where there are such data and metrics "val_loss", "<metric>" and "val_<metric>".
+        `logs` has "loss", "lr" (not with L-BFGS), and where there are such data and metrics "val_loss", "<metric>" and
+        "val_<metric>".
         """
 
     def on_train_end(self, net: MLP, history: History) -> None:

@@ -102,6 +102,10 @@ def sweep(args: argparse.Namespace) -> None:
 
     _check_output(args.csv, args.plot)
     _check_output(args.parquet, None)
+    if args.trials is None and any(hasattr(axis, "rvs") for axis in (args.width, args.depth)):
+        raise UsageError("a range such as 8:64 is drawn from, so it needs --trials N; for a grid name them, as 8,16,32")
+    if args.min_epochs != 1 and args.halving is None:
+        raise UsageError("--min-epochs needs --halving, the share of networks that goes on")
     if args.keep_best and args.store is None:
         raise UsageError("--keep-best needs --store, the folder to keep them in")
     _choose_engine(args)

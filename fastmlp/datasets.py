@@ -48,7 +48,17 @@ def load(name: str, seed: int = 0) -> Data:
 
 
 def moons(n: int = 1000, noise: float = 0.15, seed: int = 0) -> Data:
-    """Return two half circles that reach into each other."""
+    """Return two half circles that reach into each other.
+
+    Parameters
+    ----------
+    n : int
+        Rows, the same number of each class.
+    noise : float
+        Standard deviation of what is added to both coordinates.
+    seed : int
+        Of the noise and of where on the circles the points are.
+    """
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2
     angle = np.pi * rng.random(n)
@@ -58,7 +68,17 @@ def moons(n: int = 1000, noise: float = 0.15, seed: int = 0) -> Data:
 
 
 def circles(n: int = 1000, noise: float = 0.1, seed: int = 0) -> Data:
-    """Return a circle of radius 1/2 within one of radius 1."""
+    """Return a circle of radius 1/2 within one of radius 1.
+
+    Parameters
+    ----------
+    n : int
+        Rows, the same number of each class.
+    noise : float
+        Standard deviation of what is added to both coordinates.
+    seed : int
+        Of the noise and of where on the circles the points are.
+    """
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2
     angle = 2.0 * np.pi * rng.random(n)
@@ -67,13 +87,25 @@ def circles(n: int = 1000, noise: float = 0.1, seed: int = 0) -> Data:
 
 
 def xor(seed: int = 0) -> Data:
-    """Return the four rows of exclusive or, which no network without a hidden layer can learn."""
+    """Return the four rows of exclusive or, which no network without a hidden layer can learn; `seed` changes nothing."""
     X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     return _plane(X, np.array([0, 1, 1, 0]), 0.0, np.random.default_rng(seed), "xor", 2)
 
 
 def spirals(n: int = 1500, noise: float = 0.05, arms: int = 3, seed: int = 0) -> Data:
-    """Return spiral arms that wind around each other, one class each."""
+    """Return spiral arms that wind around each other, one class each.
+
+    Parameters
+    ----------
+    n : int
+        Rows, the same number of each class.
+    noise : float
+        Standard deviation of what is added to both coordinates.
+    arms : int
+        How many.
+    seed : int
+        Of the noise and of where on the arms the points are.
+    """
     rng = np.random.default_rng(seed)
     y = np.arange(n) % arms
     radius = np.sqrt(rng.random(n))

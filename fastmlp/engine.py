@@ -1,4 +1,4 @@
-"""The engine: compiled kernels where numba is installed, plain NumPy otherwise. The only importer of either."""
+"""The engine: compiled kernels where numba is installed, plain NumPy otherwise. The only importer of what runs in either."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def set_threads(n: int | None) -> None:
     Raises
     ------
     TypeError, ValueError
-        If `n` is not a whole number from 1 on.
+        If `n` is not a whole number from 1 to 1024.
 
     Examples
     --------

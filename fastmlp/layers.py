@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from . import activations, checks, initializers
 
-__all__ = ["Dense", "as_dense"]
+__all__ = ["Dense", "as_dense", "output_layer", "split_layers"]
 
 
 @dataclass(frozen=True)
@@ -128,3 +128,22 @@ def _from_mapping(spec: Mapping[str, Any], dropout: float) -> Dense:
     if "width" not in spec:
         raise ValueError(f"a layer as a dict needs the key 'width'; got {dict(spec)!r}.")
     return Dense(**{"dropout": dropout, **spec})
+
+
+def split_layers(layers: Sequence[Any]) -> tuple[int, list[Any]]:
+    """Return the number of inputs and the layers' specs."""
+    if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
+        raise TypeError(f"layers must be a list such as [64, 128, 10]; got {layers!r}.")
+    specs = list(layers)
+    if len(specs) < 2:
+        raise ValueError(f"layers must name the number of inputs and at least one layer, such as [64, 10]; got {specs!r}.")
+    return checks.integer("layers[0], the number of inputs,", specs[0], 1), specs[1:]
+
+
+def output_layer(spec: Any, output: str | activations.Activation | None, init: Any) -> Dense:
+    """Return the last layer; its own activation, if it names one, and `output` must agree."""
+    chosen = None if output is None else activations.canonical(output, "output")
+    dense = as_dense(spec, chosen or "identity", init=init)
+    if chosen is not None and dense.activation != chosen:
+        raise ValueError(f"the last layer has activation={dense.activation!r}, but output={output!r}. Leave one of them out.")
+    return dense

@@ -101,6 +101,11 @@ class LossSpec:
 class Huber:
     """Squared loss for errors up to `delta`, absolute loss beyond; Huber 1964.
 
+    Parameters
+    ----------
+    delta : float
+        In the targets' unit.
+
     Raises
     ------
     ValueError
@@ -123,6 +128,11 @@ class Huber:
 class Quantile:
     """The pinball loss, least at the `q` quantile of the targets; Koenker & Bassett 1978.
 
+    Parameters
+    ----------
+    q : float
+        In (0, 1); 0.5 is the median.
+
     Raises
     ------
     ValueError
@@ -144,6 +154,11 @@ class Quantile:
 @dataclass(frozen=True)
 class CrossEntropy:
     """Cross-entropy with label smoothing; Szegedy et al. 2016, section 7.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        The part of a target that is spread evenly over all classes, in [0, 1).
 
     Raises
     ------

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import activations, checks, initializers, losses, summary
 from .answers import Answers
-from .layers import as_dense
+from .layers import as_dense, output_layer, split_layers
 from .plan import aligned_zeros, make_plan
 from .state import Arena, TrainingState
 
@@ -92,14 +92,14 @@ class MLP(Answers):
         dtype: DTypeLike = "float32",
         seed: int = 0,
     ) -> None:
-        n_inputs, specs = _split_layers(layers)
+        n_inputs, specs = split_layers(layers)
         hidden = activations.canonical(activation)
         init = initializers.resolve(init)
         dropout = checks.real("dropout", dropout, 0.0, 1.0, open_high=True)
         self.dtype = checks.floating(dtype)
         self.seed = checks.integer("seed", seed)
         denses = [as_dense(spec, hidden, dropout=dropout, init=init) for spec in specs[:-1]]
-        denses.append(_output_layer(specs[-1], output, init))
+        denses.append(output_layer(specs[-1], output, init))
         self.layers = tuple(denses)
         self.plan = make_plan(n_inputs, self.layers)
         self.loss_spec = losses.resolve(loss, self.output)
@@ -413,33 +413,82 @@ class MLP(Answers):
         data = training.prepare(self, X, y, sample_weight, class_weight, validation)
         return training.fit(self, data, options)
 
-    def lr_range_test(self, X: ArrayLike, y: ArrayLike, **options: Any) -> RangeTest:
-        """Train a copy for some steps with a growing learning rate; see :func:`fastmlp.lr_range.lr_range_test`."""
+    def lr_range_test(
+        self, X: ArrayLike, y: ArrayLike, *, low: float = 1e-6, high: float = 10.0, steps: int = 100,
+        batch_size: int | None = 64, optimizer: str | Optimizer = "adam", sample_weight: ArrayLike | None = None,
+    ) -> RangeTest:  # fmt: skip
+        """Train a copy for some steps with a growing learning rate, in one call of the engine.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`fit`.
+        low, high : float
+            The first and the last rate.
+        steps : int
+            How many steps, each with a rate that is larger by the same factor; at least 10.
+        batch_size : int, optional
+            Rows in a step; None takes all rows.
+        optimizer : str or Optimizer
+            What takes the steps; its own rate does not matter.
+
+        Returns
+        -------
+        RangeTest
+            Rates and losses, and the rate that they suggest; it can be plotted.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of its range.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> data = fm.datasets.load("moons")
+        >>> test = fm.MLP([2, 16, 1], output="sigmoid").lr_range_test(data.X, data.y)
+        >>> 0.001 < test.suggestion < test.lowest
+        True
+        """
         from . import lr_range
 
-        return lr_range.lr_range_test(self, X, y, **options)
+        return lr_range.lr_range_test(
+            self, X, y, low=low, high=high, steps=steps, batch_size=batch_size, optimizer=optimizer, sample_weight=sample_weight
+        )
 
-    def diagnose(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **options: Any) -> Report:
-        """Look for what keeps the network from learning, without changing it; see :func:`fastmlp.diagnosis.diagnose`."""
+    def diagnose(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *,
+        optimizer: str | Optimizer | None = None, batch_size: int | None = 64,
+    ) -> Report:  # fmt: skip
+        """Look for what keeps the network from learning, without changing it.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`fit`; what is wrong with them is a finding, and no error.
+        optimizer : str or Optimizer, optional
+            What the network is to be trained with; by default what it was trained with last. Without either, and for
+            L-BFGS, the learning rate is not judged.
+        batch_size : int, optional
+            Rows in a step of that training; None for all.
+
+        Returns
+        -------
+        Report
+            The findings, each with its figure and its remedy.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `optimizer` or `batch_size` is out of its range.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> data = fm.datasets.load("moons")
+        >>> fm.MLP([2, 16, 1], output="sigmoid").diagnose(data.X, data.y, optimizer="adam")
+        Nothing found.
+        """
         from . import diagnosis
 
-        return diagnosis.diagnose(self, X, y, sample_weight, **options)
-
-
-def _split_layers(layers: Sequence[Any]) -> tuple[int, list[Any]]:
-    """Return the number of inputs and the layers' specs."""
-    if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
-        raise TypeError(f"layers must be a list such as [64, 128, 10]; got {layers!r}.")
-    specs = list(layers)
-    if len(specs) < 2:
-        raise ValueError(f"layers must name the number of inputs and at least one layer, such as [64, 10]; got {specs!r}.")
-    return checks.integer("layers[0], the number of inputs,", specs[0], 1), specs[1:]
-
-
-def _output_layer(spec: Any, output: str | Activation | None, init: Any):
-    """Return the last layer; its own activation, if it names one, and `output` must agree."""
-    chosen = None if output is None else activations.canonical(output, "output")
-    dense = as_dense(spec, chosen or "identity", init=init)
-    if chosen is not None and dense.activation != chosen:
-        raise ValueError(f"the last layer has activation={dense.activation!r}, but output={output!r}. Leave one of them out.")
-    return dense
+        return diagnosis.diagnose(self, X, y, sample_weight, optimizer=optimizer, batch_size=batch_size)

@@ -107,7 +107,7 @@ class Adam(Stepping):
     scale_factor : float, optional
         Train the first layer's weights as diag(s) V, as if a layer before it multiplied each input by a factor s of its own;
         s starts at 1 and has this multiple of the learning rate. The network holds the product.
-    weight_decay, l1, l2, clip_value, clip_norm, weight_factor, bias_factor
+    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor
         As for :class:`SGD`.
 
     Raises
@@ -211,7 +211,7 @@ class RMSprop(Stepping):
         How much of v is kept in a step, in [0, 1).
     eps : float
         Keeps the divisor from zero.
-    weight_decay, l1, l2, clip_value, clip_norm, weight_factor, bias_factor
+    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor
         As for :class:`SGD`.
 
     Raises
@@ -257,7 +257,7 @@ class Adagrad(Stepping):
         Learning rate.
     eps : float
         Keeps the divisor from zero.
-    weight_decay, l1, l2, clip_value, clip_norm, weight_factor, bias_factor
+    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor
         As for :class:`SGD`.
 
     Raises

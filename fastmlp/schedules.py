@@ -98,6 +98,15 @@ class Constant(Schedule):
 class Step(Schedule):
     """Times `factor` after every `every` epochs, counted since the network was made or reset.
 
+    Parameters
+    ----------
+    lr : float
+        The first rate.
+    every : int
+        Epochs between two drops.
+    factor : float
+        In (0, 1].
+
     Raises
     ------
     TypeError, ValueError
@@ -126,6 +135,13 @@ class Step(Schedule):
 @dataclass(frozen=True)
 class Exponential(Schedule):
     """Times `factor` after each epoch, counted since the network was made or reset.
+
+    Parameters
+    ----------
+    lr : float
+        The first rate.
+    factor : float
+        In (0, 1].
 
     Raises
     ------
@@ -296,6 +312,13 @@ def _cosine(first: float, last: float, part: NDArray[np.float64]) -> NDArray[np.
 @dataclass(frozen=True)
 class InverseScaling(Schedule):
     """lr / (t + 1)^power at step t, counted from 0 since the network was made or reset (Robbins & Monro 1951).
+
+    Parameters
+    ----------
+    lr : float
+        The first rate.
+    power : float
+        0 keeps the rate.
 
     Raises
     ------

@@ -37,6 +37,8 @@ WRONG_USE = {
     "option": (["train", "moons", "--hiden", "8"], "there is no '--hiden' here; did you mean --hidden?"),
     "option with value": (["sweep", "moons", "--widht=8"], "did you mean --width?"),
     "abbreviation": (["train", "moons", "--epoch", "8"], "there is no '--epoch' here; did you mean --epochs?"),
+    "range": (["sweep", "moons", "--width", "8:64"], "so it needs --trials N"),
+    "least epochs": (["sweep", "moons", "--min-epochs", "5"], "--min-epochs needs --halving"),
     "extra": (["train", "moons", "circles"], "there is no 'circles' here"),
     "target of a name": (["train", "moons", "--target", "y"], "--target is for files"),
     "hidden": (["train", "moons", "--hidden", "8,x"], "--hidden: 'x' is not a whole number"),

@@ -1,7 +1,8 @@
 """Pictures of networks, trainings and sweeps.
 
 matplotlib is imported when a picture is drawn, and only its objects are used, never pyplot's state: figures need no
-display, none stays open, and notebooks show them all the same. Every function takes `ax`, and returns the figure.
+display, none stays open, and notebooks show them all the same. What draws on one axes takes `ax`, and
+every picture's function returns the figure.
 """
 
 from .animation import boundary_animation

@@ -192,7 +192,8 @@ class Population:
         """All parameters, (size, P), of a population of one architecture; assigning copies into it."""
         if len(self._groups) > 1 or len({net.plan.widths for net in self._groups[0].prototypes}) > 1:
             raise ValueError(
-                "networks of different architectures have parameters of different shapes: use population[i].params."
+                "networks of different architectures have parameters of different shapes: read population[i].params; to change "
+                "them, change copies, nets = list(population), and make fm.Population.of(nets)."
             )
         return self._groups[0].params
 

@@ -42,7 +42,9 @@ class PopulationRun:
         options.check_curves(validation is not None)
         self.population, self.train, self.validation, self.options = population, train, validation, options
         if not isinstance(options.optimizer, Stepping):
-            raise ValueError("L-BFGS trains one network at a time: use population[i].fit(..., optimizer=fm.LBFGS()).")
+            raise ValueError(
+                "L-BFGS trains one network at a time: net = population[i], a copy, then net.fit(..., optimizer=fm.LBFGS())."
+            )
         self._check_metrics()
         self.optimizer: Stepping = options.optimizer
         size, rows = len(population), len(train)
