@@ -170,10 +170,10 @@ def set_threads(n: int | None) -> None:
 
 
 def threads() -> int:
-    """Return how many threads a large network uses; the NumPy engine leaves that to NumPy's BLAS and says 1."""
+    """Return how many threads a large network uses here; the NumPy engine leaves that to NumPy's BLAS and says 1."""
     if active_name() == "numpy":
         return 1
-    return importlib.import_module("fastmlp.kernels.threads").threads()
+    return importlib.import_module("fastmlp.kernels.threads").threads_here()
 
 
 def alone() -> contextlib.AbstractContextManager[None]:

@@ -20,26 +20,30 @@ class Stopped(BaseException):
 
 def check() -> None:
     """Raise Stopped if this thread's training is to end; trainings ask several times a second."""
-    event = getattr(_here, "stop", None)
-    if event is not None and event.is_set():
-        raise Stopped("the trainings beside this one have been ended")
+    for event in _events():
+        if event.is_set():
+            raise Stopped("the trainings beside this one have been ended")
+
+
+def _events() -> tuple[threading.Event, ...]:
+    return getattr(_here, "events", ())
 
 
 @contextlib.contextmanager
-def stopped_by(event: threading.Event | None) -> Iterator[None]:
-    """Within it, trainings of this thread end when the event is set."""
-    before = getattr(_here, "stop", None)
-    _here.stop = event or before
+def stopped_by(*events: threading.Event) -> Iterator[None]:
+    """Within it, trainings of this thread end when one of the events is set, beside those that end them already."""
+    before = _events()
+    _here.events = before + events
     try:
         yield
     finally:
-        _here.stop = before
+        _here.events = before
 
 
 def side_by_side(function: Callable, jobs: Iterable[tuple], workers: int) -> list[Any]:
-    """Return function(*job) of each job, from so many threads at a time that use one core each.
+    """Return function(*job) of each job: from so many threads at a time, which use one core each, or with 1 in this thread.
 
-    Whatever ends it early, a Ctrl-C or an error of one of them, has ended them all when it returns.
+    Whatever ends it early, a Ctrl-C or an error of one of them, has ended all trainings in them when it returns.
     """
     from sklearn.utils.parallel import Parallel, delayed
 
@@ -47,9 +51,10 @@ def side_by_side(function: Callable, jobs: Iterable[tuple], workers: int) -> lis
     if workers == 1:
         return [function(*job) for job in jobs]
     stop, places = threading.Event(), threading.Semaphore(workers)
+    events = (*_events(), stop)
 
     def one(job: tuple) -> Any:
-        with places, stopped_by(stop), engine.alone():
+        with places, stopped_by(*events), engine.alone():
             check()
             return function(*job)
 

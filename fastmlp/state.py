@@ -96,7 +96,9 @@ class TrainingState:
     def go_on_from(self, other: TrainingState) -> None:
         """Take over the counters and the optimizer's state of a network of the same widths."""
         own = self.reals[[ids.LOSS_PARAM, ids.SMOOTHING, ids.LOSS_FACTOR]], self.ints[ids.LOSS]
-        self.slots, self.optimizer, self.backward_calls = other.slots, other.optimizer, other.backward_calls
+        self.optimizer, self.backward_calls = other.optimizer, other.backward_calls
+        self.slots = aligned_zeros(other.slots.shape, other.slots.dtype)
+        self.slots[...] = other.slots
         self.ints, self.reals = other.ints.copy(), other.reals.copy()
         self.reals[[ids.LOSS_PARAM, ids.SMOOTHING, ids.LOSS_FACTOR]], self.ints[ids.LOSS] = own
         self.reals[ids.N_REALS :][ids.DROPOUT * self._plan.n_layers :][: self._plan.n_layers] = self._plan.dropout

@@ -227,7 +227,7 @@ def _join(parts: list[np.ndarray]) -> np.ndarray:
 
 def _numbers(cells: tuple[str, ...]) -> np.ndarray:
     """Return the cells as float64 with NaN in the gaps, or as the words alone if some are words."""
-    if not any("_" in cell for cell in cells):
+    if "_" not in "".join(cells):
         with contextlib.suppress(ValueError):
             return np.array(cells, np.float64)
     kept = ["nan" if _is_gap(cell) else cell.strip() for cell in cells]
@@ -247,7 +247,7 @@ def _target_of_words(cells: np.ndarray) -> np.ndarray:
     if numbers.dtype.kind == "f" and not np.isnan(numbers).all():
         return numbers
     # "none" may be a class, beside "some".
-    return np.where([_is_gap(cell) and cell.lower() != "none" for cell in cells], "", cells)
+    return np.where([_is_gap(cell) and cell.strip().lower() != "none" for cell in cells], "", cells)
 
 
 # ---- Parquet and npz

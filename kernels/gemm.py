@@ -59,9 +59,9 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb,
     or if `turned` the transpose of such an array of shape (n, k).
 
-    START_* and END_* of tile.py say how the sums begin (never with START_SUMS) and finish; bias is (n,), or (m,) with
-    START_COLUMN, aux is (m, n) with row stride ldaux and may be C, and is for END_ADD. C overlaps nothing else. `packed` is
-    scratch for PACKED elements. With k = 0, C = finish(begin).
+    START_* and END_* of tile.py say how the sums begin and finish; bias is (n,), or (m,) with START_COLUMN, aux is (m, n) with
+    row stride ldaux and may be C, so that END_ADD adds to it. C overlaps nothing else. `packed` is scratch for PACKED elements.
+    With k = 0, C = finish(begin).
 
     csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
     a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tile`.

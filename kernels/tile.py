@@ -25,8 +25,8 @@ MR_EDGE = 4
 # A single row has more vectors, for the same reason.
 NV_ROW = 4
 
-# How the accumulators start: from zero, each row from the same bias, from sums that are there already, or each column from
-# the same bias.
+# How the accumulators start: from zero, each row from the same bias, from sums of rows of B before these (which is for `gemm`
+# alone), or each column from the same bias.
 START_ZERO, START_BIAS, START_SUMS, START_COLUMN = 0, 1, 2, 3
 # What happens to the sums before they are stored: nothing, max(c, 0), c * aux, c where aux > 0 else 0, or aux + c.
 END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE, END_ADD = 0, 1, 2, 3, 4

@@ -63,14 +63,15 @@ def test_partial_fit_keeps_the_optimizer_where_dropout_comes_in() -> None:
     plain, dropping = quick(), quick()
     for fitted in (plain, dropping):
         fitted.partial_fit(X, y, classes=[0, 1, 2])
-    moments, before = dropping.network_._state.slots, dropping.network_
+    before = dropping.network_
     dropping.set_params(dropout=0.5)
     for fitted in (plain, dropping):
         fitted.partial_fit(X, y)
     after = dropping.network_
     assert after is not before
     assert after.layers[0].dropout == 0.5
-    assert after._state.slots is moments
+    assert after._state.reals[ids.BETA1_POWER] == pytest.approx(0.9**2)
+    assert not np.shares_memory(after._state.slots, before._state.slots)
     assert after._state.ints[ids.STEP] == plain.network_._state.ints[ids.STEP] == 2
     assert dropping.loss_ > plain.loss_
     assert dropping.t_ == plain.t_ == 300
@@ -107,3 +108,47 @@ def test_widths_are_integers(sizes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert quick(hidden_layer_sizes=np.array([3])).fit(X, y).coefs_[0].shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"solver": "lbfgs"}, {"solver": "adam"}),
+        ({}, {"early_stopping": True}),
+        ({"early_stopping": True}, {"early_stopping": False}),
+    ],
+    ids=["lbfgs", "to early stopping", "from early stopping"],
+)
+def test_a_warm_start_may_change_what_it_is_judged_by(before, after) -> None:
+    fitted = quick(warm_start=True, **before).fit(X, y)
+    fitted.set_params(max_iter=7, **after).fit(X, y)
+    assert fitted.n_iter_ == 7
+    assert (fitted.best_loss_ is None) == fitted.early_stopping
+    assert len(fitted.loss_curve_) >= 7
+
+
+@pytest.mark.parametrize("changes", [{"activation": "tanh"}, {"solver": "lbfgs"}])
+@pytest.mark.parametrize("wrong", [{"X_val": X}, {"X_val": X[:, :2], "y_val": y}, {"X_val": X, "y_val": y[:3]}])
+def test_a_fit_that_is_refused_changes_nothing(changes, wrong) -> None:
+    fitted = quick(warm_start=True).fit(X, y)
+    probabilities = fitted.predict_proba(X)
+    with pytest.raises(ValueError, match="X_val|X has 2 features|y_val has 3 rows"):
+        fitted.set_params(**changes).fit(X, y, **wrong)
+    np.testing.assert_array_equal(fitted.predict_proba(X), probabilities)
+
+
+class Counting(fm.Callback):
+    """Counts the epochs that it hears of."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+
+    def on_epoch_end(self, net, epoch, logs) -> None:
+        self.epochs += 1
+
+
+def test_members_keep_their_callbacks() -> None:
+    fitted = quick(n_ensemble=2, callbacks=[Counting()])
+    for _ in range(4):
+        fitted.partial_fit(X, y, classes=[0, 1, 2])
+    assert [member.callbacks[0].epochs for member in fitted.estimators_] == [4, 4]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -27,6 +28,7 @@ CASES = {
     "ensemble": lambda: fm.MLPClassifier((64,), n_ensemble=3, **endless).fit(X, y),
     "lbfgs": lambda: fm.MLPClassifier((64,), n_ensemble=2, solver="lbfgs", tol=0.0, max_fun=10**9, **endless).fit(*many),
     "tabular": lambda: fm.TabularClassifier(epochs=10**6, n_ensemble=3).fit(X, y),
+    "nested": lambda: fm.cross_validate(fm.MLPClassifier((64,), n_ensemble=2, **endless), X, y, cv=2, seeds=2),
     "folds": lambda: fm.cross_validate(fm.MLPClassifier((64,), **endless), X, y, cv=2, seeds=2),
 }
 results = {}
@@ -52,15 +54,18 @@ def test_nothing_goes_on_after_an_interruption() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     used = json.loads(done.stdout.splitlines()[-1])
-    assert set(used) == {"ensemble", "lbfgs", "tabular", "folds"}
+    assert set(used) == {"ensemble", "lbfgs", "tabular", "nested", "folds"}
     # Seconds of a core in the half second after: one that goes on takes all of it.
     assert max(used.values()) < 0.25, used
 
 
 def test_results_come_in_the_order_of_the_jobs() -> None:
-    jobs = [(i, threads) for i, threads in enumerate((1, 1, 1, 1))]
-    assert interruption.side_by_side(lambda i, one: (i, one), jobs, 2) == jobs
-    assert interruption.side_by_side(lambda i, one: (i, one), jobs, 1) == jobs
+    def late(i: int) -> int:
+        time.sleep(0.02 * (4 - i))
+        return i
+
+    jobs = [(i,) for i in range(4)]
+    assert interruption.side_by_side(late, jobs, 4) == interruption.side_by_side(late, jobs, 1) == [0, 1, 2, 3]
 
 
 def test_an_error_of_one_ends_the_others() -> None:
@@ -71,8 +76,10 @@ def test_an_error_of_one_ends_the_others() -> None:
             began.wait(10)
             raise ZeroDivisionError("the first one fails")
         began.set()
-        while True:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
             interruption.check()
+        raise AssertionError("it was not ended")
 
     with pytest.raises(ZeroDivisionError, match="the first one fails"):
         interruption.side_by_side(job, [(True,), (False,)], 2)

@@ -174,6 +174,10 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             return self
         self.__dict__.pop("estimators_", None)
         self._check_sizes()
+        if checks.is_validation(*validation) and is_lbfgs(self.solver):
+            raise ValueError("solver='lbfgs' looks at no validation data. Leave X_val out, or use another solver.")
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given_y = y
         X, y, target = self._validate_input(X, y, incremental, first)
@@ -192,16 +196,17 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
                 "Pass a y like that before, or fit anew with warm_start=False."
             )
         self._synchronize()
+        rows = self._rows(X, target, weight)
+        data, judge = (TrainingData(rows, None), None) if is_lbfgs(self.solver) else self._part(rows, y, rng, validation)
         if not first:
             self._take(objective, network_to_go_on_with(self, objective))
-        rows = self._rows(X, target, weight)
+        if not is_lbfgs(self.solver):
+            self._keep_books()
         with self._few_threads(), callback_support.around_fit(self, X, given_y, sample_weight) as hooks:
             if is_lbfgs(self.solver):
-                if checks.is_validation(*validation):
-                    raise ValueError("solver='lbfgs' looks at no validation data. Leave X_val out, or use another solver.")
                 fit_lbfgs(self, rows, hooks)
             else:
-                self._fit_stochastic(rows, y, rng, incremental, validation, hooks)
+                self._fit_stochastic(data, judge, rng, incremental, hooks)
         if not np.isfinite(self.network_.params).all():
             raise ValueError(_NOT_FINITE)
         return self
@@ -223,10 +228,17 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         self.n_iter_ = self.t_ = 0
         self._take(objective, initial_network(self, objective, n_inputs, self.n_outputs_, dtype, rng))
         self._policy: Policy | None = None
-        if is_lbfgs(self.solver):
+        for name in ("loss_curve_", "validation_loss_curve_", "_no_improvement_count"):
+            self.__dict__.pop(name, None)
+
+    def _keep_books(self) -> None:
+        """Begin the curves, and what improvements are judged by, where there are none, or none of this kind."""
+        if "loss_curve_" not in self.__dict__:
+            self.loss_curve_: list[float] = []
+        if "validation_loss_curve_" not in self.__dict__:
+            self.validation_loss_curve_: list[float] = []
+        if "_no_improvement_count" in self.__dict__ and (self.best_loss_ is None) == bool(self.early_stopping):
             return
-        self.loss_curve_: list[float] = []
-        self.validation_loss_curve_: list[float] = []
         self._no_improvement_count = 0
         self._best_params = self.network_.params.copy() if self.early_stopping else None
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
@@ -244,7 +256,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             self._link()
 
     def _fit_stochastic(
-        self, rows: Rows, y: Any, rng: np.random.RandomState, incremental: bool, validation: tuple[Any, Any, Any], hooks: list
+        self, data: TrainingData, judge: Judge | None, rng: np.random.RandomState, incremental: bool, hooks: list
     ) -> None:
         net = self.network_
         if not incremental or net._state.optimizer is None:
@@ -254,9 +266,6 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             self._policy = None
             if named and not isinstance(self.solver, Optimizer):
                 self._policy = Policy(kind, self.learning_rate_init, self.power_t)
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
-        data, judge = self._part(rows, y, rng, validation)
         n = len(data.train)
         if self.batch_size != "auto" and self.batch_size > n:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)

@@ -78,6 +78,8 @@ def _take_over(new: BaseMLP, old: Any) -> None:
     # The output layer says how many outputs there are; class indices have one column whatever their number.
     objective, new.n_outputs_ = new._objective_for(old.n_outputs_, old.out_activation_)
     new._initialize(objective, old.coefs_[0].shape[0], dtype, np.random.RandomState(0))
+    if not is_lbfgs(new.solver):
+        new._keep_books()
     for name in _SHARED:
         if hasattr(old, name):
             setattr(new, name, copy.copy(getattr(old, name)))

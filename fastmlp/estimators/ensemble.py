@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_members"]
 
+# Parameters that each member has its own value of.
+_OWN = ("n_ensemble", "random_state")
+
 
 def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **named: Any) -> None:
     """Fit the members of an ensemble by their `method`; the estimator's own attributes become the first one's.
@@ -31,21 +34,20 @@ def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **nam
     arguments, named
         For that method.
     """
+    given, before = est.get_params(deep=False), est.__dict__.get("_members_given", {})
     members = est.__dict__.get("estimators_") if goes_on else None
     if members is None or len(members) != est.n_ensemble:
         seeds = check_random_state(est.random_state).randint(np.iinfo(np.int32).max, size=est.n_ensemble)
-        members = [_member(est, int(seed)) for seed in seeds]
-    else:
-        for member in members:  # what was set since they were made holds for them too
-            member.set_params(**_member(est, member.random_state).get_params(deep=False))
+        members = [clone(est).set_params(n_ensemble=1, random_state=int(seed)) for seed in seeds]
+    else:  # what was set since they were made holds for them too; what was not, such as a callback that counts, stays theirs
+        same = {name for name, value in before.items() if given[name] is value}
+        changed = [name for name in given if name not in _OWN and name not in same]
+        for member in members:
+            member.set_params(**{name: clone(given[name], safe=False) for name in changed})
     # A network for each core, unless something of the user's own wants to hear of each by itself.
     together = 1 if est.callbacks or est.verbose or est.progress else min(len(members), engine.threads())
     jobs = [(getattr(member, method), arguments, named) for member in members]
     side_by_side(lambda fit, arguments, named: fit(*arguments, **named), jobs, together)
-    est.estimators_ = members
+    est.estimators_, est._members_given = members, given
     parameters = set(est._get_param_names())
     est.__dict__.update({name: value for name, value in members[0].__dict__.items() if name not in parameters})
-
-
-def _member(est: BaseMLP, seed: int) -> BaseMLP:
-    return clone(est).set_params(n_ensemble=1, random_state=seed)

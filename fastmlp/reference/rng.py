@@ -72,7 +72,7 @@ def dropout_mask(seed: int, epoch: int, row: int, layer: int, rate: float, mask:
     layer : int
         The layer whose output is masked.
     rate : float
-        Probability to drop, 0 <= rate < 1; it is rounded to a multiple of 1/65536, and so is the scale.
+        Probability to drop, 0 <= rate < 1; it is rounded to a multiple of 1/65536 below 1, and so is the scale.
     mask : ndarray of shape (rows, width)
         Overwritten.
     """

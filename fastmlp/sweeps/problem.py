@@ -170,18 +170,21 @@ def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype)
     return x, t
 
 
+_KINDS = (((bool, np.bool_), "truth values"), (str, "words"), (Real, "numbers"))
+
+
 def _plain(name: str, y: NDArray) -> NDArray:
     """Return an array of objects as one of words, truth values or numbers, whichever they all are."""
     if y.dtype != object:
         return y
     found: dict[str, Any] = {}
     for place, value in np.ndenumerate(y):
-        if value is None or (isinstance(value, (float, np.floating)) and value != value):
+        if value is None or type(value).__name__ == "NAType" or (isinstance(value, (float, np.floating)) and value != value):
             raise ValueError(f"{name} has no value in row {place[0]}. Fill the gap or leave the row out.")
-        kinds = (((bool, np.bool_), "truth values"), (str, "words"), (Real, "numbers"))
-        found.setdefault(next((name for kind, name in kinds if isinstance(value, kind)), type(value).__name__), value)
-    if len(found) == 1 and isinstance(next(iter(found.values())), (bool, np.bool_, str, Real)):
-        return np.array(y.tolist())
+        found.setdefault(next((word for kind, word in _KINDS if isinstance(value, kind)), type(value).__name__), value)
+    plain = np.array(y.tolist())
+    if len(found) == 1 and plain.dtype != object:
+        return plain
     shown = ", ".join(f"{kind} such as {value!r}" for kind, value in found.items())
     raise TypeError(f"{name} has dtype object and holds {shown}. Pass words alone, or numbers alone.")
 

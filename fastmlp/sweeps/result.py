@@ -277,8 +277,8 @@ class SweepResult(Sequence):
 
 
 def _mean_and_std(values: list[float]) -> tuple[float, float]:
-    """Return both, NaN where there are no values or some are not finite."""
-    with np.errstate(invalid="ignore"):
+    """Return both, NaN where there are no values; the deviation is NaN too where some are not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
         return (float(np.mean(values)), float(np.std(values))) if values else (math.nan, math.nan)
 
 

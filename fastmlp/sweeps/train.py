@@ -51,8 +51,9 @@ def train(work: Work, group: Group, X: NDArray, y: NDArray, train_rows: Any, hel
         Which of them are trained on and held back; None holds none back.
     """
     data = X[train_rows], y[train_rows], None if held_rows is None else (X[held_rows], y[held_rows])
+    stop = stops.get(work.stop)
     try:
-        with stopped_by(stops.get(work.stop)), contextlib.nullcontext() if work.use_threads else engine.alone():
+        with stopped_by(*([] if stop is None else [stop])), contextlib.nullcontext() if work.use_threads else engine.alone():
             check()
             return _train(work, group, *data)
     except Stopped:
