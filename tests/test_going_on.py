@@ -132,7 +132,7 @@ def test_a_warm_start_may_change_what_it_is_judged_by(before, after) -> None:
 def test_a_fit_that_is_refused_changes_nothing(changes, wrong) -> None:
     fitted = quick(warm_start=True).fit(X, y)
     probabilities = fitted.predict_proba(X)
-    with pytest.raises(ValueError, match="X_val|X has 2 features|y_val has 3 rows"):
+    with pytest.raises(ValueError, match=r"X_val|X has 2 features|y_val has 3 rows"):
         fitted.set_params(**changes).fit(X, y, **wrong)
     np.testing.assert_array_equal(fitted.predict_proba(X), probabilities)
 
