@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+import fastmlp as fm
+
 from .comparisons import job
 from .jobs import Job
 from .measure import Effort, fastest, paired, turn, warm
@@ -31,33 +33,43 @@ def workload(width: int) -> Workload:
 
 
 def measure(effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
-    """Time each width and the next larger one in turn, several times over, pairs in another order each time.
-
-    In turn, since the machine's speed drifts more between two moments than there is between two widths. What looks like a
-    cliff is measured again, for longer.
-    """
+    """Time each width beside the next larger one, on all cores and on one: what a second adds is a matter of the moment."""
     jobs = {width: job(workload(width)) for width in WIDTHS}
     warm(*jobs.values())
+    curve, result = _scan(jobs, effort, say, "")
+    result["fastmlp"] = curve
+    with fm.engine.at_most(1):
+        result["one thread"] = _scan(jobs, effort, say, " on one thread")[1]
+    result["PyTorch"] = _peer(effort, say) if PEERS["torch"].missing() is None else {}
+    plot(result, PLOT)
+    return result
+
+
+def _scan(
+    jobs: dict[int, Job], effort: Effort, say: Callable[[str], None], how: str
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return each width's least time, and how it stands to the next larger one's.
+
+    The two are timed in turn, pairs in another order each time, since the machine's speed drifts more between two moments
+    than there is between two widths. What looks like a cliff is measured again, for longer.
+    """
     pairs = list(itertools.pairwise(WIDTHS))
     times: dict[int, list[float]] = {width: [] for width in WIDTHS}
     ratios: dict[tuple[int, int], list[float]] = {pair: [] for pair in pairs}
     rng = np.random.default_rng(0)
     for n in range(effort.fewest):
-        say(f"widths: pass {n + 1} of {effort.fewest}")
+        say(f"widths{how}: pass {n + 1} of {effort.fewest}")
         for a, b in rng.permutation(pairs).tolist():
             took = {width: 1e6 * turn(jobs[width], effort.turn / 5) / workload(width).steps for width in (a, b)[:: (-1) ** n]}
             ratios[a, b].append(took[a] / took[b])
             for width, microseconds in took.items():
                 times[width].append(microseconds)
-    result: dict[str, Any] = {"fastmlp": {str(width): min(found) for width, found in times.items()}}
-    result["PyTorch"] = _peer(effort, say) if PEERS["torch"].missing() is None else {}
-    result["steps"] = {f"{a} {b}": float(np.median(found)) for (a, b), found in ratios.items()}
-    result["noise"] = float(np.median([np.ptp(found) / np.median(found) for found in ratios.values()]))
-    suspects = [(a, b) for a, b in pairs if result["steps"][f"{a} {b}"] > CLIFF]
-    say(f"widths: {len(suspects)} steps down, each measured again")
-    result["again"] = {f"{a} {b}": paired(jobs[b], jobs[a], effort).ratio for a, b in suspects}
-    plot(result, PLOT)
-    return result
+    steps = {f"{a} {b}": float(np.median(found)) for (a, b), found in ratios.items()}
+    suspects = [(a, b) for a, b in pairs if steps[f"{a} {b}"] > CLIFF]
+    say(f"widths{how}: {len(suspects)} steps down, each measured again")
+    again = {f"{a} {b}": paired(jobs[b], jobs[a], effort).ratio for a, b in suspects}
+    noise = float(np.median([np.ptp(found) / np.median(found) for found in ratios.values()]))
+    return {str(width): min(found) for width, found in times.items()}, {"steps": steps, "again": again, "noise": noise}
 
 
 def _peer(effort: Effort, say: Callable[[str], None]) -> dict[str, float]:
@@ -102,7 +114,12 @@ def plot(result: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
-def _summary(ratios: dict[str, float]) -> str:
+def _summary(scan: dict[str, Any]) -> str:
+    words = f"{_worst(scan['steps'])}; median spread of a pair {100 * scan['noise']:.0f}%"
+    return words + (f"; those measured again: {_worst(scan['again'])}" if scan["again"] else "")
+
+
+def _worst(ratios: dict[str, float]) -> str:
     most = max(ratios, key=lambda pair: ratios[pair])
     over = sum(ratio > CLIFF for ratio in ratios.values())
     return f"{over} of {len(ratios)} above {CLIFF}, the largest {ratios[most]:.2f} ({most.replace(' ', ' beside ')})"
@@ -110,10 +127,8 @@ def _summary(ratios: dict[str, float]) -> str:
 
 def table(result: dict[str, Any]) -> Table:
     """Return some widths as a table, and the worst step down."""
-    caption = f"a width's time over that of the next larger one, in turn: {_summary(result['steps'])}; "
-    caption += f"median spread of a pair {100 * result['noise']:.0f}%."
-    if result["again"]:
-        caption += f" Those measured again: {_summary(result['again'])}."
+    caption = f"a width's time over that of the next larger one, in turn: {_summary(result)}. "
+    caption += f"On one thread: {_summary(result['one thread'])}."
     shown = Table(title="Width scan: µs a step", caption=caption)
     for column in ("width", "fastmlp", "PyTorch", "ratio"):
         shown.add_column(column, justify="right")

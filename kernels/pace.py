@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 
-# A try lasts about this long, or a few steps.
-_TRY_SECONDS, _TRY_STEPS = 2e-3, 3
+# A try lasts about this long, or a few steps: waking a core that slept can take a millisecond, which must not count for much.
+_TRY_SECONDS, _TRY_STEPS = 0.01, 3
 # A step guessed to be shorter is not worth a second thread, and a longer one is not worth a try.
 _SHORT, _LONG = 3e-6, 0.02
 # The other number of threads is tried again after so many times the length of a try, then twice that, up to so many seconds.
-_PATIENCE, _LONGEST = 25, 1.0
+_PATIENCE, _LONGEST = 8, 1.0
 # One thread has to be this much faster to be preferred: it may have been lucky.
 _MARGIN = 0.97
 # From a call shorter than this a step is not believed to have become slower by more than so much: few steps cost something
