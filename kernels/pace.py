@@ -13,7 +13,8 @@ import functools
 _TRY_SECONDS, _TRY_STEPS = 0.01, 3
 # A step guessed to be shorter is not worth a second thread, and a longer one is not worth a try.
 _SHORT, _LONG = 3e-6, 0.02
-# The other number of threads is tried again after so many times the length of a try, then twice that, up to so many seconds.
+# The other number of threads is tried again after so many times what a try costs, then twice and four times that; but after so
+# many seconds at most.
 _PATIENCE, _LONGEST = 8, 1.0
 # One thread has to be this much faster to be preferred: it may have been lucky.
 _MARGIN = 0.97
@@ -48,7 +49,8 @@ class Pace:
         best, other = (1, n) if self._one < _MARGIN * self._all else (n, 1)
         if self._since < self._wait:
             return best, steps
-        self._wait = min(max(2 * self._wait, _PATIENCE * tries * max(self._one, self._all)), _LONGEST)
+        least = _PATIENCE * tries * max(self._one, self._all)
+        self._wait = min(max(2 * self._wait, least), 4 * least, _LONGEST)
         self._since = 0.0
         return other, tries
 
