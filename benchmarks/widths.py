@@ -36,10 +36,10 @@ def measure(effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
     """Time each width beside the next larger one, on all cores and on one: what a second adds is a matter of the moment."""
     jobs = {width: job(workload(width)) for width in WIDTHS}
     warm(*jobs.values())
-    curve, result = _scan(jobs, effort, say, "")
-    result["fastmlp"] = curve
+    result: dict[str, Any] = {}
+    result["fastmlp"], result["on all cores"] = _scan(jobs, effort, say, "")
     with fm.engine.at_most(1):
-        result["one thread"] = _scan(jobs, effort, say, " on one thread")[1]
+        result["fastmlp, one thread"], result["on one thread"] = _scan(jobs, effort, say, " on one thread")
     result["PyTorch"] = _peer(effort, say) if PEERS["torch"].missing() is None else {}
     plot(result, PLOT)
     return result
@@ -85,20 +85,24 @@ def _peer(effort: Effort, say: Callable[[str], None]) -> dict[str, float]:
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
-    """Draw both curves."""
+    """Draw the curves."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    for name, style in (("PyTorch", {"color": "#c2571a", "marker": "s"}), ("fastmlp", {"color": "#1f6fb4", "marker": "."})):
+    styles = {
+        "PyTorch": {"color": "#c2571a", "marker": "s"},
+        "fastmlp, one thread": {"color": "#7f8c99", "marker": ""},
+        "fastmlp": {"color": "#1f6fb4", "marker": "."},
+    }
+    for name, style in styles.items():
         curve = {int(width): value for width, value in result[name].items()}
         if curve:
             widths = sorted(curve)
             axes.plot(widths, [curve[width] for width in widths], label=name, markersize=4, linewidth=1.2, **style)
-            start = widths[0], max(curve[width] for width in widths if width <= 2)
-            axes.annotate(name, start, xytext=(0, 9), textcoords="offset points", color=style["color"], weight="bold")
+    axes.legend(frameon=False, loc="lower right")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     ticks = [2**n for n in range(10)]
@@ -127,8 +131,8 @@ def _worst(ratios: dict[str, float]) -> str:
 
 def table(result: dict[str, Any]) -> Table:
     """Return some widths as a table, and the worst step down."""
-    caption = f"a width's time over that of the next larger one, in turn: {_summary(result)}. "
-    caption += f"On one thread: {_summary(result['one thread'])}."
+    caption = f"a width's time over that of the next larger one, in turn: {_summary(result['on all cores'])}. "
+    caption += f"On one thread: {_summary(result['on one thread'])}."
     shown = Table(title="Width scan: µs a step", caption=caption)
     for column in ("width", "fastmlp", "PyTorch", "ratio"):
         shown.add_column(column, justify="right")
