@@ -78,27 +78,8 @@ def diagnose(
     with the output, inputs and targets of a wrong shape, range or size, probabilities that are the same for every row and
     stay so in a short trial on a copy, and a learning rate that is too high or too low.
 
-    Parameters
-    ----------
-    net : MLP
-        The network, before, during or after training.
-    X, y, sample_weight : arrays
-        As in ``MLP.fit``. What is wrong with them is a finding, and no error.
-    optimizer : str or Optimizer, optional
-        What the network is to be trained with; by default what it was trained with last. Without either, and for L-BFGS,
-        the learning rate is not judged. Of a schedule, its `lr` is. A network that was trained is judged from its
-        initial weights on.
-    batch_size : int, optional
-        Rows in a step of that training; None for all.
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `optimizer` or `batch_size` is out of its range.
+    Of a schedule, its `lr` is judged. A network that was trained is judged from its initial weights on. For arguments, result
+    and errors see :meth:`fastmlp.MLP.diagnose`.
 
     Examples
     --------

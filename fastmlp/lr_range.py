@@ -96,31 +96,8 @@ def lr_range_test(
 ) -> RangeTest:
     """Train a copy of a network for some steps with a growing learning rate, in one call of the engine.
 
-    The copy starts with the network's parameters and an optimizer without memory; the network stays as it is.
-
-    Parameters
-    ----------
-    net : MLP
-        The network.
-    X, y, sample_weight : arrays
-        As in ``MLP.fit``.
-    low, high : float
-        The first and the last rate.
-    steps : int
-        How many steps, each with a rate that is larger by the same factor; at least 10.
-    batch_size : int, optional
-        Rows in a step; None takes all rows.
-    optimizer : str or Optimizer
-        What takes the steps; its own rate does not matter.
-
-    Returns
-    -------
-    RangeTest
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of its range.
+    The copy starts with the network's parameters and an optimizer without memory; the network stays as it is. For arguments,
+    result and errors see :meth:`fastmlp.MLP.lr_range_test`.
 
     Examples
     --------

@@ -305,14 +305,9 @@ def test_bits_of_a_row_do_not_depend_on_the_rows_around_it(dtype):
 
 
 @numba.njit
-def _gemm(m, n, k, a, b, c, end, aux, packed, first):
-    out, scratch = address(c, 0), address(packed, first)
-    gemm.gemm(m, n, k, address(a, 0), k, 1, address(b, 0), n, False, None, out, n, tile.START_ZERO, out, end, aux, n, scratch)
-
-
-@numba.njit
 def _gemm_in_place(m, n, k, a, b, c, end, packed, first):
-    _gemm(m, n, k, a, b, c, end, address(c, 0), packed, first)
+    out, scratch = address(c, 0), address(packed, first)
+    gemm.gemm(m, n, k, address(a, 0), k, 1, address(b, 0), n, False, None, out, n, tile.START_ZERO, out, end, out, n, scratch)
 
 
 @PRECISION
