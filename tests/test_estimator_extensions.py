@@ -189,6 +189,25 @@ def test_progress_bar_of_scikit_learn(iris, capsys) -> None:
     assert "MLPClassifier - fit" in capsys.readouterr().out
 
 
+def test_a_search_asks_for_many_epochs_at_once_unless_somebody_looks_at_each(iris, monkeypatch) -> None:
+    """scikit-learn's searches give every estimator a context for callbacks, whether there are any or not."""
+    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has it from 1.9 on")
+    from fastmlp import engine
+    from sklearn.model_selection import GridSearchCV
+
+    calls = []
+    train_steps = engine.active().train_steps
+    monkeypatch.setattr(engine.active(), "train_steps", lambda *args: calls.append(args) or train_steps(*args))
+    search = GridSearchCV(quick(max_iter=8, n_iter_no_change=10), {"alpha": [0.1]}, cv=2)
+    alone = search.fit(*iris).best_estimator_.loss_curve_
+    fits = 3
+    assert fits <= len(calls) < 8 * fits
+    calls.clear()
+    watched = search.set_callbacks(callback.ProgressBar()).fit(*iris).best_estimator_.loss_curve_
+    assert len(calls) == 8 * fits
+    assert watched == alone
+
+
 def test_divergence_ends_at_once(numbers) -> None:
     X, y = numbers
     wild = {"solver": "sgd", "learning_rate_init": 1e6, "max_iter": 10**6, "n_iter_no_change": np.inf}

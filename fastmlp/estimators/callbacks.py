@@ -34,7 +34,10 @@ class Hooks:
 
 @contextlib.contextmanager
 def around_fit(est: BaseMLP, X: Any, y: Any, sample_weight: Any) -> Iterator[list[Hooks]]:
-    """Call the hooks of the beginning and the end of a fit, if there are callbacks; gives those of its iterations."""
+    """Call the hooks of the beginning and the end of a fit; gives those of its iterations, if there are callbacks.
+
+    Searches and other meta-estimators tell each estimator its place among their tasks, with callbacks or without.
+    """
     if not hasattr(est, "_skl_callbacks") and not hasattr(est, "_parent_callback_ctx"):
         yield []
         return
@@ -42,5 +45,5 @@ def around_fit(est: BaseMLP, X: Any, y: Any, sample_weight: Any) -> Iterator[lis
     data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
     context.call_on_fit_task_begin(estimator=est, **data)
     hooks = Hooks(est, context, data)
-    yield [hooks]
+    yield [hooks] if getattr(est, "_skl_callbacks", None) else []
     context.call_on_fit_task_end(estimator=est, **data, reconstruction_attributes=hooks._snapshot)
