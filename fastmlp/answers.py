@@ -262,7 +262,7 @@ class Answers:
             raise ValueError("L-BFGS takes no single steps: it evaluates the loss itself. Use fit(optimizer=fm.LBFGS()).")
         state = self._state
         at = int(state.ints[ids.STEP])
-        (rate,) = chosen.rates(np.array([at]), Span(at, 1, 1))
+        (rate,) = chosen.rates(np.array([at]), Span(at, 1, 1, at))
         state.use(chosen)
         grad = self._grad.copy()
         engine.active().step(self.plan.table, state.ints, state.reals, self._params, state.slots, grad, rate)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from . import checks, optimizers
 from . import metrics as metric_table
-from .callbacks import EarlyStopping
+from .callbacks import EarlyStopping, as_callbacks
 from .data import split
 from .metrics import Metric
 from .optimizers import Optimizer
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from .network import MLP
 
 __all__ = ["Options", "TrainingData", "prepare"]
-
-# What a callback may have.
-_EVENTS = ("on_train_begin", "on_epoch_end", "on_train_end")
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ class Options:
         self.drop_last = checks.flag("drop_last", drop_last)
         one = isinstance(metrics, str) or not isinstance(metrics, Iterable)
         self.metrics: list[Metric] = [metric_table.resolve(name) for name in ([metrics] if one else metrics)]
-        self.callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+        self.callbacks = as_callbacks(callbacks)
         show = None if progress is None else checks.flag("progress", progress)
         self.on_divergence = checks.choice("on_divergence", on_divergence, ("warn", "raise"))
         if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
@@ -108,12 +105,6 @@ class Options:
         self.early_stopping: EarlyStopping | None = early_stopping
         self._check_metrics()
         self.reporter = progress_bar(self.epochs, show)
-        for callback in self.callbacks:
-            if isinstance(callback, type):
-                raise TypeError(f"a callback must be an instance; got the class {callback.__name__}.")
-            if not any(hasattr(callback, name) for name in _EVENTS):
-                remedy = " Pass it as early_stopping=." if isinstance(callback, EarlyStopping) else ""
-                raise TypeError(f"a callback must have one of the methods {', '.join(_EVENTS)}; got {callback!r}.{remedy}")
 
     def _check_metrics(self) -> None:
         """Raise if two curves of the history would have one name."""

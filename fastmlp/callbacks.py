@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from .history import History
     from .network import MLP
 
-__all__ = ["Callback", "EarlyStopping"]
+__all__ = ["Callback", "EarlyStopping", "as_callbacks", "listeners"]
+
+# What a callback may have.
+_EVENTS = ("on_train_begin", "on_epoch_end", "on_train_end")
 
 
 class Callback:
@@ -99,3 +103,26 @@ class Best:
             return True
         self.epochs_since += 1
         return False
+
+
+def as_callbacks(given: Any) -> list[Any]:
+    """Return callbacks, or a single one, as a list of objects that have some of a callback's methods.
+
+    Raises
+    ------
+    TypeError
+        If one of them has none, or is a class.
+    """
+    callbacks = list(given) if isinstance(given, Iterable) else [given]
+    for callback in callbacks:
+        if isinstance(callback, type):
+            raise TypeError(f"a callback must be an instance; got the class {callback.__name__}.")
+        if not any(hasattr(callback, name) for name in _EVENTS):
+            remedy = " Pass it as early_stopping=." if isinstance(callback, EarlyStopping) else ""
+            raise TypeError(f"a callback must have one of the methods {', '.join(_EVENTS)}; got {callback!r}.{remedy}")
+    return callbacks
+
+
+def listeners(callbacks: Iterable[Any], event: str) -> list[Any]:
+    """Return those callbacks that have the method of an event."""
+    return [callback for callback in callbacks if hasattr(callback, event)]

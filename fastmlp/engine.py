@@ -95,8 +95,8 @@ def define(number: int, how: str, *definition: Any) -> None:
     *definition
         What that takes.
     """
-    if _module is not None:
-        _enter(_module.__name__.rpartition(".")[0], number, how, definition)
+    # Into the engine first: what that cannot compile must not be tried again whenever one is chosen.
+    _enter(active().__package__, number, how, definition)
     _definitions[number] = how, definition
 
 

@@ -16,7 +16,8 @@ class History:
     Attributes
     ----------
     loss : list of float
-        Mean training loss of each epoch, over the minibatches as they came, without penalties.
+        Mean training loss of each epoch, over the minibatches as they came; without penalties, unless the optimizer has
+        `l2_over_batch`, as an estimator's.
     val_loss : list of float
         Loss on the validation data after each epoch; empty without such data.
     metrics : dict of str to list of float
@@ -27,7 +28,8 @@ class History:
         Time spent in ``fit``.
     stopped : str
         Why the last call ended: "epochs" (all done), "early stopping", "callback", "converged" (L-BFGS finds no lower
-        loss), "diverged", "interrupted", or "failed" (an exception, as of a callback).
+        loss, an estimator's has stopped falling), "time" (an estimator's `max_time`), "diverged", "interrupted", or
+        "failed" (an exception, as of a callback).
     best_epoch : int or None
         The best epoch of the last call, counted from 0, if it had early stopping.
 

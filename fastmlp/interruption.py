@@ -50,19 +50,24 @@ def side_by_side(function: Callable, jobs: Iterable[tuple], workers: int) -> lis
     jobs = list(jobs)
     if workers == 1:
         return [function(*job) for job in jobs]
-    stop, places = threading.Event(), threading.Semaphore(workers)
+    stop, ends = threading.Event(), []
     events = (*_events(), stop)
 
     def one(job: tuple) -> Any:
-        with places, stopped_by(*events), engine.alone():
-            check()
-            return function(*job)
+        ends.append(end := threading.Event())
+        try:
+            with stopped_by(*events), engine.alone():
+                check()
+                return function(*job)
+        finally:
+            end.set()
 
     try:
         return Parallel(n_jobs=workers, prefer="threads", require="sharedmem")(delayed(one)(job) for job in jobs)
     except BaseException:
         stop.set()
-        for _ in range(workers):
-            places.acquire()
-        places.release(workers)
+        while not all(end.is_set() for end in ends):
+            with contextlib.suppress(KeyboardInterrupt):  # another one changes nothing
+                for end in list(ends):
+                    end.wait()
         raise

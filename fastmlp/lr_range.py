@@ -137,7 +137,7 @@ def _judged(lrs: NDArray[np.float64], losses: NDArray[np.float64], ended: bool, 
     beyond = float(lrs[-1]) if ended and len(lrs) else None
     if len(losses) < 3:
         return RangeTest(lrs, losses, losses.copy(), None, None, beyond, optimizer)
-    decade = max(4, round(1.0 / math.log10(lrs[1] / lrs[0])))  # steps
+    decade = max(4, min(len(losses), round((len(lrs) - 1) / max(math.log10(lrs[-1] / lrs[0]), 1e-9))))  # steps
     first = losses[:decade]  # at rates that change nothing yet
     start, noise = float(first.mean()), max(2.0 * float(first.std()), _LEAST_FALL * abs(float(first.mean())))
     smoothed = _smooth(losses, decade // 4)

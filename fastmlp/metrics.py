@@ -135,8 +135,10 @@ def _r2(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
     y, errors = _errors(y, prediction)
     if len(y) < 2:
         return math.nan
+    counts = y if weight is None or not weight.any() else y[weight > 0]
     left = _mean(errors**2, weight)
-    total = _mean((y - _mean(y, weight)) ** 2, weight)
+    # A mean of equal numbers may be off by a rounding.
+    total = np.where(counts.min(axis=0) == counts.max(axis=0), 0.0, _mean((y - _mean(y, weight)) ** 2, weight))
     score = 1.0 - left / np.where(total > 0.0, total, 1.0)
     constant = np.where(left > 0.0, 0.0, 1.0)
     return float(np.where(total > 0.0, score, np.where(np.isnan(left), left, constant)).mean())

@@ -41,11 +41,18 @@ class Span:
         Number of steps it does.
     steps_per_epoch : int
         Number of steps in an epoch.
+    epoch : int
+        Number of epochs that the network had done before it.
     """
 
     start: int
     steps: int
     steps_per_epoch: int
+    epoch: int = 0
+
+    def epochs(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the epoch that each step is in, counted as the steps are."""
+        return self.epoch + (steps - self.start) // self.steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,7 @@ class Step(Schedule):
 
     def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
         """Return the rate of each step."""
-        return self.lr * self.factor ** (steps // (span.steps_per_epoch * self.every)).astype(np.float64)
+        return self.lr * self.factor ** (span.epochs(steps) // self.every).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,7 @@ class Exponential(Schedule):
 
     def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
         """Return the rate of each step."""
-        return self.lr * self.factor ** (steps // span.steps_per_epoch).astype(np.float64)
+        return self.lr * self.factor ** span.epochs(steps).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -212,9 +219,11 @@ class Cosine(Schedule):
                 f"{span.steps / span.steps_per_epoch:g}. Give it a shorter warmup, or fit for more epochs."
             )
         done = np.asarray(steps, np.float64) - span.start
-        part = np.minimum((done - warm) / max(span.steps - warm, 1), 1.0) * (self.restarts + 1)
+        waves = self.restarts + 1
+        # The product before the quotient, so that a restart is a whole number.
+        part = np.minimum((done - warm) * waves / max(span.steps - warm, 1), waves)
         # The end of the last cosine stays down there, the ends of the others are the starts of the next.
-        part = np.where(part < self.restarts + 1, part % 1.0, 1.0)
+        part = np.where(part < waves, part % 1.0, 1.0)
         down = self.floor + (self.lr - self.floor) * 0.5 * (1.0 + np.cos(np.pi * part))
         return np.where(done < warm, self.lr * (done + 1.0) / max(warm, 1), down)
 
@@ -267,7 +276,7 @@ class OneCycle(Schedule):
     warmup : float
         Part of the fit in which the rate grows, in (0, 1).
     start_factor : float
-        The first rate is lr / start_factor.
+        The first rate is lr / start_factor, if it grows for more than a step.
     end_factor : float
         The last rate is the first one / end_factor.
 
@@ -297,10 +306,10 @@ class OneCycle(Schedule):
         """Return the rate of each step."""
         done = np.asarray(steps, np.float64) - span.start
         last = float(max(span.steps - 1, 1))
-        peak = min(max(self.warmup * span.steps - 1.0, 0.0), last)
+        peak = self.warmup * span.steps - 1.0  # before the first step, if the warm-up is shorter than one
         start = self.lr / self.start_factor
         rising = _cosine(start, self.lr, done / peak if peak > 0.0 else np.ones_like(done))
-        falling = _cosine(self.lr, start / self.end_factor, (done - peak) / max(last - peak, 1.0))
+        falling = _cosine(self.lr, start / self.end_factor, (done - peak) / (last - peak))
         return np.where(done <= peak, rising, falling)
 
 

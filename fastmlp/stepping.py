@@ -120,8 +120,17 @@ class Stepping(Optimizer):
                 checks.reals_field(self, name, 0.0, open_low=True)
 
     def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
-        """Return the learning rate of each step; see :meth:`fastmlp.schedules.Schedule.rates`."""
-        return schedules.resolve(self.lr).rates(steps, span)
+        """Return the learning rate of each step; see :meth:`fastmlp.schedules.Schedule.rates`.
+
+        Raises
+        ------
+        ValueError
+            If the schedule gives another number of rates.
+        """
+        rates = np.ascontiguousarray(schedules.resolve(self.lr).rates(steps, span), np.float64)
+        if rates.shape != steps.shape:
+            raise ValueError(f"{self.lr!r} must give one rate for each of {len(steps)} steps; got shape {rates.shape}.")
+        return rates
 
     def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
         """Write the settings where the engines read them, (·,) or (networks, ·); counters and the betas' powers stay."""

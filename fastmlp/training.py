@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import checks, engine, interruption
 from .arguments import Options, TrainingData, prepare
-from .callbacks import Best
+from .callbacks import Best, listeners
 from .errors import DivergenceError, DivergenceWarning
 from .history import History
 from .optimizers import LBFGS
@@ -79,7 +78,7 @@ class Fit:
         began, before = time.perf_counter(), history.seconds
         try:
             with self.options.reporter as self.reporter:
-                for callback in self._with("on_train_begin"):
+                for callback in listeners(self.options.callbacks, "on_train_begin"):
                     callback.on_train_begin(net)
                 history.stopped = self.run()
                 if self._divergence and self.options.on_divergence == "raise":
@@ -93,7 +92,7 @@ class Fit:
             self._restore_best()
         if self._divergence:
             warnings.warn(self._divergence, DivergenceWarning, stacklevel=4)
-        for callback in self._with("on_train_end"):
+        for callback in listeners(self.options.callbacks, "on_train_end"):
             callback.on_train_end(net, history)
         return history
 
@@ -151,7 +150,8 @@ class Fit:
         logs = self.history.last()
         epoch = len(self.history) - 1
         # Every callback hears of the epoch, whichever of them wants to stop.
-        answers = [callback.on_epoch_end(self.net, epoch, logs) for callback in self._with("on_epoch_end")]
+        told = listeners(self.options.callbacks, "on_epoch_end")
+        answers = [callback.on_epoch_end(self.net, epoch, logs) for callback in told]
         if self.watch:
             self.watch.update(logs[self.watch.monitor])
         stopping = self.options.early_stopping
@@ -173,9 +173,6 @@ class Fit:
         if self.best_params is not None:
             self.net.params[...] = self.best_params
 
-    def _with(self, event: str) -> Iterator[Any]:
-        return (callback for callback in self.options.callbacks if hasattr(callback, event))
-
     def diverged(self, what: str = "its loss or a parameter") -> str:
         """Go back to the last finite epoch, and say so."""
         self.go_back()
@@ -196,7 +193,7 @@ class Run(Fit):
         self.batch = min(options.batch_size or rows, rows)
         self.per_epoch = rows // self.batch if options.drop_last else -(-rows // self.batch)
         start = int(state.ints[ids.STEP])
-        self.span = Span(start, options.epochs * self.per_epoch, self.per_epoch)
+        self.span = Span(start, options.epochs * self.per_epoch, self.per_epoch, int(state.ints[ids.EPOCH]))
         # A schedule that does not fit this training says so now.
         self._rates_of(start, min(1, self.span.steps))
         state.use(options.optimizer)
@@ -303,10 +300,7 @@ class Run(Fit):
 
     def _rates_of(self, first: int, steps: int) -> NDArray[np.float64]:
         optimizer: Any = self.options.optimizer
-        rates = np.ascontiguousarray(optimizer.rates(np.arange(first, first + steps), self.span), np.float64)
-        if rates.shape != (steps,):
-            raise ValueError(f"{optimizer.lr!r} must give one rate for each of {steps} steps; got shape {rates.shape}.")
-        return rates
+        return optimizer.rates(np.arange(first, first + steps), self.span)
 
     def _accept(self, steps: int, losses: NDArray[np.float64], rates: NDArray[np.float64]) -> str | None:
         """Take note of steps that went well."""

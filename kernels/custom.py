@@ -19,6 +19,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 
 from .formulas import function
@@ -123,7 +124,13 @@ def define_functions(number, f, df):
     for column in range(COLUMNS):
         elem = types.CPointer(types.float32 if column < 2 else types.float64)
         loops, pointers = (_both(f, df), 3) if column % 2 == ACTIVATE else (_value(f), 2)
-        made = callback(loops, types.void(types.int64, types.int64, types.int64, *[elem] * pointers))
+        try:
+            made = callback(loops, types.void(types.int64, types.int64, types.int64, *[elem] * pointers))
+        except NumbaError as error:
+            raise TypeError(
+                "Numba cannot compile the activation's function or its derivative for numbers: write them with arithmetic and "
+                f"`math` or NumPy functions, or choose the engine 'numpy' first. It says: {str(error).strip()}"
+            ) from error
         _kept.append(made)
         _enter(number, column, made.address)
 

@@ -177,8 +177,9 @@ def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, first, 
     """One step on first..last of the flat vectors; state vector s starts at slots + s*stride, powerN is betaN^t."""
     if reals[DECAY] != 0.0:
         for layer in range(table.shape[0]):
-            start, count = _weights_in(table, layer, first, last)
-            scale(count, (shift(w, start),), (1.0 - lr * reals[DECAY],))
+            if not ints[FACTORS] or reals[N_REALS + WEIGHT_RATE * table.shape[0] + layer] > 0.0:
+                start, count = _weights_in(table, layer, first, last)
+                scale(count, (shift(w, start),), (1.0 - lr * reals[DECAY],))
     if not ints[FACTORS]:
         _move(ints, reals, power1, power2, w, slots, stride, g, lr, reals[EPS], first, last)
         return
@@ -189,9 +190,9 @@ def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, first, 
         rate, eps = lr * reals[at + WEIGHT_RATE * layers], reals[EPS] * reals[at + WEIGHT_EPS * layers]
         if layer == 0 and reals[SCALE_RATE] > 0.0:
             _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, start, start + count)
-        else:
+        elif reals[at + WEIGHT_RATE * layers] > 0.0:
             _move(ints, reals, power1, power2, w, slots, stride, g, rate, eps, start, start + count)
-        if table[layer, HAS_BIAS]:
+        if table[layer, HAS_BIAS] and reals[at + BIAS_RATE * layers] > 0.0:
             start = table[layer, OFFSET] + table[layer, FAN_IN] * table[layer, WIDTH]
             begin, end = max(first, start), min(last, start + table[layer, WIDTH])
             rate = lr * reals[at + BIAS_RATE * layers]

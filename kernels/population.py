@@ -22,6 +22,7 @@ from .ids import (
     STEP,
 )
 from .packs import LOSS_ONLY, PREDICT, TRAIN, _packs_size, _run_packs
+from .scratch import _scratch_size
 from .simd import VECTOR_BYTES
 from .threads import ABORT, alone, threads, threads_here, together
 
@@ -57,14 +58,17 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, lr, factor, loss
     shuffles = ints[:, [SHUFFLE_SEED, EPOCH]]
     own = task == TRAIN and bool(ints[0, SHUFFLE]) and bool((shuffles != shuffles[0]).any())
     n = min(threads_here(), -(-size // lanes))
+    # The scratch may have been taken when there were fewer threads.
+    while n > 1 and _packs_size(table, size, slots.shape[1], VECTOR_BYTES // 4, n) > arena.size:
+        n -= 1
     job = _run_packs, n, n > 1, task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, arena
     together(*job)
 
 
-def _one_by_one(size, arena, work):
-    """work(i, scratch) for each network, on as many threads as there are, each with its part of the arena."""
-    n = min(threads_here(), size)
-    part = arena.size // max(threads(), 1)
+def _one_by_one(table, x, size, arena, work):
+    """work(i, scratch) for each network, on as many threads as there are and have room in the arena."""
+    part = _scratch_size(table, x.shape[1], len(x), 1)
+    n = max(1, min(threads_here(), size, arena.size // part))
 
     def share(tid, n, sync):
         with alone():
@@ -103,7 +107,7 @@ def train_population(table, ints, reals, params, slots, x, y, weight, lr, factor
         )
         losses[:, i] = own[:-1]
 
-    _one_by_one(len(params), arena, work)
+    _one_by_one(table, x, len(params), arena, work)
 
 
 def population_loss(table, ints, reals, params, x, y, weight, out, arena):
@@ -117,7 +121,7 @@ def population_loss(table, ints, reals, params, x, y, weight, out, arena):
     def work(i, scratch):
         out[i] = train.loss(table, ints[i], reals[i], params[i], x, _of(y, i), _weight(weight, i), scratch)
 
-    _one_by_one(len(params), arena, work)
+    _one_by_one(table, x, len(params), arena, work)
 
 
 def predict_population(table, params, x, out, arena):
@@ -134,4 +138,4 @@ def predict_population(table, params, x, out, arena):
     def work(i, scratch):
         train.predict(table, params[i], x, out[i], scratch)
 
-    _one_by_one(len(params), arena, work)
+    _one_by_one(table, x, len(params), arena, work)

@@ -129,8 +129,17 @@ def _run_all(pool: ThreadPoolExecutor, kernel, n: int, apart: bool, args, sync):
         # Threads that have begun would otherwise wait at a barrier for those that have not, or go on for long.
         sync[ABORT] = 1
         _pool = None
-        pool.shutdown(wait=True)
+        _end(pool)
         raise
+
+
+def _end(pool: ThreadPoolExecutor) -> None:
+    """Wait for all of a pool's threads, however often Ctrl-C is pressed: they write to what the caller will look at."""
+    while True:
+        try:
+            return pool.shutdown(wait=True)
+        except KeyboardInterrupt:
+            continue
 
 
 def _slot(context, builder, array_type, array, i):

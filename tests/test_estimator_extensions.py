@@ -192,8 +192,9 @@ def test_progress_bar_of_scikit_learn(iris, capsys) -> None:
 def test_a_search_asks_for_many_epochs_at_once_unless_somebody_looks_at_each(iris, monkeypatch) -> None:
     """scikit-learn's searches give every estimator a context for callbacks, whether there are any or not."""
     callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has it from 1.9 on")
-    from fastmlp import engine
     from sklearn.model_selection import GridSearchCV
+
+    from fastmlp import engine
 
     calls = []
     train_steps = engine.active().train_steps

@@ -274,3 +274,25 @@ def test_a_population_refuses_them() -> None:
     for optimizer in (SGD(bias_factor=0.1), OPTIMIZER):
         with pytest.raises(ValueError, match="a population has one learning rate for all of a network"):
             pop.fit(X, y, optimizer=optimizer)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **factors: SGD(0.05, momentum=0.9, **factors),
+        lambda **factors: SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.1, **factors),
+        lambda **factors: AdamW(0.05, **factors),
+        lambda **factors: RMSprop(0.05, weight_decay=0.1, l1=0.1, **factors),
+        lambda **factors: Adagrad(0.05, weight_decay=0.1, l2=0.1, **factors),
+    ],
+)
+def test_a_factor_of_0_freezes(make, engine) -> None:
+    """Whatever moved before: neither weight decay nor what is left of a momentum changes it."""
+    X, y = numbers(60)
+    net = regressor("float64")
+    net.fit(X, y, epochs=3, optimizer=make())
+    weights, biases = [w.copy() for w in net.weights], [b.copy() for b in net.biases]
+    net.fit(X, y, epochs=3, optimizer=make(weight_factor=(0.0, 1.0, 0.0), bias_factor=(1.0, 0.0, 1.0)))
+    for layer, frozen in enumerate((True, False, True)):
+        assert np.array_equal(net.weights[layer], weights[layer]) == frozen
+        assert np.array_equal(net.biases[layer], biases[layer]) != frozen

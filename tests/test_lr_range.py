@@ -199,3 +199,10 @@ def test_sample_weights_count(moons):
     some = network().lr_range_test(X, y, sample_weight=weight, batch_size=None).losses
     few = network().lr_range_test(X[y == 1], y[y == 1], batch_size=None).losses
     np.testing.assert_allclose(some[0], few[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("high", [np.nextafter(0.01, 1), 0.01 * (1 + 1e-10), 0.0101])
+def test_rates_that_hardly_grow_suggest_nothing_strange(moons, high):
+    test = network().lr_range_test(*moons, low=0.01, high=high, steps=20)
+    assert len(test.losses) == len(test.smoothed) == 20
+    assert test.suggestion is None or 0.01 <= test.suggestion <= high

@@ -159,3 +159,11 @@ def test_a_misspelt_metric_gets_the_nearest() -> None:
 def test_a_metric_is_not_a_number() -> None:
     with pytest.raises(TypeError, match=r"or a function \(y_true, y_pred\) -> float; got 1 \(int\)"):
         resolve(1)
+
+
+@pytest.mark.parametrize("weight", [None, np.array([0.5, 0.25, 0.125, 0.0])])
+def test_r2_of_equal_targets_is_0_or_1_whatever_their_mean_rounds_to(weight) -> None:
+    r2 = resolve("r2")
+    y = np.array([[0.1, 1.0], [0.1, 2.0], [0.1, 3.0], [0.1 if weight is None else 7.0, 4.0]])
+    assert r2(y, y, weight) == 1.0
+    assert r2(y, y + np.array([1.0, 0.0]), weight) == 0.5

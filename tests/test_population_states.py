@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from tests.compiler import needs_compiler
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))
@@ -67,3 +68,69 @@ def test_weights_of_each_network_from_a_frame() -> None:
     weights = RNG.uniform(size=(len(X), len(X)))
     expected = population.loss(X, Y, weights)
     np.testing.assert_array_equal(population.loss(X, Y, pandas.DataFrame(weights)), expected)
+
+
+def test_networks_that_stopped_early_go_on_with_rates_of_their_own() -> None:
+    """Those of a schedule that counts steps or epochs since a network was made."""
+    options = {"batch_size": 10, "shuffle": False}
+    population = fm.Population([3, 5, 1], size=8, dtype="float64", activation="tanh")
+    population.fit(X, Y, epochs=30, optimizer=fm.Adam(np.geomspace(1e-3, 1, 8)), validation=(X[:20], 1 - Y[:20]),
+                   early_stopping=fm.EarlyStopping(patience=2), **options)  # fmt: skip
+    nets = list(population)
+    assert len({len(net.history) for net in nets}) > 1
+    for optimizer in (fm.SGD(fm.schedules.InverseScaling(0.05)), fm.SGD(fm.schedules.Step(0.05, every=4, factor=0.1))):
+        population.fit(X, Y, epochs=3, optimizer=optimizer, **options)
+        for net, inside in zip(nets, population, strict=True):
+            net.fit(X, Y, epochs=3, optimizer=optimizer, **options)
+            np.testing.assert_allclose(inside.params, net.params, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(inside.history.loss, net.history.loss, rtol=1e-9)
+
+
+def test_an_interruption_while_a_network_is_done_again_keeps_all_at_one_epoch(monkeypatch) -> None:
+    """One network diverges in the midst of a call of many epochs, which are done again one by one to find the last good one."""
+    from fastmlp.population.group import Group
+    from fastmlp.reference import ids
+
+    train = Group.train
+
+    def interrupted(self, rows, *others):
+        if len(rows) == 1:
+            raise KeyboardInterrupt
+        return train(self, rows, *others)
+
+    rates = np.array([1e-3] * 3 + [1e6])
+    population = fm.Population([3, 8, 1], size=4)
+    monkeypatch.setattr(Group, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        population.fit(X, 2 * X[:, :1], epochs=3000, optimizer=fm.SGD(rates), batch_size=None)
+    monkeypatch.undo()
+    epochs = len(population.history)
+    assert population._groups[0].ints[:3, ids.STEP].tolist() == [epochs] * 3
+    assert epochs > 0
+    others = fm.Population([3, 8, 1], size=3)
+    others.fit(X, 2 * X[:, :1], epochs=epochs, optimizer=fm.SGD(rates[:3]), batch_size=None)
+    np.testing.assert_allclose(population.params[:3], others.params, rtol=1e-5, atol=1e-6)
+
+
+@needs_compiler
+@pytest.mark.parametrize("width", [8, 90])
+def test_another_number_of_threads_does_not_overrun_the_scratch(width, monkeypatch) -> None:
+    """Which was taken a moment before another Python thread asked for more of them."""
+    from fastmlp.kernels import population as kernels
+
+    size_of = kernels.population_arena_size
+
+    def then_more(*args):
+        size = size_of(*args)
+        fm.set_threads(16)
+        return size
+
+    population = fm.Population([3, width, 1], size=40, dtype="float64")
+    expected = population.loss(X, Y)
+    try:
+        monkeypatch.setattr(kernels, "population_arena_size", then_more)
+        for _ in range(20):
+            fm.set_threads(1)
+            np.testing.assert_array_equal(population.loss(X, Y), expected)
+    finally:
+        fm.set_threads(None)

@@ -25,7 +25,7 @@ from fastmlp.schedules import (
 
 def rates(schedule: Schedule, steps: int, per_epoch: int = 1, start: int = 0) -> list[float]:
     """Rates of a fit of `steps` steps."""
-    return schedule.rates(np.arange(start, start + steps), Span(start, steps, per_epoch)).tolist()
+    return schedule.rates(np.arange(start, start + steps), Span(start, steps, per_epoch, start // per_epoch)).tolist()
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -206,3 +206,20 @@ def test_resolve_suggests_the_nearest_name() -> None:
 def test_resolve_refuses_what_is_no_rate() -> None:
     with pytest.raises(TypeError, match=r"^lr must be a finite number > 0; got None"):
         resolve(None)
+
+
+@pytest.mark.parametrize("restarts", range(60))
+def test_a_restart_is_at_the_highest_rate(restarts: int) -> None:
+    for length in (1, 3, 7):
+        steps = length * (restarts + 1)
+        rates = Cosine(1.0, restarts=restarts).rates(np.arange(steps), Span(0, steps, 1))
+        np.testing.assert_array_equal(rates[::length], 1.0)
+
+
+@pytest.mark.parametrize("warmup", [0.01, 0.3, 0.77, 0.95])
+def test_one_cycle_comes_down_however_short_its_fall(warmup: float) -> None:
+    for steps in (2, 3, 10, 50):
+        rates = OneCycle(1.0, warmup=warmup).rates(np.arange(steps), Span(0, steps, 1))
+        np.testing.assert_allclose(rates[-1], 1.0 / 25.0 / 1e4)
+        if warmup * steps > 1.0:
+            np.testing.assert_allclose(rates[0], 1.0 / 25.0)

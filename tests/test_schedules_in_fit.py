@@ -76,3 +76,17 @@ def test_a_schedule_that_gives_the_wrong_number_of_rates_is_refused(engine) -> N
     with pytest.raises(ValueError, match=r"must give one rate for each of 1 steps; got shape \(3,\)"):
         net.fit(*numbers(20), optimizer=fm.SGD(One(0.1)))
     assert net.history is None
+    population = fm.Population([4, 1], size=16)
+    with pytest.raises(ValueError, match=r"must give one rate for each of 20 steps; got shape \(3,\)"):
+        population.fit(*numbers(20), epochs=2, batch_size=1, optimizer=fm.SGD(One(0.01)))
+
+
+@pytest.mark.parametrize("schedule", [schedules.Step(0.01, every=10, factor=0.5), schedules.Exponential(0.01, factor=0.5)])
+def test_epochs_are_counted_whatever_their_number_of_steps(schedule, engine) -> None:
+    """Since the network was made: with another batch size in a later fit, and with more or fewer rows."""
+    X, y = numbers(100)
+    net, even = regressor(), regressor()
+    for epochs, batch in ((5, 1), (7, 10), (3, 100)):
+        net.fit(X, y, epochs=epochs, batch_size=batch, optimizer=fm.SGD(schedule))
+    even.fit(X, y, epochs=15, batch_size=20, optimizer=fm.SGD(schedule))
+    np.testing.assert_allclose(net.history.lr, even.history.lr)

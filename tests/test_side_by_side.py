@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -92,3 +93,29 @@ def test_only_what_is_inside_is_stopped() -> None:
     with interruption.stopped_by(event), pytest.raises(interruption.Stopped, match="have been ended"):
         interruption.check()
     interruption.check()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_a_second_interruption_waits_for_all_of_them_too() -> None:
+    begun, goes_on = threading.Barrier(3), [True, True]
+
+    def job(number: int) -> None:
+        begun.wait(20)
+        try:
+            while True:
+                interruption.check()
+                time.sleep(0.01)
+        finally:
+            time.sleep(0.6)
+            goes_on[number] = False
+
+    def interrupt() -> None:
+        begun.wait(20)
+        for _ in range(3):
+            time.sleep(0.15)
+            signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        interruption.side_by_side(job, [(0,), (1,)], 2)
+    assert goes_on == [False, False]

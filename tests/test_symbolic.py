@@ -8,6 +8,7 @@ import math
 import pickle
 import subprocess
 import sys
+import textwrap
 import warnings
 
 import mpmath
@@ -342,6 +343,35 @@ def test_a_compiled_scalar_function_serves_both_engines(engine) -> None:
     act = fm.activation(numba.njit(leak), numba.njit(leak_slope), name="compiled leak")
     a, g = both(act, np.array([-1.0, 2.0]))
     np.testing.assert_allclose((a, g), ([-0.2, 2.0], [0.2, 1.0]))
+
+
+@needs_compiler
+def test_functions_that_numba_cannot_compile_are_refused_and_forgotten() -> None:
+    """Whenever the engine is chosen: a new one must not stumble over them again."""
+    script = """
+        import json
+        import numpy as np
+        import fastmlp as fm
+
+        def through_text(x):
+            return np.reshape([json.loads("1") * v for v in np.ravel(x)], np.shape(x))
+
+        try:
+            fm.activation(through_text, lambda x: np.ones_like(x))
+        except TypeError as error:
+            print("Numba cannot compile the activation's function or its derivative" in str(error))
+        fm.use_engine("numpy")
+        act = fm.activation(through_text, lambda x: np.ones_like(x))
+        print(fm.MLP([2, 3, 1], activation=act).predict([[1, 2]]).shape)
+        try:
+            fm.use_engine("numba")
+        except TypeError as error:
+            print(fm.engine.active_name())
+        """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["True", "(1, 1)", "numpy"], done.stderr
 
 
 def test_a_network_with_functions_is_not_saved_but_copied_and_pickled(tmp_path) -> None:

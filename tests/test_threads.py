@@ -181,3 +181,27 @@ print(net.history.stopped, np.isfinite(again).all(), late)
     stopped, finite, late = done.stdout.split()
     assert (stopped, finite) == ("interrupted", "True")
     assert float(late) < 30
+
+
+def test_a_second_interruption_does_not_leave_threads_at_work(monkeypatch) -> None:
+    """They write to the parameters that the first one gives back."""
+    ended = []
+
+    class Pool:
+        shutdowns = 0
+
+        def submit(self, *args):
+            raise KeyboardInterrupt("the first")
+
+        def shutdown(self, wait):
+            self.shutdowns += 1
+            if self.shutdowns < 3:
+                raise KeyboardInterrupt("another")
+            ended.append(wait)
+
+    monkeypatch.setattr(threads, "_pool", None)
+    sync = np.zeros(threads.SYNC_SIZE, np.int64)
+    with pytest.raises(KeyboardInterrupt, match="the first"):
+        threads._run_all(Pool(), None, 2, True, (), sync)
+    assert ended == [True]
+    assert sync[threads.ABORT] == 1

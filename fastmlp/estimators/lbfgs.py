@@ -12,6 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
 from .. import interruption
+from ..callbacks import as_callbacks, listeners
+from ..history import History
 from ..lbfgs import Penalty
 from ..optimizers import LBFGS
 from ..reference import ids
@@ -50,15 +52,18 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, hooks: list[Any]) -> None:
     from scipy.optimize import minimize
 
     net, function = est.network_, _Objective(est, rows)
-    began, out_of_time = time.perf_counter(), False
-    callbacks = [*(est.callbacks or ()), *hooks]
+    began, out_of_time, history = time.perf_counter(), False, History()
+    callbacks = [*as_callbacks(est.callbacks or ()), *hooks]
+    for callback in listeners(callbacks, "on_train_begin"):
+        callback.on_train_begin(net)
 
     def after_iteration(intermediate_result: Any) -> None:
         nonlocal out_of_time
         net.params[...] = intermediate_result.x
         est.n_iter_ += 1
-        logs = {"loss": float(intermediate_result.fun)}
-        answers = [callback.on_epoch_end(net, est.n_iter_ - 1, logs) for callback in callbacks]
+        history.add([float(intermediate_result.fun)], [], {})
+        logs = history.last()
+        answers = [callback.on_epoch_end(net, est.n_iter_ - 1, logs) for callback in listeners(callbacks, "on_epoch_end")]
         out_of_time = est.max_time is not None and time.perf_counter() - began >= est.max_time
         if any(answers) or out_of_time:
             raise StopIteration
@@ -75,7 +80,14 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, hooks: list[Any]) -> None:
     )  # fmt: skip
     net.params[...] = result.x
     est.loss_ = result.fun
-    if watched and result.status not in (0, 1, 2):  # the callback ended it
+    ended_here = watched and result.status not in (0, 1, 2)
+    history.seconds = time.perf_counter() - began
+    history.stopped = (
+        ("time" if out_of_time else "callback") if ended_here else ("epochs" if result.status == 1 else "converged")
+    )
+    for callback in listeners(callbacks, "on_train_end"):
+        callback.on_train_end(net, history)
+    if ended_here:
         est.n_iter_ = int(result.nit)
         if out_of_time:
             warnings.warn(f"lbfgs: max_time ({est.max_time:g} s) is over.", ConvergenceWarning, stacklevel=5)

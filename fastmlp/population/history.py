@@ -101,11 +101,9 @@ class PopulationHistory:
         return PopulationHistory(len(networks), curves, self.seconds, stopped, self.best_epoch[networks])
 
     def __getitem__(self, network: int) -> History:
-        """Return one network's history, without the epochs after it had stopped."""
-        loss = self.loss[:, network]
-        seen = np.flatnonzero(np.isfinite(loss))
-        epochs = int(seen[-1]) + 1 if seen.size else 0
-        own = {name: curve[:epochs, network].tolist() for name, curve in self.curves.items()}
+        """Return one network's history, without the epochs in which it had stopped and others went on."""
+        trained = np.isfinite(self.loss[:, network])
+        own = {name: curve[trained[: len(curve)], network].tolist() for name, curve in self.curves.items()}
         best = int(self.best_epoch[network])
         return History(
             loss=own.pop("loss", []),
@@ -113,5 +111,5 @@ class PopulationHistory:
             metrics=own,
             seconds=self.seconds,
             stopped=self.stopped[network],
-            best_epoch=best if best >= 0 else None,
+            best_epoch=int(trained[:best].sum()) if best >= 0 else None,
         )

@@ -350,7 +350,7 @@ class Population:
         if isinstance(shuffle, str):
             checks.choice("shuffle", shuffle, ("shared", "each"), "True or False")
         options = Options(
-            epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=shuffle if isinstance(shuffle, bool) else True,
+            epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=True if isinstance(shuffle, str) else shuffle,
             metrics=metrics, early_stopping=early_stopping, callbacks=callbacks, progress=progress,
             on_divergence=on_divergence, networks=len(self),
         )  # fmt: skip

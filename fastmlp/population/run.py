@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from .. import interruption
 from .. import metrics as metric_table
 from ..arguments import Options
+from ..callbacks import listeners
 from ..errors import DivergenceError, DivergenceWarning
 from ..optimizers import Stepping
 from ..reference import ids
@@ -50,10 +50,17 @@ class PopulationRun:
         size, rows = len(population), len(train)
         self.batch = min(options.batch_size or rows, rows)
         self.per_epoch = -(-rows // self.batch)
-        start = max(int(group.ints[:, ids.STEP].max()) for group in population._groups)
-        self.span = Span(start, options.epochs * self.per_epoch, self.per_epoch)
+        starts = np.empty((size, 2), np.int64)
+        for group, part in zip(population._groups, population._members, strict=True):
+            starts[part] = group.ints[:, [ids.STEP, ids.EPOCH]]
+        # Networks that stopped early in a fit before have fewer steps behind them than others.
+        begun, which = np.unique(starts, axis=0, return_inverse=True)
+        steps = options.epochs * self.per_epoch
+        self.spans = [Span(int(step), steps, self.per_epoch, int(epoch)) for step, epoch in begun]
+        self.span_of = which.ravel()
         self.factor = np.array(self.optimizer.varied.get("lr", np.ones(size)), np.float64)
-        self._rates(0, 1)  # a schedule that does not fit this training says so now
+        for span in self.spans:
+            self._rates(span, 0, 1)  # a schedule that does not fit this training says so now
         for group, part in zip(population._groups, population._members, strict=True):
             group.use(self.optimizer.of(part))
             group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.TRAINING]] = self.batch, options.shuffle, 1
@@ -92,7 +99,7 @@ class PopulationRun:
         history.reserve(self.options.epochs)
         try:
             with self.options.reporter as self.reporter:
-                for callback in self._with("on_train_begin"):
+                for callback in listeners(self.options.callbacks, "on_train_begin"):
                     callback.on_train_begin(population)
                 self._run()
                 self._stop(self.active, "epochs")
@@ -107,7 +114,7 @@ class PopulationRun:
             self._restore_best()
         if self.diverged_after:
             warnings.warn(self._divergence(), DivergenceWarning, stacklevel=3)
-        for callback in self._with("on_train_end"):
+        for callback in listeners(self.options.callbacks, "on_train_end"):
             callback.on_train_end(population, history)
         return history
 
@@ -130,22 +137,24 @@ class PopulationRun:
         o = self.options
         return bool(o.callbacks or o.metrics or o.early_stopping or self.watches or self.validation is not None)
 
-    def _rates(self, first: int, epochs: int) -> NDArray[np.float64]:
-        """Return the rates of the steps of some epochs."""
-        steps = np.arange(self.span.start + first * self.per_epoch, self.span.start + (first + epochs) * self.per_epoch)
+    def _rates(self, span: Span, first: int, epochs: int) -> NDArray[np.float64]:
+        """Return the rates of the steps of some epochs, counted from 0, of the networks that this fit is such a span for."""
+        steps = np.arange(span.start + first * self.per_epoch, span.start + (first + epochs) * self.per_epoch)
         if "lr" in self.optimizer.varied:
             return np.ones(len(steps))
-        return np.ascontiguousarray(self.optimizer.rates(steps, self.span), np.float64)
+        return self.optimizer.rates(steps, span)
 
     def _advance(self, epochs: int) -> None:
         """Do some epochs with all networks that are still at it."""
-        lr = self._rates(self.done, epochs)
+        rates = [self._rates(span, self.done, epochs) for span in self.spans]
         if len(self._losses) < epochs:
             self._losses = np.empty((2 * epochs, len(self.population)))
         losses = self._losses[:epochs]
         losses[:, ~self.active] = math.nan
         for number, members in enumerate(self.population._members):
-            self._advance_group(number, members, np.flatnonzero(self.active[members]), lr, losses)
+            for span, lr in enumerate(rates):
+                going = np.flatnonzero(self.active[members] & (self.span_of[members] == span))
+                self._advance_group(number, members, going, self.done, lr, losses, self._saved[0][number])
         self.done += epochs
         rows = {"loss": losses}
         rows |= {name: values[np.newaxis] for name, values in self._judge(losses).items()} if epochs == 1 else {}
@@ -154,8 +163,13 @@ class PopulationRun:
         if self._looks_at_each_epoch:
             self._look({name: values[-1] for name, values in rows.items()})
 
-    def _advance_group(self, number: int, members: NDArray, rows: NDArray, lr: NDArray, losses: NDArray) -> None:
-        """Do some epochs with a group's networks in `rows`; those that diverge go back and are done again one by one."""
+    def _advance_group(
+        self, number: int, members: NDArray, rows: NDArray, first: int, lr: NDArray, losses: NDArray, kept: Kept
+    ) -> None:
+        """Do epochs from `first` on with a group's networks in `rows`.
+
+        Networks that diverge go back to `kept`, and theirs are done again one by one.
+        """
         if rows.size == 0:
             return
         group, networks = self.population._groups[number], members[rows]
@@ -167,25 +181,19 @@ class PopulationRun:
         bad = np.flatnonzero(~(np.isfinite(result).all(axis=0) & np.isfinite(group.params[rows]).all(axis=1)))
         if bad.size == 0:
             return
-        kept = self._kept[number]
-        assert kept is not None
         kept.restore(group, np.searchsorted(kept.rows, rows[bad]))
         if len(losses) == 1:
             for network in networks[bad]:
-                self._diverged(int(network), self.done)
+                self._diverged(int(network), first)
                 losses[:, network] = math.nan
             return
         losses[:, networks[bad]] = math.nan
-        done, before = self.done, self._kept[number]
         for epoch in range(len(losses)):
             again = rows[bad][self.active[networks[bad]]]
             if again.size == 0:
                 break
-            self._kept[number] = Kept(group, again)
-            self.done = done + epoch
             step = slice(epoch * self.per_epoch, (epoch + 1) * self.per_epoch)
-            self._advance_group(number, members, again, lr[step], losses[epoch : epoch + 1])
-        self.done, self._kept[number] = done, before
+            self._advance_group(number, members, again, first + epoch, lr[step], losses[epoch : epoch + 1], Kept(group, again))
 
     def _factor(self, networks: NDArray, lr: NDArray) -> NDArray[np.float64]:
         if not self.watches:
@@ -195,14 +203,15 @@ class PopulationRun:
     def _keep(self) -> None:
         """Remember the networks that are at it as they are, at the end of an epoch."""
         groups = zip(self.population._groups, self.population._members, strict=True)
-        self._kept: list[Kept | None] = [Kept(group, np.flatnonzero(self.active[part])) for group, part in groups]
-        self._kept_epochs = len(self.history)
+        kept = [Kept(group, np.flatnonzero(self.active[part])) for group, part in groups]
+        # In one assignment: an interruption finds either the old copies or the new ones.
+        self._saved = kept, len(self.history)
 
     def _go_back(self) -> None:
-        for group, kept in zip(self.population._groups, self._kept, strict=True):
-            if kept is not None:
-                kept.restore(group, np.arange(len(kept.rows)))
-        self.history.cut(self._kept_epochs)
+        saved, epochs = self._saved
+        for group, kept in zip(self.population._groups, saved, strict=True):
+            kept.restore(group, np.arange(len(kept.rows)))
+        self.history.cut(epochs)
 
     def _judge(self, losses: NDArray) -> dict[str, NDArray[np.float64]]:
         """Return validation losses and metrics of all networks as they are."""
@@ -221,8 +230,7 @@ class PopulationRun:
         if self.validation is not None:
             for network in np.flatnonzero(self.active & ~np.isfinite(judged["val_loss"])):
                 group, row = self.population._place(int(network))
-                kept = self._kept[self.population._where[network, 0]]
-                assert kept is not None
+                kept = self._saved[0][self.population._where[network, 0]]
                 kept.restore(group, np.searchsorted(kept.rows, [row]))
                 self._diverged(int(network), self.done - 1)
                 losses[:, network] = math.nan
@@ -243,9 +251,8 @@ class PopulationRun:
 
     def _look(self, logs: dict[str, NDArray[np.float64]]) -> None:
         """Tell callbacks of an epoch, and stop the networks that have done enough."""
-        answers = [
-            callback.on_epoch_end(self.population, len(self.history) - 1, logs) for callback in self._with("on_epoch_end")
-        ]
+        told, epoch = listeners(self.options.callbacks, "on_epoch_end"), len(self.history) - 1
+        answers = [callback.on_epoch_end(self.population, epoch, logs) for callback in told]
         for i, watch in enumerate(self.watches):
             if watch is not None and self.active[i]:
                 watch.update(float(logs[watch.monitor][i]))
@@ -280,7 +287,8 @@ class PopulationRun:
         named = ", ".join(map(str, networks[:8])) + (", ..." if len(networks) > 8 else "")
         first = networks[0]
         # The rate of the epoch in which the first of them went wrong.
-        rate = float(self._rates(min(self.diverged_after[first], self.options.epochs - 1), 1)[-1] * self.factor[first])
+        epoch = min(self.diverged_after[first], self.options.epochs - 1)
+        rate = float(self._rates(self.spans[self.span_of[first]], epoch, 1)[-1] * self.factor[first])
         return (
             f"{len(networks)} of {len(self.population)} networks diverged: {named}. The first of them did in epoch "
             f"{self.diverged_after[first]} of this fit, at a learning rate of {rate:.3g}. Their parameters are those of their "
@@ -294,9 +302,6 @@ class PopulationRun:
         for number, members in enumerate(self.population._members):
             rows = np.flatnonzero(self.history.best_epoch[members] >= 0)
             self.population._groups[number].params[rows] = self.best_params[number][rows]
-
-    def _with(self, event: str) -> Iterator[Any]:
-        return (callback for callback in self.options.callbacks if hasattr(callback, event))
 
 
 def _weight(rows: PopulationRows, network: int) -> NDArray:

@@ -124,6 +124,7 @@ def update(
     Adam is that of Kingma and Ba (ICLR 2015), algorithm 1; EPS_HAT its form at the end of their section 2.
 
     With FACTORS, each layer's weights have lr times WEIGHT_RATE and EPS times WEIGHT_EPS, and its bias lr times BIAS_RATE.
+    Where that is 0 nothing changes, neither by DECAY nor the state.
     With SCALE_RATE also, Adam trains V and s in the place of the first layer's weights W = diag(s) V, which is a layer that
     multiplies each input by a factor of its own, folded into the weights behind it. Their gradients are, G being that of W::
 
@@ -153,13 +154,14 @@ def update(
     reals[BETA2_POWER] *= reals[BETA2]
     # Python's floats, unlike NumPy's, leave float32 arrays in float32.
     eps, decay = float(reals[EPS]), float(reals[DECAY])
+    rates = reals[N_REALS:][: LAYER_BLOCKS * len(table)].reshape(LAYER_BLOCKS, len(table))
     if decay:
-        for w in _weights(table, params):
-            w *= 1 - lr * decay
+        for layer, w in enumerate(_weights(table, params)):
+            if not ints[FACTORS] or rates[WEIGHT_RATE, layer] > 0:
+                w *= 1 - lr * decay
     if not ints[FACTORS]:
         _move(ints, reals, params, slots, grad, lr, eps)
         return
-    rates = reals[N_REALS:][: LAYER_BLOCKS * len(table)].reshape(LAYER_BLOCKS, len(table))
     for layer, row in enumerate(table):
         end = row[OFFSET] + row[FAN_IN] * row[WIDTH]
         part, bias = slice(row[OFFSET], end), slice(end, end + row[HAS_BIAS] * row[WIDTH])
@@ -168,9 +170,10 @@ def update(
             shape = row[FAN_IN], row[WIDTH]
             views = (params[part].reshape(shape), slots[:2, part].reshape(2, *shape), grad[part].reshape(shape))
             _move_scaled(ints, reals, reals[N_REALS + rates.size :].reshape(SCALE_BLOCKS, -1), *views, lr, eps, *own)
-        else:
+        elif rates[WEIGHT_RATE, layer] > 0:
             _move(ints, reals, params[part], slots[:, part], grad[part], *own)
-        _move(ints, reals, params[bias], slots[:, bias], grad[bias], lr * float(rates[BIAS_RATE, layer]), eps)
+        if rates[BIAS_RATE, layer] > 0:
+            _move(ints, reals, params[bias], slots[:, bias], grad[bias], lr * float(rates[BIAS_RATE, layer]), eps)
 
 
 def _move_scaled(ints, reals, state, w, moments, g, lr, eps, w_lr, w_eps):

@@ -45,7 +45,8 @@ def activation(f: Any, df: Callable | None = None, *, name: str | None = None, i
     ImportError
         If a formula comes and SymPy is not installed.
     TypeError, ValueError
-        If `f` gives no formula of x, or one with functions that activations do not have; or is a built-in's `name`.
+        If `f` gives no formula of x, or one with functions that activations do not have; if Numba, as the engine, cannot
+        compile `f` or `df`; or if `name` is a built-in's.
 
     Warns
     -----
