@@ -20,8 +20,8 @@ ENGINES = ("numba", "numpy")
 
 _name: str | None = None
 _module: ModuleType | None = None
-# Its other modules, which are imported when they are asked for.
-_parts: dict[str, ModuleType] = {}
+# Other modules of the engines' packages, which are imported when they are asked for.
+_parts: dict[tuple[str, str], ModuleType] = {}
 _n_threads: int | None = None
 # Activations that are not built in: number -> the function of an engine's module `custom` that enters it, and its arguments.
 _definitions: dict[int, tuple[str, tuple]] = {}
@@ -79,7 +79,6 @@ def use_engine(name: str | None = None) -> None:
     for number, definition in list(_definitions.items()):
         _enter(package, number, *definition)
     _name, _module = name, module
-    _parts.clear()
     generation += 1
 
 
@@ -128,9 +127,11 @@ def active() -> Any:
 
 def part(name: str) -> Any:
     """Return another module of the engine, such as "tape"."""
-    if name not in _parts:
-        _parts[name] = importlib.import_module(f".{name}", active().__package__)
-    return _parts[name]
+    package = active().__package__
+    found = _parts.get((package, name))
+    if found is None:
+        found = _parts[package, name] = importlib.import_module(f".{name}", package)
+    return found
 
 
 def active_name() -> str:

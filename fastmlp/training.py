@@ -125,7 +125,10 @@ class Fit:
             return self.diverged("its validation loss")
         self.history.add(losses, rates, judged)
         self.keep()
-        return self._ended()
+        ended = self._ended()
+        if self.options.callbacks:  # they may have changed parameters
+            self.keep()
+        return ended
 
     @property
     def looks_at_each_epoch(self) -> bool:
@@ -196,21 +199,24 @@ class Run(Fit):
         self.span = Span(start, options.epochs * self.per_epoch, self.per_epoch, int(state.ints[ids.EPOCH]))
         # A schedule that does not fit this training says so now.
         self._rates_of(start, min(1, self.span.steps))
-        state.use(options.optimizer)
-        state.ints[[ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, options.shuffle, options.drop_last, 1
+        self._set()
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
         self.reader = Reader(data.train.x, self.batch) if is_sparse(data.train.x) else None
         self.losses = np.zeros(1)
         self.copies = np.zeros((0, net.n_params), net.dtype)  # for a subclass that wants the parameters after each epoch
         self._kind = (self.reader is None, self.batch, net.dtype.char, engine.active_name(), net.plan.table.tobytes())
-        if self._kind in _step_seconds:
-            self.steps_in_call = max(1, int(CALL_SECONDS / _step_seconds[self._kind]))
-        else:
-            # A guess on the safe side: a microsecond, and what a tenth of an old core's speed gives.
-            guess = 1e-6 + 6 * self.batch * net.n_params / 1e9
-            self.steps_in_call = max(1, int(FIRST_CALL_SECONDS / guess))
+        # A guess on the safe side: a microsecond, and what a tenth of an old core's speed gives.
+        guess = 1e-6 + 6 * self.batch * net.n_params / 1e9
+        seconds = _step_seconds.get(self._kind)
+        self.steps_in_call = max(1, int(CALL_SECONDS / seconds if seconds else FIRST_CALL_SECONDS / guess))
         self.done = 0
         self.rate = math.nan
+
+    def _set(self) -> None:
+        """Write the settings where the engine reads them."""
+        o, state = self.options, self.state
+        state.use(o.optimizer)
+        state.ints[[ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, o.shuffle, o.drop_last, 1
 
     def run(self) -> str:
         """Train until something ends it; return what did."""
@@ -267,6 +273,8 @@ class Run(Fit):
     def call(self, steps: int) -> tuple[int, NDArray[np.float64]]:
         """Let the engine do `steps` steps; returns the epochs that it finished, and the rates."""
         net, state, train = self.net, self.state, self.data.train
+        if self.options.callbacks:  # they may have trained the network in their own way
+            self._set()
         rates = self._rates(steps)
         self.rate = float(rates[-1])
         epochs = -(-steps // self.per_epoch) + 1

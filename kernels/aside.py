@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import os
 import sys
@@ -11,7 +12,10 @@ from concurrent.futures import Future, wait
 
 # How long the main thread sleeps before it looks whether a Ctrl-C has come: not every system wakes it.
 _SECONDS = 0.05
+# What is at work; whoever forks holds the gate, and nothing begins. What a work calls is a part of it, and does not wait there.
 _working: set[Future] = set()
+_gate = threading.Lock()
+_here = threading.local()
 
 
 def aside(work, *args):
@@ -20,16 +24,37 @@ def aside(work, *args):
     Python tells the main thread alone of a Ctrl-C, and not before it comes out of LLVM. Other threads do the work themselves.
     """
     if threading.current_thread() is not threading.main_thread():
-        return work(*args)
+        with no_fork():
+            return work(*args)
     outcome: Future = Future()
-    _working.add(outcome)
-    threading.Thread(target=_work, args=(outcome, work, args), name="fastmlp-compiler", daemon=True).start()
+    try:
+        _begin(outcome)
+        threading.Thread(target=_work, args=(outcome, work, args), name="fastmlp-compiler", daemon=True).start()
+    except BaseException:
+        _working.discard(outcome)
+        raise
     while not wait([outcome], _SECONDS).done:
         pass
     return outcome.result()
 
 
+@contextlib.contextmanager
+def no_fork():
+    """Within it, other threads that fork wait for its end."""
+    end: Future = Future()
+    before = getattr(_here, "works", False)
+    try:
+        _begin(end)
+        _here.works = True
+        yield
+    finally:
+        _here.works = before
+        _working.discard(end)
+        end.set_result(None)
+
+
 def _work(outcome: Future, work, args) -> None:
+    _here.works = True
     try:
         outcome.set_result(work(*args))
     except BaseException as error:
@@ -38,13 +63,24 @@ def _work(outcome: Future, work, args) -> None:
         _working.discard(outcome)
 
 
+def _begin(work: Future) -> None:
+    if not getattr(_here, "works", False):
+        with _gate:
+            _working.add(work)
+
+
 def _wait_for_all() -> None:
-    """A forked child would wait forever for a lock that a thread of its parent holds."""
     wait(list(_working))
 
 
+def _close() -> None:
+    """A forked child would wait forever for a lock that a thread of its parent holds: let all come to an end first."""
+    _gate.acquire()
+    _wait_for_all()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_wait_for_all)
+    os.register_at_fork(before=_close, after_in_parent=_gate.release, after_in_child=_gate.release)
 
 
 @atexit.register

@@ -11,7 +11,7 @@ from .activations import _activate, _apply
 from .column_losses import cross_entropy_columns, loss_of_elements, softmax_columns
 from .dense import accumulate, copy, fill
 from .dots import products
-from .gemm import AS_IS, PACKED, gemm
+from .gemm import PACKED, gemm
 from .ids import (
     ACTIVATION,
     CROSS_ENTROPY,
@@ -182,7 +182,7 @@ def forward_columns(net, ld, gradient):
         start = START_COLUMN if table[l, HAS_BIAS] else START_ZERO
         hidden = l + 1 < layers
         end = END_RELU if hidden and activation == RELU else END_STORE
-        gemm(n, ld, k, w, 1, n, a, ld, AS_IS, None, z, ld, start, shift(w, k * n), end, z, ld, packed)
+        gemm(n, ld, k, w, 1, n, a, ld, False, None, z, ld, start, shift(w, k * n), end, z, ld, packed)
         if hidden and activation != RELU and activation != IDENTITY:
             if gradient:
                 _activate(activation, 1, n * ld, 0, z, z, shift(arena, places[l + 1, DELTA]))
@@ -233,7 +233,7 @@ def backward_columns(net, ld, grad, add):
             elif activation == RELU:
                 aux, end = a, END_WHERE_POSITIVE
             w = shift(net.params, table[l, OFFSET])
-            gemm(k, ld, n, w, n, 1, d, ld, AS_IS, None, out, ld, START_ZERO, out, end, aux, ld, packed)
+            gemm(k, ld, n, w, n, 1, d, ld, False, None, out, ld, START_ZERO, out, end, aux, ld, packed)
 
 
 @inner

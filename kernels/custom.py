@@ -22,9 +22,10 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 
+from .aside import no_fork
 from .formulas import function
 from .ids import FIRST_CUSTOM, MOST_CUSTOM
-from .jit import cache_folder, callback, remove_stale, scalar, sources_stamp
+from .jit import cache_folder, callback, remove_stale, scalar, sealed, sources_stamp, unsealed
 from .simd import I64
 
 # For each activation: f and f' in float32, f alone; the same in float64. ``ACTIVATE + 2 * (float64)`` is the column.
@@ -62,7 +63,7 @@ def define(number, lines, value_at, slope_at):
     stamp = repr((lines, value_at, slope_at, sources_stamp(), codegen.magic_tuple()))
     key = hashlib.sha256(stamp.encode()).hexdigest()[:24]
     names = [f"fastmlp_custom_{key}_{column}" for column in range(COLUMNS)]
-    with global_compiler_lock:
+    with no_fork(), global_compiler_lock:
         library = _from_cache(codegen, key) or _compile(codegen, key, names, lines, value_at, slope_at)
         _kept.append(library)
         for column, name in enumerate(names):
@@ -94,12 +95,9 @@ def _from_cache(codegen, key):
     if path is None:
         return None
     try:
-        content = path.read_bytes()
-        if hashlib.sha256(content[32:]).digest() == content[:32]:
-            return codegen.unserialize_library(pickle.loads(content[32:]))
-    except OSError:
-        pass
-    return None  # a torn file is a miss: it is compiled and written again
+        return codegen.unserialize_library(pickle.loads(unsealed(path.read_bytes())))
+    except (OSError, ValueError):  # a missing or torn file is a miss: it is compiled and written again
+        return None
 
 
 def _to_cache(key, data) -> None:
@@ -107,11 +105,10 @@ def _to_cache(key, data) -> None:
     path = _cache_file(key)
     if path is None:
         return
-    content = pickle.dumps(data)
     temporary = path.with_name(f"{path.name}.tmp.{secrets.token_hex(6)}")
     with contextlib.suppress(OSError):
         try:
-            temporary.write_bytes(hashlib.sha256(content).digest() + content)
+            temporary.write_bytes(sealed(pickle.dumps(data)))
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -125,7 +122,8 @@ def define_functions(number, f, df):
         elem = types.CPointer(types.float32 if column < 2 else types.float64)
         loops, pointers = (_both(f, df), 3) if column % 2 == ACTIVATE else (_value(f), 2)
         try:
-            made = callback(loops, types.void(types.int64, types.int64, types.int64, *[elem] * pointers))
+            with no_fork():
+                made = callback(loops, types.void(types.int64, types.int64, types.int64, *[elem] * pointers))
         except NumbaError as error:
             raise TypeError(
                 "Numba cannot compile the activation's function or its derivative for numbers: write them with arithmetic and "

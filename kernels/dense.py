@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .dots import DOT_ROWS, dots
-from .gemm import AS_IS, PACKED, TURNED, gemm, product
+from .gemm import PACKED, gemm, product
 from .jit import entry, glue, inner
 from .maps import add, elementwise
 from .simd import address, cast, peek, shift
@@ -76,7 +76,7 @@ def delta(m, k, n, d, ldd, w, out, ldo, end, aux, packed):
     if n == 1:  # its own transpose
         product(m, k, 1, d, ldd, 1, w, k, out, ldo, START_ZERO, out, end, aux, ldo, packed)
     else:
-        gemm(m, k, n, d, ldd, 1, w, n, TURNED, None, out, ldo, START_ZERO, out, end, aux, ldo, packed)
+        gemm(m, k, n, d, ldd, 1, w, n, True, None, out, ldo, START_ZERO, out, end, aux, ldo, packed)
 
 
 @entry
@@ -120,5 +120,5 @@ def linear_bwd_w(x, d, dw, db):
     if db.size > 0:
         ones = np.ones(m, x.dtype)
         sums = address(db, 0)
-        gemm(1, n, m, address(ones, 0), 0, 1, address(d, 0), n, AS_IS, None, sums, n, START_ZERO, sums, END_STORE, sums, n,
+        gemm(1, n, m, address(ones, 0), 0, 1, address(d, 0), n, False, None, sums, n, START_ZERO, sums, END_STORE, sums, n,
              address(packed, 0))  # fmt: skip

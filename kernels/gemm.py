@@ -22,8 +22,6 @@ PACK_SPAN = 24 * 1024
 PACK_ROWS = 16
 # Rows whose sums wait in scratch at a time.
 STRIPE = 128
-# How B lies: as it is, as the transpose of that, or in panels as `pack` makes them of all its rows, one beside the other.
-AS_IS, TURNED, PANELS = 0, 1, 2
 # Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums, or those of a single row.
 PACKED = max((KC + STRIPE) * NV, (KC + 1) * NV_ROW) * LANES32
 
@@ -56,18 +54,10 @@ def _pack_turned(k, cols, b, ldb, out):
             transpose(min(lanes, cols - j), min(lanes, k - p), shift(b, j * ldb + p), ldb, shift(out, p * width + j), width)
 
 
-@glue
-def pack_rows(first, last, n, b, ldb, height, out):
-    """Copy rows first..last of B (k, n) to its panels of `height` rows, as `gemm` takes them as PANELS with ldb = height."""
-    width = NV * lanes_of(b)
-    for j in range(0, n, width):
-        pack(last - first, min(n - j, width), shift(b, first * ldb + j), ldb, shift(out, j * height + first * width))
-
-
 @inner
-def gemm(m, n, k, a, rs, cs, b, ldb, form, csb, c, ldc, start, bias, end, aux, ldaux, packed):
-    """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb;
-    or `form` says that b is the transpose of such an array, of shape (n, k), or panels of ldb rows (see `pack_rows`).
+def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed):
+    """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb,
+    or if `turned` the transpose of such an array of shape (n, k).
 
     START_* and END_* of tile.py say how the sums begin and finish; bias is (n,), or (m,) with START_COLUMN, aux is (m, n) with
     row stride ldaux and may be C, so that END_ADD adds to it. C overlaps nothing else. `packed` is scratch for PACKED elements.
@@ -81,10 +71,10 @@ def gemm(m, n, k, a, rs, cs, b, ldb, form, csb, c, ldc, start, bias, end, aux, l
     """
     lanes = lanes_of(a)
     width, packing = NV * lanes, False
-    if m == 1 and csb is None and form == AS_IS:
+    if m == 1 and csb is None and not turned:
         width = NV_ROW * lanes
     if csb is None:
-        packing = form == TURNED or (form == AS_IS and m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN)
+        packing = turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN)
     waits_in_c = k <= KC or (end != END_TIMES and end != END_ADD)
     stripe = m if waits_in_c else STRIPE
     for top in range(0, m, max(stripe, 1)):
@@ -98,11 +88,9 @@ def gemm(m, n, k, a, rs, cs, b, ldb, form, csb, c, ldc, start, bias, end, aux, l
             while True:
                 kc = min(k - p, KC)
                 column = j if csb is None else j // lanes * csb
-                panel, ldp = shift(b, column * ldb + p if form == TURNED else p * ldb + column), ldb
-                if form == PANELS:
-                    panel, ldp = shift(b, j * ldb + p * width), width
-                elif packing:
-                    if form == TURNED:
+                panel, ldp = shift(b, column * ldb + p if turned else p * ldb + column), ldb
+                if packing:
+                    if turned:
                         _pack_turned(kc, cols, panel, ldb, packed)
                     else:
                         pack(kc, cols, panel, ldb, packed)
@@ -141,4 +129,4 @@ def product(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, pa
     if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= KC:
         small_tile(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, 0, end, aux, ldaux)
     else:
-        gemm(m, n, k, a, rs, cs, b, ldb, AS_IS, None, c, ldc, start, bias, end, aux, ldaux, packed)
+        gemm(m, n, k, a, rs, cs, b, ldb, False, None, c, ldc, start, bias, end, aux, ldaux, packed)

@@ -63,6 +63,25 @@ def remove_stale(folder: str | Path, kernel: str, stamp: str) -> None:
                     os.unlink(file.path)
 
 
+def sealed(content: bytes) -> bytes:
+    """Return what a file of the cache holds: LLVM may crash on code that a disk has damaged."""
+    return hashlib.sha256(content).digest() + content
+
+
+def unsealed(file: bytes) -> bytes:
+    """Return the content of a file of the cache.
+
+    Raises
+    ------
+    ValueError
+        If it is not what was written.
+    """
+    digest, content = file[:32], file[32:]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("a damaged file")
+    return content
+
+
 class _KeyedFiles(IndexDataCacheFile):
     """One file per kernel, signature, CPU and source stamp, so that writers never share an index.
 
@@ -76,7 +95,7 @@ class _KeyedFiles(IndexDataCacheFile):
 
     def save(self, key, data):
         with self._open_for_write(self._path(key)) as f:
-            f.write(self._dump((repr(key), data)))
+            f.write(sealed(self._dump((repr(key), data))))
         # Names are kernel-line.python-stamp-key: sources that changed may have the kernel on another line.
         kernel, rest = self._index_name[:-4].rsplit("-", 1)
         python = rest.partition(".")[2]
@@ -84,11 +103,8 @@ class _KeyedFiles(IndexDataCacheFile):
 
     def load(self, key):
         try:
-            content = Path(self._path(key)).read_bytes()
-            stored_key, data = pickle.loads(content)
-        except FileNotFoundError:
-            return None
-        except Exception:  # a torn or foreign file is a miss: it is compiled and written again
+            stored_key, data = pickle.loads(unsealed(Path(self._path(key)).read_bytes()))
+        except Exception:  # a missing, torn or foreign file is a miss: it is compiled and written again
             return None
         return data if stored_key == repr(key) else None
 

@@ -13,7 +13,7 @@ from collections import namedtuple
 from .activations import _activate, _apply
 from .column_losses import cross_entropy_columns, loss_of_elements, softmax_columns
 from .dense import fill
-from .gemm import AS_IS, gemm
+from .gemm import gemm
 from .ids import (
     ACTIVATION,
     ADAGRAD,
@@ -144,9 +144,9 @@ def forward_pack(pack, m, gradient):
         hidden = l + 1 < layers
         end = END_RELU if hidden and activation == RELU else END_STORE
         if l == 0 and pack.shared:
-            gemm(m, n * lanes, k, a, lda, 1, w, n * lanes, AS_IS, None, z, ldz, start, bias, end, z, ldz, pack.packed)
+            gemm(m, n * lanes, k, a, lda, 1, w, n * lanes, False, None, z, ldz, start, bias, end, z, ldz, pack.packed)
         else:
-            gemm(m, n * lanes, k, a, lda, lanes, w, n * lanes, AS_IS, lanes, z, ldz, start, bias, end, z, ldz, pack.packed)
+            gemm(m, n * lanes, k, a, lda, lanes, w, n * lanes, False, lanes, z, ldz, start, bias, end, z, ldz, pack.packed)
         if hidden and activation != RELU and activation != IDENTITY:
             if gradient:
                 _activate(activation, m, n * lanes, ldz, z, z, shift(arena, places[l + 1, DELTA]))
@@ -165,10 +165,10 @@ def backward_pack(pack, m, end):
         a, d = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, DELTA])
         w, dw = shift(pack.params, table[l, OFFSET] * lanes), shift(pack.grad, table[l, OFFSET] * lanes)
         if l == 0 and pack.shared:
-            gemm(rows, n * lanes, m, a, 1, lda, d, ldd, AS_IS, None, dw, n * lanes, START_ZERO, dw, end, dw, n * lanes,
+            gemm(rows, n * lanes, m, a, 1, lda, d, ldd, False, None, dw, n * lanes, START_ZERO, dw, end, dw, n * lanes,
                  pack.packed)  # fmt: skip
         else:
-            gemm(rows, n * lanes, m, a, lanes, lda, d, ldd, AS_IS, lanes, dw, n * lanes, START_ZERO, dw, end, dw, n * lanes,
+            gemm(rows, n * lanes, m, a, lanes, lda, d, ldd, False, lanes, dw, n * lanes, START_ZERO, dw, end, dw, n * lanes,
                  pack.packed)  # fmt: skip
         if l > 0:
             activation = table[l - 1, ACTIVATION]
@@ -178,7 +178,7 @@ def backward_pack(pack, m, end):
                 ending = END_STORE
             elif activation == RELU:
                 aux, ending = a, END_WHERE_POSITIVE
-            gemm(m, k * lanes, n, d, ldd, lanes, w, lanes, AS_IS, n * lanes, out, lda, START_ZERO, out, ending, aux, lda,
+            gemm(m, k * lanes, n, d, ldd, lanes, w, lanes, False, n * lanes, out, lda, START_ZERO, out, ending, aux, lda,
                  pack.packed)  # fmt: skip
 
 

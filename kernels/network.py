@@ -11,22 +11,21 @@ from collections import namedtuple
 
 from .activations import _activate, _apply, _softmax_row
 from .dense import delta, forward, weight_gradient
-from .gemm import PACKED, PANELS, gemm, pack_rows
+from .gemm import PACKED
 from .ids import ACTIVATION, FAN_IN, HAS_BIAS, IDENTITY, OFFSET, RELU, SOFTMAX, WIDTH
 from .jit import glue, inner
 from .maps import scale
 from .rng import _dropout, kept_scale
 from .simd import LANES32, poke, shift
 from .sparse import sparse_forward, sparse_weight_gradient
-from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE, NV, START_ZERO
+from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 
 # What a way through the network needs: the layer table, dropout rates, flat parameters, scratch and where things are in it,
 # the seed, whether dropout is on, and whether inputs are sparse rows.
 Net = namedtuple("Net", "table rates params arena places seed training sparse")
 
-# Columns of `places`, one row per buffer; offsets in elements from the arena's start. A large layer's delta has a second form,
-# PANEL, for which HEIGHT is not 0. The last row needs five of them.
-BUFFER, STRIDE, DELTA, PANEL, HEIGHT, PLACES = 0, 1, 2, 3, 4, 5
+# Columns of `places`, one row per buffer; offsets in elements from the arena's start. The last row needs five of them.
+BUFFER, STRIDE, DELTA, PLACES = 0, 1, 2, 5
 # The row after the last buffer's: scratch.
 TARGETS, ROWS, SCALES, EACH, PACK = 0, 1, 2, 3, 4
 
@@ -82,11 +81,6 @@ def arrange(table, inputs, block, n_threads, places):
         places[l, DELTA] = at
         if l > 0:
             at += _padded(block * stride)
-        places[l, PANEL], places[l, HEIGHT] = at, 0
-        if l > 0 and width >= NV * LANES32 and not few_parameters(table):
-            # The weights' gradient takes a chunk of rows at a time, each of them with all of the delta.
-            places[l, HEIGHT] = block
-            at += _padded(block * (width + NV * LANES32))
     scratch = places[layers + 1]
     outputs = _padded(block * places[layers, STRIDE])
     for column, size in ((TARGETS, outputs), (ROWS, _padded(block)), (SCALES, _padded(block)), (EACH, outputs),
@@ -209,7 +203,6 @@ def output_rows(activation, m, k, z, ld):
 def backward_rows(net, first, last, packed):
     """Deltas of rows first..last from the last layer's down to the first's; the last one is there already."""
     for l in range(net.table.shape[0] - 1, 0, -1):
-        _pack_delta(net, l + 1, first, last)
         rate = net.rates[l - 1] if net.training else 0.0
         ending = _ending(net.table[l - 1, ACTIVATION], net.table[l - 1, WIDTH], rate)
         ldo = net.places[l, STRIDE]
@@ -218,17 +211,6 @@ def backward_rows(net, first, last, packed):
         delta_rows(net, l, first, last, out, ldo, ending, aux, packed)
         if ending == END_WHERE_POSITIVE and rate > 0.0:
             scale((last - first) * ldo, (out,), (kept_scale(rate),))
-    _pack_delta(net, 1, first, last)
-
-
-@inner
-def _pack_delta(net, buffer, first, last):
-    """Rows first..last of a large layer's delta into its panels, while they are in the cache."""
-    table, arena, places = net.table, net.arena, net.places
-    ldd, height = places[buffer, STRIDE], places[buffer, HEIGHT]
-    if height > 0 and not (buffer == 1 and net.sparse):
-        d = shift(arena, places[buffer, DELTA])
-        pack_rows(first, last, table[buffer - 1, WIDTH], d, ldd, height, shift(arena, places[buffer, PANEL]))
 
 
 @inner
@@ -253,11 +235,6 @@ def layer_gradient(net, l, first, last, at, m, grad, end, packed):
     dw = shift(grad, table[l, OFFSET])
     if l == 0 and net.sparse:
         sparse_weight_gradient(first, last, table[l, FAN_IN], table[l, WIDTH], m, a, lda, d, ldd, dw, end)
-    elif places[l + 1, HEIGHT] > 0:  # then the block is all there is, and at is 0
-        n, d = table[l, WIDTH], shift(arena, places[l + 1, PANEL])
-        dw = shift(dw, first * n)
-        gemm(last - first, n, m, shift(a, first), 1, lda, d, places[l + 1, HEIGHT], PANELS, None, dw, n, START_ZERO, dw, end,
-             dw, n, packed)  # fmt: skip
     else:
         weight_gradient(first, last, table[l, WIDTH], m, a, lda, d, ldd, dw, end, packed)
 

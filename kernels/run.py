@@ -114,13 +114,14 @@ def _start_penalty(net, part, few):
 
 
 @inner
-def _penalized(ints, reals, part, few, loss, weight_sum):
+def _penalized(reals, part, few, loss, weight_sum):
     """A minibatch's mean loss times LOSS_FACTOR with its share of the penalty, as scikit-learn's MLP has it."""
     if weight_sum <= 0.0:
         return 0.0
     squares = 0.0
-    for i in range(1 if few else N_SUMS):
-        squares += part.sums[N_SUMS + i]
+    if reals[L2] != 0.0:  # else nobody has written the sums
+        for i in range(1 if few else N_SUMS):
+            squares += part.sums[N_SUMS + i]
     return (reals[LOSS_FACTOR] * loss + 0.5 * reals[L2] * squares) / weight_sum
 
 
@@ -172,7 +173,7 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
         if task != TRAIN:
             return mean_loss(ints, loss, weight_sum)
         if penalized:
-            loss_sum += _penalized(ints, reals, part, few, loss, weight_sum) * count
+            loss_sum += _penalized(reals, part, few, loss, weight_sum) * count
             weight_total += count
         else:
             loss_sum += loss

@@ -307,3 +307,48 @@ def test_an_interrupted_early_stopping_gives_the_best_back(engine) -> None:
 def test_early_stopping_refuses_what_it_cannot_mean(options, error, message) -> None:
     with pytest.raises(error, match=message):
         fm.EarlyStopping(**options)
+
+
+@pytest.mark.parametrize("batch_size", [64, 7, None])
+def test_a_callback_may_train_the_network_in_its_own_way(batch_size, engine) -> None:
+    """Its settings are not those of the training that goes on after it."""
+    X, y = numbers(200)
+
+    class Nested(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 2:
+                net.fit(X[:50], y[:50], epochs=2, batch_size=batch_size, optimizer=fm.SGD(0.001), shuffle=False)
+
+    net = regressor()
+    history = net.fit(X, y, epochs=6, batch_size=64, callbacks=[Nested()], optimizer=fm.SGD(0.01))
+    parts = regressor()
+    parts.fit(X, y, epochs=3, batch_size=64, optimizer=fm.SGD(0.01))
+    parts.fit(X[:50], y[:50], epochs=2, batch_size=batch_size, optimizer=fm.SGD(0.001), shuffle=False)
+    parts.fit(X, y, epochs=3, batch_size=64, optimizer=fm.SGD(0.01))
+    assert len(history) == 8
+    np.testing.assert_array_equal(net.params, parts.params)
+    np.testing.assert_array_equal(history.loss[5:], parts.history.loss[5:])
+
+
+def test_what_a_callback_changed_stays_when_a_later_epoch_is_interrupted(engine) -> None:
+    X, y = numbers(50)
+
+    class Prune(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            net.weights[0][0] = 0.0
+
+    net = regressor()
+    predict = net.predict
+    calls = []
+
+    def judged(X):
+        calls.append(len(X))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return predict(X)
+
+    net.predict = judged
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y, epochs=5, callbacks=[Prune()], metrics=["r2"])
+    assert len(net.history) == 2
+    assert (net.weights[0][0] == 0.0).all()

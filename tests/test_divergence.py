@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from tests.problems import numbers, regressor
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -149,3 +150,14 @@ def test_sums_that_overflow_in_a_check_are_no_divergence() -> None:
     net.params = [1e30]
     history = net.fit([[1e-30]], [0.0], epochs=2, optimizer=fm.SGD(1e-3))
     assert history.stopped == "epochs"
+
+
+def test_a_training_that_diverged_leaves_nothing_to_the_next_one(engine) -> None:
+    """Not in the memory that calls on one thread share: penalties that became infinite, where the next one has none."""
+    X, y = numbers(50)
+    wild = regressor()
+    with pytest.warns(fm.DivergenceWarning, match="Training diverged"):
+        wild.fit(X, y, epochs=50, batch_size=1, optimizer=fm.SGD(10.0, l2=0.1, l2_over_batch=True))
+    history = regressor().fit(X, y, epochs=3, optimizer=fm.SGD(0.01, l2_over_batch=True))
+    assert history.stopped == "epochs"
+    assert np.isfinite(history.loss).all()

@@ -244,6 +244,51 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert run(script) == "0"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_waits_for_what_other_threads_compile() -> None:
+    """A child would wait forever for the locks of a thread that it does not have."""
+    script = """
+import os, signal, threading, fastmlp as fm
+
+def scaled(factor):
+    return fm.activation(lambda x: factor * x, lambda x: factor + 0.0 * x)
+
+fm.MLP([2, 3, 1], activation=scaled(0.5)).predict([[1, 2]])
+stop = threading.Event()
+def define():
+    number = 1
+    while not stop.is_set():
+        number += 1
+        scaled(float(number))
+thread = threading.Thread(target=define)
+thread.start()
+statuses = []
+for number in range(8):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        fm.MLP([2, 3, 1], activation=scaled(-1.0 - number)).predict([[1, 2]])
+        os._exit(0)
+    statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+stop.set()
+thread.join()
+print(set(statuses))
+"""
+    assert run(script) == "{0}"
+
+
+def test_a_compiler_thread_that_does_not_start_is_not_waited_for(monkeypatch) -> None:
+    from fastmlp.kernels import aside
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        aside.aside(print)
+    assert not aside._working
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or os.cpu_count() == 1, reason="needs two cores, and a choice of them")
 def test_cores_may_come_and_go_in_the_middle_of_a_training() -> None:
     """As when a container is given another core: neither scratch memory nor the pool of threads was made for that."""

@@ -307,9 +307,7 @@ def test_bits_of_a_row_do_not_depend_on_the_rows_around_it(dtype):
 @numba.njit
 def _gemm_in_place(m, n, k, a, b, c, end, packed, first):
     out, scratch = address(c, 0), address(packed, first)
-    gemm.gemm(
-        m, n, k, address(a, 0), k, 1, address(b, 0), n, gemm.AS_IS, None, out, n, tile.START_ZERO, out, end, out, n, scratch
-    )
+    gemm.gemm(m, n, k, address(a, 0), k, 1, address(b, 0), n, False, None, out, n, tile.START_ZERO, out, end, out, n, scratch)
 
 
 @PRECISION
@@ -330,33 +328,3 @@ def test_sums_that_wait_stay_in_their_scratch(end, dtype):
                     assert_product(c.array, exact(a, b) + before, a, b, start=before)
                 elif end == tile.END_STORE:
                     assert_product(c.array, exact(a, b), a, b)
-
-
-@numba.njit
-def _gemm_of_panels(m, n, k, a, b, c, panels, half, height):
-    out = address(c, 0)
-    gemm.pack_rows(0, half, n, address(b, 0), n, height, address(panels, 0))
-    gemm.pack_rows(half, k, n, address(b, 0), n, height, address(panels, 0))
-    gemm.gemm(m, n, k, address(a, 0), k, 1, address(panels, 0), height, gemm.PANELS, None, out, n, tile.START_ZERO, out,
-              tile.END_STORE, out, n, out)  # fmt: skip
-
-
-@PRECISION
-def test_panels_that_are_packed_beforehand(dtype):
-    """By whoever has the rows at hand, as threads have theirs of a delta; bits are those of the plain product."""
-    width = nr(dtype)
-    for m in (1, 2, MR + 1, PACK_ROWS):
-        for n in around(width, 2 * width):
-            for k in (1, 2, 33, KC, KC + 1):
-                height, n_panels = k + 3, -(-n // width)
-                a, b = normal((m, k), dtype), normal((k, n), dtype)
-                panels, c, plain = Result(n_panels * height * width, dtype), Result((m, n), dtype), np.empty((m, n), dtype)
-                panels.array[:] = SENTINEL
-                _gemm_of_panels(m, n, k, a, b, c.array, panels.array, k // 2, height)
-                for result in (panels, c):
-                    result.check()
-                rows = panels.array.reshape(n_panels, height, width)
-                np.testing.assert_array_equal(np.hstack(rows[:, :k])[:, :n], b)
-                assert (rows[:, k:] == SENTINEL).all(), "written below a panel's rows"
-                dense.linear_fwd(a, b, none(dtype), plain)
-                np.testing.assert_array_equal(c.array, plain)

@@ -240,11 +240,13 @@ SPOILT = {
     "empty": lambda content: b"",
     "torn": lambda content: content[: len(content) // 2],
     "noise": lambda content: bytes(range(256)) * 8,
+    "a bit": lambda content: content[:-900] + bytes([content[-900] ^ 1]) + content[-899:],
+    "zeros": lambda content: content[:1000] + bytes(len(content) - 1000),
     "text": lambda content: b"not a pickle\n",
-    "no pair": lambda content: pickle.dumps("something else"),
-    "triple": lambda content: pickle.dumps((1, 2, 3)),
-    "another key": lambda content: pickle.dumps(("('another key',)", pickle.loads(content)[1])),
-    "unknown class": lambda content: b"cno.such.module\nThing\n.",
+    "no pair": lambda content: jit.sealed(pickle.dumps("something else")),
+    "triple": lambda content: jit.sealed(pickle.dumps((1, 2, 3))),
+    "another key": lambda content: jit.sealed(pickle.dumps(("('another key',)", pickle.loads(jit.unsealed(content))[1]))),
+    "unknown class": lambda content: jit.sealed(b"cno.such.module\nThing\n."),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,16 @@ _LONGEST_NAME = 60
 INITS = ("he", "lecun", "glorot")
 _known: dict[Any, Custom] = {}
 _lock = threading.Lock()
+
+
+def _forget_lock() -> None:
+    """Another thread may have held it when this process was forked."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
 
 
 @dataclass(frozen=True, repr=False)
