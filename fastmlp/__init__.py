@@ -1,6 +1,7 @@
 """fastmlp: multilayer perceptrons on compiled CPU kernels."""
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from . import activations, initializers, losses, metrics, optimizers, schedules
 from .callbacks import Callback, EarlyStopping
@@ -12,6 +13,13 @@ from .network import MLP
 from .optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, RMSprop
 from .population import Population, PopulationHistory
 from .sweeps import sweep
+
+if TYPE_CHECKING:
+    from . import datasets, plots, scalar, symbolic, tabular
+    from .estimators import MLPClassifier, MLPRegressor, cross_validate, from_sklearn, to_sklearn
+    from .formats.safetensors import load
+    from .symbolic import activation
+    from .tabular import TabularClassifier, TabularRegressor
 
 __version__ = "0.1.0"
 
@@ -62,21 +70,26 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+# What not every script needs, and where it is.
+_LATER = {
+    "MLPClassifier": "estimators",
+    "MLPRegressor": "estimators",
+    "TabularClassifier": "tabular",
+    "TabularRegressor": "tabular",
+    "activation": "symbolic",
+    "cross_validate": "estimators",
+    "from_sklearn": "estimators",
+    "load": "formats.safetensors",
+    "to_sklearn": "estimators",
+}
+_MODULES = ("datasets", "plots", "scalar", "symbolic", "tabular")
+
+
+def __getattr__(name: str) -> Any:
     """Import what not every script needs when it is asked for."""
-    if name == "load":
-        from .formats.safetensors import load
-
-        return load
-    if name in ("MLPClassifier", "MLPRegressor", "cross_validate", "from_sklearn", "to_sklearn"):
-        return getattr(importlib.import_module(".estimators", __name__), name)
-    if name in ("TabularClassifier", "TabularRegressor"):
-        return getattr(importlib.import_module(".tabular", __name__), name)
-    if name == "activation":
-        from .symbolic import activation
-
-        return activation
-    if name in ("datasets", "plots", "scalar", "symbolic", "tabular"):
+    if name in _LATER:
+        return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
 

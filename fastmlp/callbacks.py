@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import checks
-
-if TYPE_CHECKING:
-    from .history import History
-    from .network import MLP
 
 __all__ = ["Callback", "EarlyStopping", "as_callbacks", "listeners"]
 
@@ -22,6 +18,8 @@ _EVENTS = ("on_train_begin", "on_epoch_end", "on_train_end")
 class Callback:
     """Base of callbacks; any object with some of these methods serves as well.
 
+    `net` is the MLP or the Population that is trained, `history` what its ``fit`` returns.
+
     Examples
     --------
     >>> class Stop(Callback):
@@ -29,17 +27,17 @@ class Callback:
     ...         return logs["loss"] < 0.01
     """
 
-    def on_train_begin(self, net: MLP) -> None:
+    def on_train_begin(self, net: Any) -> None:
         """Training is about to begin; everything has been checked."""
 
-    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> Any:
+    def on_epoch_end(self, net: Any, epoch: int, logs: Any) -> Any:
         """Epoch `epoch` (counted from 0 since ``reset``) is over; a true answer ends the training.
 
         `logs` has "loss", "lr" (not with L-BFGS), and where there are such data and metrics "val_loss", "<metric>" and
         "val_<metric>".
         """
 
-    def on_train_end(self, net: MLP, history: History) -> None:
+    def on_train_end(self, net: Any, history: Any) -> None:
         """Training is over; `history.stopped` says why."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = [
+    "Numbers",
     "choice",
     "class_weight",
     "combined_weight",
@@ -26,6 +27,9 @@ __all__ = [
     "surely_finite",
     "targets",
 ]
+
+# One number, or one for each layer, or for each network of a population; checked ones are floats and tuples of them.
+Numbers = float | Sequence[float] | NDArray[Any]
 
 # How far a row of class probabilities may sum from 1: what float16 data or percentages rounded to a tenth still keep.
 ROW_SUM_TOLERANCE = 2e-3

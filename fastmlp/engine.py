@@ -71,7 +71,12 @@ def use_engine(name: str | None = None) -> None:
             "Unset it before Python starts, or use the engine 'numpy'."
         )
     package = "fastmlp.kernels" if name == "numba" else "fastmlp.reference"
-    module = importlib.import_module(f"{package}.train")
+    try:
+        module = importlib.import_module(f"{package}.train")
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise ImportError("the kernels are found where fastmlp is installed: pip install -e . in its folder.") from error
     if name == "numba":
         jit: Any = importlib.import_module("fastmlp.kernels.jit")
         jit.on_compile = _announce

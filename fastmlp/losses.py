@@ -11,6 +11,7 @@ import numpy as np
 
 from . import checks
 from .activations import ACTIVATIONS
+from .checks import Numbers
 from .errors import PairingWarning
 from .reference import ids
 
@@ -171,7 +172,7 @@ class CrossEntropy:
     0.1
     """
 
-    label_smoothing: float = 0.0
+    label_smoothing: Numbers = 0.0
 
     def __post_init__(self) -> None:
         """Check `label_smoothing`."""
@@ -211,7 +212,7 @@ def resolve(spec: Any, output: str = "identity") -> LossSpec:
             raise ValueError(
                 "label_smoothing has a value for each network of a fm.Population; a single network takes one number."
             )
-        return LossSpec(LOSSES["cross_entropy"], smoothing=spec.label_smoothing)
+        return LossSpec(LOSSES["cross_entropy"], smoothing=float(spec.label_smoothing))  # type: ignore[arg-type]
     if isinstance(spec, Mapping):
         return _from_dict(spec)
     if spec == "auto":

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import checks
+from .checks import Numbers
 from .reference import ids
 from .schedules import Schedule
 from .stepping import Optimizer, Stepping
@@ -60,7 +61,7 @@ class SGD(Stepping):
     """
 
     kind: ClassVar[int] = ids.SGD
-    momentum: float = 0.0
+    momentum: Numbers = 0.0
     nesterov: bool = False
 
     def __post_init__(self) -> None:
@@ -74,7 +75,7 @@ class SGD(Stepping):
     @property
     def slots(self) -> int:
         """Number of state vectors: the velocity, if there is momentum."""
-        return int(self.momentum > 0.0)
+        return int(np.max(self.momentum) > 0.0)
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
         reals[..., ids.BETA1] = self.momentum
@@ -122,10 +123,10 @@ class Adam(Stepping):
     """
 
     kind: ClassVar[int] = ids.ADAM
-    lr: float | Schedule = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
+    lr: Numbers | Schedule = 1e-3
+    beta1: Numbers = 0.9
+    beta2: Numbers = 0.999
+    eps: Numbers = 1e-8
     amsgrad: bool = False
     eps_hat: bool = field(default=False, kw_only=True)
     ntk: bool = field(default=False, kw_only=True)
@@ -194,7 +195,7 @@ class AdamW(Adam):
     0.01
     """
 
-    weight_decay: float = field(default=0.01, kw_only=True)
+    weight_decay: Numbers = field(default=0.01, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -226,9 +227,9 @@ class RMSprop(Stepping):
     """
 
     kind: ClassVar[int] = ids.RMSPROP
-    lr: float | Schedule = 1e-3
-    rho: float = 0.9
-    eps: float = 1e-8
+    lr: Numbers | Schedule = 1e-3
+    rho: Numbers = 0.9
+    eps: Numbers = 1e-8
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -272,8 +273,8 @@ class Adagrad(Stepping):
     """
 
     kind: ClassVar[int] = ids.ADAGRAD
-    lr: float | Schedule = 0.01
-    eps: float = 1e-10
+    lr: Numbers | Schedule = 0.01
+    eps: Numbers = 1e-10
 
     def __post_init__(self) -> None:
         """Check the fields."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import checks, schedules
+from .checks import Numbers
 from .reference import ids
 from .schedules import Schedule, Span
 
@@ -94,15 +95,15 @@ class Stepping(Optimizer):
     For a :class:`fastmlp.Population` each number may be a sequence, one for each network.
     """
 
-    lr: float | Schedule = 0.01
-    weight_decay: float = field(default=0.0, kw_only=True)
-    l1: float = field(default=0.0, kw_only=True)
-    l2: float = field(default=0.0, kw_only=True)
+    lr: Numbers | Schedule = 0.01
+    weight_decay: Numbers = field(default=0.0, kw_only=True)
+    l1: Numbers = field(default=0.0, kw_only=True)
+    l2: Numbers = field(default=0.0, kw_only=True)
     l2_over_batch: bool = field(default=False, kw_only=True)
-    clip_value: float | None = field(default=None, kw_only=True)
-    clip_norm: float | None = field(default=None, kw_only=True)
-    weight_factor: float | tuple[float, ...] = field(default=1.0, kw_only=True)
-    bias_factor: float | tuple[float, ...] = field(default=1.0, kw_only=True)
+    clip_value: Numbers | None = field(default=None, kw_only=True)
+    clip_norm: Numbers | None = field(default=None, kw_only=True)
+    weight_factor: Numbers = field(default=1.0, kw_only=True)
+    bias_factor: Numbers = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check the fields that all have."""

@@ -344,11 +344,11 @@ def test_what_a_callback_changed_stays_when_a_later_epoch_is_interrupted(engine)
     def judged(X):
         calls.append(len(X))
         if len(calls) == 3:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("in the third epoch")
         return predict(X)
 
     net.predict = judged
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="in the third epoch"):
         net.fit(X, y, epochs=5, callbacks=[Prune()], metrics=["r2"])
     assert len(net.history) == 2
     assert (net.weights[0][0] == 0.0).all()

@@ -95,13 +95,13 @@ def test_an_interruption_while_a_network_is_done_again_keeps_all_at_one_epoch(mo
 
     def interrupted(self, rows, *others):
         if len(rows) == 1:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("while one is done again")
         return train(self, rows, *others)
 
     rates = np.array([1e-3] * 3 + [1e6])
     population = fm.Population([3, 8, 1], size=4)
     monkeypatch.setattr(Group, "train", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="while one is done again"):
         population.fit(X, 2 * X[:, :1], epochs=3000, optimizer=fm.SGD(rates), batch_size=None)
     monkeypatch.undo()
     epochs = len(population.history)

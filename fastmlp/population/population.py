@@ -18,6 +18,7 @@ from .history import PopulationHistory
 from .padding import sort_out
 
 if TYPE_CHECKING:
+    from ..activations import Activation
     from ..callbacks import EarlyStopping
     from ..optimizers import Optimizer
 
@@ -74,8 +75,8 @@ class Population:
         *,
         size: int | None = None,
         seeds: Iterable[int] | None = None,
-        activation: str = "relu",
-        output: str | None = None,
+        activation: str | Activation = "relu",
+        output: str | Activation | None = None,
         loss: Any = "auto",
         init: Any = "auto",
         dropout: ArrayLike = 0.0,
