@@ -9,7 +9,7 @@ from .activations import _activate
 from .dense import copy, fill
 from .ids import BCE, LOSS, LOSS_PARAM, POISSON
 from .jit import inner
-from .loss import _bce, _poisson, loss_of_output
+from .loss import _bce, _minus_target, _poisson, loss_of_output
 from .maps import elementwise, largest
 from .simd import shift
 from .vmath import vexp_negative, vlog
@@ -42,11 +42,6 @@ def _cross(value, t, z, keep, spread):
     return value - share.compare("==", 0.0).choose(0.0, z * share)  # of no share in an infinite logit too
 
 
-@elementwise("d! t", "keep spread")
-def _less_target(d, t, keep, spread):
-    return d - (keep * t + spread)
-
-
 @inner
 def softmax_columns(k, n, z, p, top, total):
     """p = softmax of k columns of n numbers, row by row; leaves ln(sum(e^z)) in `top`, a column. p may be z."""
@@ -70,7 +65,7 @@ def cross_entropy_columns(k, n, z, d, t, keep, spread, rows, total):
     softmax_columns(k, n, z, d, rows, total)
     for j in range(k):
         _cross(n, (rows, shift(t, j * n), shift(z, j * n)), (keep, spread))
-        _less_target(n, (shift(d, j * n), shift(t, j * n)), (keep, spread))
+        _minus_target(n, (shift(d, j * n), shift(t, j * n)), (keep, spread))
 
 
 @inner

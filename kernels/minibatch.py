@@ -29,8 +29,8 @@ from .sparse import copy_sparse
 from .threads import ABORT, N_SUMS, barrier
 from .tile import END_ADD, END_STORE
 
-# What a call is for.
-TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, VJP = range(5)
+# What a call is for; PREDICT is one of packs alone.
+TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, VJP, PREDICT = range(6)
 
 # The rows that a task takes: inputs, targets, weights; the order that they are taken in, if `ordered`; whether targets are
 # class indices; where in that order the first of the inputs stands, if they are a window of them, else -1.

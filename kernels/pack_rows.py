@@ -17,7 +17,7 @@ from .transpose import transpose
 # Inputs, targets and weights as in reference/population.py, and the orders of rows: one, or one for each lane; none.
 Rows = namedtuple("Rows", "x y weight order")
 # float64 numbers of a pack: powers of the betas, sums over an epoch, what a minibatch's rows weigh, the last step's rate.
-POWER1, POWER2, LOSS_SUM, WEIGHT_SUM, WEIGHT, LAST_RATE, N_SUMS = range(7)
+POWER1, POWER2, LOSS_SUM, WEIGHT_SUM, WEIGHT, LAST_RATE, N_PACK_NUMBERS = range(7)
 
 
 @glue

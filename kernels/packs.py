@@ -67,11 +67,12 @@ from .lanes import (
     update_pack,
 )
 from .loss import mean_loss
+from .minibatch import LOSS_ONLY, TRAIN
 from .network import n_params
 from .pack_rows import (
     LAST_RATE,
     LOSS_SUM,
-    N_SUMS,
+    N_PACK_NUMBERS,
     POWER1,
     POWER2,
     WEIGHT,
@@ -88,7 +89,6 @@ from .simd import address, lanes_of, peek, poke, shift
 from .threads import ABORT, flush_denormals, restore_mode
 from .tile import END_ADD, END_STORE
 
-TRAIN, LOSS_ONLY, PREDICT = range(3)
 # Rows that a pack is trained on before the next one has its turn.
 CHUNK_ROWS = 1024
 # Minibatches whose losses are added up in the vectors' own precision.
@@ -314,7 +314,7 @@ def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, f
     chunk = 1 if own or task != TRAIN else max(1, min(losses.shape[0], CHUNK_ROWS // x.shape[0]))
     orders = lanes if own else chunk
     rows = Rows(x, y, weight, np.empty((orders if shuffled else 0, x.shape[0]), np.int64))
-    sums = np.zeros((packs, N_SUMS, lanes))
+    sums = np.zeros((packs, N_PACK_NUMBERS, lanes))
     for p in range(tid, packs, n):
         first, at = p * lanes, shift(address(arena, 0), p * pack_size)
         count = min(lanes, size - first)

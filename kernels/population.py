@@ -21,7 +21,8 @@ from .ids import (
     SOFTMAX,
     STEP,
 )
-from .packs import LOSS_ONLY, PREDICT, TRAIN, _packs_size, _run_packs
+from .minibatch import LOSS_ONLY, PREDICT, TRAIN
+from .packs import _packs_size, _run_packs
 from .scratch import _scratch_size
 from .simd import VECTOR_BYTES
 from .threads import ABORT, alone, threads, threads_here, together

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
 def _vector_bytes() -> int:
@@ -34,8 +34,6 @@ def _vector_bytes() -> int:
 _HAS_ESTIMATES = _vector_bytes() == 64
 VECTOR_BYTES = int(os.environ.get("FASTMLP_VECTOR_BYTES") or _vector_bytes())
 LANES32, LANES64 = VECTOR_BYTES // 4, VECTOR_BYTES // 8
-
-POINTER = {types.float32: types.CPointer(types.float32), types.float64: types.CPointer(types.float64)}
 
 
 def element(numba_type) -> tuple[ir.Type, int]:

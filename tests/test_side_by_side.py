@@ -116,6 +116,6 @@ def test_a_second_interruption_waits_for_all_of_them_too() -> None:
             signal.raise_signal(signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         interruption.side_by_side(job, [(0,), (1,)], 2)
     assert goes_on == [False, False]

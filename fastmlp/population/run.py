@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PopulationRun"]
 
-_NO_ROWS = np.empty(0, np.int64)
-
 
 class PopulationRun:
     """One call of ``Population.fit`` with checked arguments."""
