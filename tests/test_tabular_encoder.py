@@ -131,6 +131,9 @@ def test_dates_are_refused_with_a_remedy() -> None:
     for frame in (pd.DataFrame({"day": days}), pl.DataFrame({"day": days.to_list()})):
         with pytest.raises(TypeError, match=r"column 'day' has dtype .* Pass dates as numbers"):
             TabularEncoder().fit(frame)
+    for array in (days.to_numpy()[:, None], np.diff(days.to_numpy())[:, None]):
+        with pytest.raises(TypeError, match=r"column 0 of X has dtype .*64.* Pass dates as numbers"):
+            TabularEncoder().fit(array)
 
 
 def test_infinity_is_refused_in_frames_too() -> None:
@@ -145,6 +148,45 @@ def test_text_where_fit_found_numbers_is_refused() -> None:
         encoder.transform(np.array([["a"], [2.0]], dtype=object))
     with pytest.raises(ValueError, match=r"X has 2 features, but TabularEncoder is expecting 1 features"):
         encoder.transform(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (pd.DataFrame({"a": [None, None]}), [2.0, 2.0]),
+        (pd.DataFrame({"a": [1.0, 3.0]}).astype(object), [1.0, 3.0]),
+        (pd.DataFrame({"a": [1.0, 3.0]}).iloc[0].astype(object).to_frame().T, [1.0]),
+        (pd.DataFrame({"a": [True, None]}), [1.0, 2.0]),
+        (pd.DataFrame({"a": pd.Categorical([3, None])}), [3.0, 2.0]),
+        (pl.DataFrame({"a": [None, None]}), [2.0, 2.0]),
+        (np.array([[None], [3]], dtype=object), [2.0, 3.0]),
+    ],
+    ids=["all missing", "objects", "a row", "bools", "a category's dtype", "polars Null", "array"],
+)
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_numbers_of_any_dtype_are_numbers_where_fit_found_numbers(table, expected) -> None:
+    encoder = TabularEncoder().fit(pd.DataFrame({"a": [1.0, 2.0, 3.0]}))
+    np.testing.assert_array_equal(encoder.transform(table)[:, 0], encoder._scaled(np.array(expected)))
+
+
+@pytest.mark.parametrize("chosen", [None, ["s"]])
+def test_numbers_of_object_dtype_that_are_not_chosen_are_numbers(chosen) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, None], "s": [1.0, 2.0, 1.0]})
+    np.testing.assert_array_equal(
+        TabularEncoder(chosen).fit_transform(frame.astype(object)), TabularEncoder(chosen).fit_transform(frame)
+    )
+
+
+def test_categories_of_several_kinds_are_refused_with_a_remedy() -> None:
+    for values in ([1, "a", 2.5], [pd.Timestamp("2020"), 2.5, 1]):
+        with pytest.raises(TypeError, match=r"column 1 of X has categories without an order \(.*float, int.*\): .* astype\(str\)"):
+            TabularEncoder().fit(pd.DataFrame({"n": [1, 2, 3], "c": pd.Series(values, dtype=object)}))
+
+
+def test_pandas_has_three_values_for_nothing() -> None:
+    for nothing in (None, pd.NA, pd.NaT):
+        encoder = TabularEncoder().fit(pd.DataFrame({"c": pd.Series(["u", "v", nothing], dtype=object)}))
+        assert encoder.categories_[0].tolist() == ["u", "v"]
 
 
 def test_an_empty_frame_is_refused() -> None:

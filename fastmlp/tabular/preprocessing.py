@@ -19,6 +19,9 @@ __all__ = ["TabularEncoder"]
 # Beyond about this many times a column's usual spread, values are squeezed.
 CLIP = 3.0
 MISSING = -1
+# pandas's values for nothing, which is not imported for their sake.
+_NOTHING = ("NAType", "NaTType")
+_DATES = "Pass dates as numbers, such as year, month and day."
 
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
@@ -126,7 +129,14 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             encoder = OrdinalEncoder(
                 handle_unknown="use_encoded_value", unknown_value=MISSING, encoded_missing_value=MISSING, dtype=np.int64
             )
-            encoder.fit(columns[i][:, None])
+            try:
+                encoder.fit(columns[i][:, None])
+            except TypeError as error:
+                kinds = sorted({type(value).__name__ for value in columns[i] if not _is_missing(value)})
+                raise TypeError(
+                    f"column {i} of X has categories without an order ({', '.join(kinds)}): they must be all text or all "
+                    "numbers. Pass all of them as text, such as by astype(str)."
+                ) from error
             self._encoders[int(i)] = encoder
             self.categories_.append(np.array([c for c in encoder.categories_[0] if not _is_missing(c)], dtype=object))
         encoded = self._encoded(columns)
@@ -182,12 +192,13 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         parts, categories = [], iter(self.categories_)
         for i, values in enumerate(columns):
             if not self.categorical_[i]:
-                if values.dtype == object:
+                text = _first_text(values)
+                if text is not None:
                     raise ValueError(
-                        f"X has text in column {i} ({_first_text(values)!r}), which fit took for numbers. "
+                        f"X has text in column {i} ({text!r}), which fit took for numbers. "
                         "Pass numbers, or name the column in categorical_features."
                     )
-                parts.append(values[:, None])
+                parts.append(_numbers(values, i)[:, None])
                 continue
             codes = self._encoders[i].transform(values[:, None])[:, 0]
             n = len(next(categories))
@@ -221,9 +232,11 @@ def _column(X: Any, i: int, frame: bool, categorical: bool) -> NDArray:
     """Return a column: float64 with NaN, or objects with NaN if it is one of categories or has text."""
     if not frame:
         values = X[:, i]
+        if values.dtype.kind in "mM":
+            raise TypeError(f"column {i} of X has dtype {values.dtype}. {_DATES}")
         if not categorical and values.dtype.kind in "biuf":
             return values.astype(np.float64)
-        if not categorical and values.dtype.kind == "O" and not any(isinstance(value, (str, bytes)) for value in values):
+        if not categorical and values.dtype.kind == "O" and _first_text(values) is None:
             return _numbers(values, i)
         return _objects(values)
     pandas = hasattr(X, "iloc")
@@ -234,7 +247,7 @@ def _column(X: Any, i: int, frame: bool, categorical: bool) -> NDArray:
         values = series.to_numpy(dtype=np.float64, na_value=np.nan) if pandas else series.cast(float).to_numpy()
         return _numbers(values, i)
     if getattr(dtype, "kind", "O") in "mM" or str(dtype).startswith(("Date", "Time", "Duration")):
-        raise TypeError(f"column {X.columns[i]!r} has dtype {dtype}. Pass dates as numbers, such as year, month and day.")
+        raise TypeError(f"column {X.columns[i]!r} has dtype {dtype}. {_DATES}")
     return _objects(series.to_numpy(dtype=object) if pandas else np.array(series.to_list(), dtype=object))
 
 
@@ -257,11 +270,14 @@ def _objects(values: NDArray) -> NDArray:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, (float, np.floating)) and value != value) or type(value).__name__ == "NAType"
+    return value is None or (isinstance(value, (float, np.floating)) and value != value) or type(value).__name__ in _NOTHING
 
 
-def _first_text(values: NDArray) -> Any:
-    return next(value for value in values if not _is_missing(value))
+def _first_text(values: NDArray) -> str | bytes | None:
+    """Return the first text among objects, if there is any."""
+    if values.dtype != object:
+        return None
+    return next((value for value in values if isinstance(value, (str, bytes))), None)
 
 
 def _spread(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
