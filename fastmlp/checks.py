@@ -20,6 +20,7 @@ __all__ = [
     "floating",
     "inputs",
     "integer",
+    "jobs",
     "ready",
     "real",
     "real_field",
@@ -44,6 +45,15 @@ def integer(name: str, value: Any, least: int | None = None, most: int | None = 
     number = int(value)
     if (least is not None and number < least) or (most is not None and number > most):
         raise ValueError(f"{name} must be {wanted}; got {number}.")
+    return number
+
+
+def jobs(n_jobs: Any) -> int | None:
+    """Return how many threads `n_jobs` asks for; None for None and -1, which are as many as fastmlp uses."""
+    if n_jobs is None or (number := integer("n_jobs", n_jobs)) == -1:
+        return None
+    if number < 1:
+        raise ValueError(f"n_jobs must be an integer >= 1, or -1 or None for one for each thread; got {number}.")
     return number
 
 
@@ -399,19 +409,19 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
     array = _numbers(name, weight)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape}, but X has {n} rows. Pass {name} of shape ({n},).")
-    out = _converted(name, array, dtype)
-    if out.min() < 0.0:
-        row = int(np.argmax(out < 0.0))
-        raise ValueError(f"{name} has {out[row]!s} in row {row}; weights must be >= 0. Pass 0 to leave a row out.")
+    if array.min() < 0.0:
+        row = int(np.argmax(array < 0.0))
+        raise ValueError(f"{name} has {float(array[row])} in row {row}; weights must be >= 0. Pass 0 to leave a row out.")
     largest = float(array.max())
     if largest == 0.0:
         raise ValueError(f"{name} is zero in every row, so nothing can be learnt. Give some row a positive weight.")
     most, least = _WEIGHTS[dtype.itemsize]
-    if not 1.0 / most <= largest <= most:
+    if math.isfinite(largest) and not 1.0 / most <= largest <= most:
         raise ValueError(
             f"the largest {name} is {largest:.3g}, but must be from {1.0 / most:g} to {most:g} in {dtype.name}: losses times "
             f"weights would not add up. Pass {name} / {name}.max(), which changes no weighted mean."
         )
+    out = _converted(name, array, dtype)
     if ((out > 0.0) & (out < least)).any():
         out = np.where(out < least, 0.0, out).astype(dtype)
     return out

@@ -302,6 +302,15 @@ def test_rows_of_targets_and_inputs_are_as_many() -> None:
 # Weights.
 
 
+def test_n_jobs_is_a_number_of_threads_or_all_of_them() -> None:
+    assert [checks.jobs(n) for n in (None, -1, 1, np.int64(3))] == [None, None, 1, 3]
+    for wrong in (0, -2):
+        with pytest.raises(ValueError, match=f"n_jobs must be an integer >= 1, or -1 or None for one .*; got {wrong}"):
+            checks.jobs(wrong)
+    with pytest.raises(TypeError, match=r"n_jobs must be an integer; got 0.5"):
+        checks.jobs(0.5)
+
+
 def test_no_weights_are_an_empty_array() -> None:
     found = checks.sample_weight(None, 3, F32)
     assert found.shape == (0,)
@@ -324,6 +333,8 @@ def test_weights_become_contiguous() -> None:
         ([1, -1, 1], "sample_weight has -1.0 in row 1; weights must be >= 0. Pass 0 to leave a row out."),
         ([1, np.nan, 1], "sample_weight has nan in row 1; every value must be finite."),
         ([0, 0, 0], "sample_weight is zero in every row, so nothing can be learnt."),
+        ([1, 1, 1e300], "the largest sample_weight is 1e+300, but must be from 1e-12 to 1e+12 in float32"),
+        ([1, 1, np.inf], "sample_weight has inf in row 2; every value must be finite."),
         ([1e-60, 0, 0], "the largest sample_weight is 1e-60, but must be from 1e-12 to 1e+12 in float32"),
     ],
 )

@@ -240,6 +240,28 @@ def test_threads_do_not_change_results(iris) -> None:
         np.testing.assert_array_equal(coefs, fits[0])
 
 
+@pytest.mark.parametrize("n_jobs", [0, -2])
+def test_n_jobs_is_a_number_of_threads_or_all_of_them(n_jobs, iris) -> None:
+    with pytest.raises(ValueError, match="The 'n_jobs' parameter of MLPClassifier must be an int in the range"):
+        quick(n_jobs=n_jobs).fit(*iris)
+    with pytest.raises(ValueError, match="n_jobs must be an integer >= 1, or -1 or None for one for each thread"):
+        fm.cross_validate(quick(), *iris, n_jobs=n_jobs)
+
+
+@pytest.mark.parametrize(("n_jobs", "together"), [(None, 3), (-1, 3), (1, 1), (2, 2)])
+def test_an_ensemble_trains_as_many_networks_side_by_side_as_n_jobs_says(n_jobs, together, iris, monkeypatch) -> None:
+    seen = []
+
+    def one_by_one(function, jobs, workers):
+        seen.append(workers)
+        return [function(*job) for job in jobs]
+
+    monkeypatch.setattr("fastmlp.estimators.ensemble.side_by_side", one_by_one)
+    monkeypatch.setattr("fastmlp.engine.threads", lambda: 3)
+    quick(n_ensemble=4, n_jobs=n_jobs, max_iter=2).fit(*iris)
+    assert seen == [together]
+
+
 def test_hidden_activations_and_network(iris) -> None:
     X, _ = iris
     fitted = quick(hidden_layer_sizes=(6, 5), activation="tanh").fit(*iris)
@@ -294,6 +316,8 @@ def test_cross_validate_is_the_loop(iris) -> None:
     assert table["estimator"].shape == (2, 3)
     one_by_one = fm.cross_validate(quick(max_iter=10), X, y, cv=3, seeds=[4, 7], scoring="neg_log_loss", n_jobs=1)
     assert np.array_equal(one_by_one["test_score"], table["test_score"])
+    every_thread = fm.cross_validate(quick(max_iter=10), X, y, cv=3, seeds=[4, 7], scoring="neg_log_loss", n_jobs=-1)
+    assert np.array_equal(every_thread["test_score"], table["test_score"])
     piped = fm.cross_validate(make_pipeline(StandardScaler(), quick(max_iter=5)), X, y, cv=3, seeds=2)
     assert piped["test_score"].shape == (2, 3)
     assert not np.array_equal(*piped["test_score"])

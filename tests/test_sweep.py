@@ -253,7 +253,7 @@ REFUSED = {
     "metric": ({"metric": "acuracy"}, ValueError, "Did you mean 'accuracy'"),
     "epochs": ({"epochs": 0}, ValueError, "epochs must be an integer >= 1"),
     "batch size": ({"batch_size": 0}, ValueError, "batch_size must be an integer >= 1"),
-    "jobs": ({"n_jobs": 0}, ValueError, "n_jobs must be an integer >= 1"),
+    "jobs": ({"n_jobs": -2}, ValueError, "n_jobs must be an integer >= 1, or -1 or None for one for each thread; got -2"),
     "validation 0": ({"validation": 0.0}, ValueError, "validation must be a finite number > 0"),
     "validation None": ({"validation": None}, TypeError, "validation must be a finite number"),
     "validation too small": ({"validation": 0.001}, ValueError, "holds none back"),

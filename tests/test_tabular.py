@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -228,6 +229,14 @@ def test_weights_count() -> None:
         classifier().fit(X, y, sample_weight=np.zeros(400))
 
 
+@pytest.mark.parametrize("name", ["sample_weight", "sample_weight_val"])
+def test_a_weight_that_is_too_large_is_refused_by_the_name_it_has(name) -> None:
+    X, y = IRIS
+    weight = np.where(np.arange(150) == 7, 1e300, 1.0)
+    with pytest.raises(ValueError, match=rf"the largest {name} is 1e\+300.* Pass {name} / {name}.max\(\)"):
+        classifier().fit(X, y, X_val=X, y_val=y, **{name: weight})
+
+
 def test_validation_rows_and_weights_may_be_given() -> None:
     X, y = IRIS
     estimator = classifier().fit(X, y, X_val=X[:50], y_val=y[:50], sample_weight_val=np.arange(50))
@@ -264,7 +273,7 @@ def test_an_ensemble_averages_networks_that_saw_different_folds() -> None:
 def test_results_depend_on_the_seed_and_not_on_threads() -> None:
     X, y = DIABETES
     results = []
-    for n_jobs, threads in ((1, 1), (2, 2), (None, 2), (3, None)):
+    for n_jobs, threads in ((1, 1), (2, 2), (None, 2), (3, None), (-1, 2)):
         fm.set_threads(threads)
         results.append(regressor(n_ensemble=3, n_jobs=n_jobs).fit(X, y).predict(X))
     for result in results[1:]:
@@ -294,6 +303,38 @@ def test_clone_pickle_grid_search_and_pipeline() -> None:
     assert make_pipeline(FunctionTransformer(), classifier()).fit(X, y).score(X, y) > 0.9
 
 
+def stopped(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_a_refit_that_fails_leaves_what_was_fitted(make, monkeypatch) -> None:
+    X, y = IRIS
+    estimator = make(n_jobs=1).fit(X, y)
+    before, attributes = estimator.predict(X), dict(vars(estimator))
+    other = 3.0 * X[::-1], 10 - y[::-1]
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        estimator.fit(*other, -np.ones(150))
+    with pytest.raises(ValueError, match="epochs must be"):
+        estimator.set_params(epochs=0).fit(*other)
+    estimator.set_params(epochs=32)
+    monkeypatch.setattr(recipe.Recipe, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(*other)
+    np.testing.assert_array_equal(estimator.predict(X), before)
+    assert vars(estimator) == attributes
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_an_estimator_whose_first_fit_is_interrupted_is_not_fitted(make, monkeypatch) -> None:
+    monkeypatch.setattr(recipe.Recipe, "train", stopped)
+    estimator = make()
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(*IRIS)
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        estimator.predict(IRIS[0])
+
+
 def test_predict_log_proba_is_the_logarithm() -> None:
     estimator = classifier().fit(*IRIS)
     np.testing.assert_array_equal(estimator.predict_log_proba(IRIS[0]), np.log(estimator.predict_proba(IRIS[0])))
@@ -312,7 +353,9 @@ def test_predict_log_proba_is_the_logarithm() -> None:
         ({"validation_fraction": 1.0}, ValueError, "validation_fraction must be"),
         ({"verbose": "much"}, TypeError, "verbose must be"),
         ({"n_jobs": 0.5, "n_ensemble": 2}, TypeError, "n_jobs must be"),
-        ({"n_ensemble": 200}, ValueError, "n_splits=200"),
+        ({"n_jobs": 0}, ValueError, "n_jobs must be an integer >= 1, or -1 or None"),
+        ({"n_jobs": -2, "n_ensemble": 2}, ValueError, "n_jobs must be an integer >= 1, or -1 or None"),
+        ({"n_ensemble": 200}, ValueError, "n_ensemble=200, but X has 150 rows"),
     ],
 )
 def test_wrong_arguments_are_refused_by_fit(options, error, message) -> None:

@@ -79,7 +79,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         "progress": ["boolean"],
         "on_divergence": [StrOptions({"raise", "warn"})],
         "n_ensemble": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [Integral, None],
+        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
     }  # fmt: skip
 
     hidden_layer_sizes: Any
@@ -358,8 +358,8 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         return Rows(x, y, w)
 
     def _few_threads(self) -> contextlib.AbstractContextManager[None]:
-        n = self.n_jobs
-        return contextlib.nullcontext() if n is None or n < 1 else engine.at_most(n)
+        n = checks.jobs(self.n_jobs)
+        return contextlib.nullcontext() if n is None else engine.at_most(n)
 
     def _check_solver(self) -> bool:
         if is_lbfgs(self.solver):

@@ -98,7 +98,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     n_ensemble : int, default=1
         Train so many networks from different seeds, and average what they predict.
     n_jobs : int, default=None
-        Most threads; None takes as many cores as help. Results do not depend on it.
+        Most threads; None and -1 take as many cores as help. Results do not depend on it.
 
     Attributes
     ----------

@@ -23,7 +23,15 @@ __all__ = ["cross_validate"]
 
 
 def cross_validate(
-    est: Any, X: Any, y: Any = None, *, cv: Any = 5, seeds: int | Iterable[int] = 10, groups: Any = None, **options: Any
+    est: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    cv: Any = 5,
+    seeds: int | Iterable[int] = 10,
+    groups: Any = None,
+    n_jobs: int | None = None,
+    **options: Any,
 ) -> dict[str, NDArray]:
     """Evaluate an estimator by cross-validation with several seeds, on the same folds.
 
@@ -42,8 +50,11 @@ def cross_validate(
         The random states, or how many: 0, 1, ...
     groups : array-like, optional
         For the splitter.
+    n_jobs : int, optional
+        With None and -1 networks of fastmlp take all threads, a seed on each. A number, or of other estimators -1 too, is
+        scikit-learn's, by which the folds of one seed after the other go to so many processes.
     options
-        More arguments of ``sklearn.model_selection.cross_validate``: scoring, n_jobs, params, return_train_score,
+        More arguments of ``sklearn.model_selection.cross_validate``: scoring, params, return_train_score,
         return_estimator, ...
 
     Returns
@@ -55,7 +66,7 @@ def cross_validate(
     Raises
     ------
     TypeError, ValueError
-        If `seeds` names none, or by scikit-learn.
+        If `seeds` names none, if `n_jobs` is neither a number >= 1 nor -1, or by scikit-learn.
 
     Examples
     --------
@@ -73,8 +84,11 @@ def cross_validate(
     X, y, groups = indexable(X, y, groups)
     folds = list(check_cv(cv, y, classifier=is_classifier(est)).split(X, y, groups))
     # Seeds side by side, a network on each core, unless something of the user's own runs in between or looks at the clock.
-    together = min(len(chosen), engine.threads()) if options.get("n_jobs") is None and _undisturbed(est, options) else 1
-    results = side_by_side(lambda seed: _one_seed(est, seed, X, y, cv=folds, **options), [(seed,) for seed in chosen], together)
+    together = 1
+    if checks.jobs(n_jobs) is None and _undisturbed(est, options):
+        together, n_jobs = min(len(chosen), engine.threads()), None
+    options |= {"cv": folds, "n_jobs": n_jobs}
+    results = side_by_side(lambda seed: _one_seed(est, seed, X, y, **options), [(seed,) for seed in chosen], together)
     table = {name: _stacked([result[name] for result in results]) for name in results[0]}
     return {"seeds": np.array(chosen), **table}
 

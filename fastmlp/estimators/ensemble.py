@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from .. import engine
+from .. import checks, engine
 from ..interruption import side_by_side
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **nam
         changed = [name for name in given if name not in _OWN and name not in same]
         for member in members:
             member.set_params(**{name: clone(given[name], safe=False) for name in changed})
-    # A network for each core, unless something of the user's own wants to hear of each by itself.
-    together = 1 if est.callbacks or est.verbose or est.progress else min(len(members), engine.threads())
+    # A network for each thread, unless something of the user's own wants to hear of each by itself.
+    threads = checks.jobs(est.n_jobs) or engine.threads()
+    together = 1 if est.callbacks or est.verbose or est.progress else min(len(members), threads)
     jobs = [(getattr(member, method), arguments, named) for member in members]
     side_by_side(lambda fit, arguments, named: fit(*arguments, **named), jobs, together)
     est.estimators_, est._members_given = members, given

@@ -24,8 +24,8 @@ _FRUITLESS = 2
 def workers(n_jobs: int | None) -> int:
     """Return how many groups are trained at a time."""
     backend, configured, shared = _backend()
-    if n_jobs is not None and n_jobs != -1:
-        return checks.integer("n_jobs", n_jobs, 1)
+    if number := checks.jobs(n_jobs):
+        return number
     if configured is None and shared:
         return engine.threads()
     return max(backend.effective_n_jobs(-1 if configured is None else configured), 1)

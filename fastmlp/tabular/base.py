@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -26,21 +25,28 @@ class Tabular(BaseEstimator):
     """The common part of the two estimators; use :class:`TabularClassifier` or :class:`TabularRegressor`."""
 
     def _fit(self, X: Any, y: NDArray, n_outputs: int, sample_weight: Any, held_out: tuple[Any, Any, Any]) -> Any:
-        """Train on checked targets y; `held_out` is X, y and weights of the rows to judge by, or Nones."""
+        """Train on checked targets y; `held_out` is X, y and weights of the rows to judge by, or Nones.
+
+        The attributes of an earlier fit stay until there is all that replaces them.
+        """
         recipe = self._recipe()
         n_ensemble = checks.integer("n_ensemble", self.n_ensemble, 1)
         fraction = checks.real("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
         seeds = check_random_state(self.random_state).randint(2**31, size=n_ensemble + 1).tolist()
-        self.encoder_ = TabularEncoder(self.categorical_features)
-        rows = Rows(self.encoder_.fit_transform(X), y, _weights(sample_weight, X))
+        workers = checks.jobs(self.n_jobs) or engine.threads()
+        weight = _weights(sample_weight, X, "sample_weight")
+        encoder = TabularEncoder(self.categorical_features)
+        rows = Rows(encoder.fit_transform(X), y, weight)
         if rows.X.shape[1] == 0:
             raise ValueError("X has no column with a number or a category in it. Pass one that has some.")
         judge = None
         if checks.is_validation(*held_out):
-            check_consistent_length(held_out[0], held_out[1])
-            judge = Rows(self.encoder_.transform(held_out[0]), held_out[1], _weights(held_out[2], held_out[0]))
+            X_val, y_val, weight_val = held_out
+            check_consistent_length(X_val, y_val)
+            judge = Rows(encoder.transform(X_val), y_val, _weights(weight_val, X_val, "sample_weight_val"))
         jobs = self._jobs(rows, judge, fraction, seeds)
-        trained = _run([(recipe, *job, n_outputs) for job in jobs], self.n_jobs)
+        trained = _run([(recipe, *job, n_outputs) for job in jobs], min(len(jobs), workers))
+        self.encoder_ = encoder
         self.networks_: list[MLP] = [net for net, _, _ in trained]
         judges = [judge for _, judge, _ in trained]
         self.best_epochs_ = [judge.epoch + 1 if judge else recipe.epochs for judge in judges]
@@ -54,6 +60,11 @@ class Tabular(BaseEstimator):
             return [(rows, judge, seed) for seed in seeds[1:]]
         classes = isinstance(self, ClassifierMixin)
         if len(seeds) > 2:
+            if len(seeds) - 1 > len(rows.y):
+                raise ValueError(
+                    f"n_ensemble={len(seeds) - 1}, but X has {len(rows.y)} rows, and each network is judged by some of its own. "
+                    "Pass a smaller n_ensemble, or X_val and y_val to judge them all by."
+                )
             stratified = classes and np.bincount(rows.y).min() >= len(seeds) - 1
             folds = (StratifiedKFold if stratified else KFold)(len(seeds) - 1, shuffle=True, random_state=seeds[0])
             parts = zip(folds.split(rows.X, rows.y), seeds[1:], strict=True)
@@ -80,7 +91,7 @@ class Tabular(BaseEstimator):
 
     def _outputs(self, X: Any) -> list[NDArray]:
         """Return each network's outputs."""
-        check_is_fitted(self)
+        check_is_fitted(self, "networks_")
         self._note_columns(X, reset=False)
         x = self.encoder_.transform(X)
         return [net.predict(x) for net in self.networks_]
@@ -112,18 +123,18 @@ def _parted(rows: Rows, kept: NDArray, held: NDArray) -> tuple[Rows, Rows | None
     return rows.take(kept), rows.take(held)
 
 
-def _weights(sample_weight: Any, X: Any) -> NDArray | None:
+def _weights(sample_weight: Any, X: Any, name: str) -> NDArray | None:
     if sample_weight is None:
         return None
     weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")  # as scikit-learn does from 1.9 on
+    checks.sample_weight(weight, len(weight), np.dtype(np.float32), name)
     return weight
 
 
-def _run(jobs: list[tuple], n_jobs: int | None) -> list[tuple[MLP, LastBest | None, Any]]:
+def _run(jobs: list[tuple], workers: int) -> list[tuple[MLP, LastBest | None, Any]]:
     """Train each job's network: one at a time on all threads, or several side by side, one thread each."""
-    workers = min(len(jobs), engine.threads() if n_jobs is None else _workers(n_jobs))
 
     def one(recipe, train, held_out, seed, n_outputs):
         shift = None
@@ -133,11 +144,6 @@ def _run(jobs: list[tuple], n_jobs: int | None) -> list[tuple[MLP, LastBest | No
         return *recipe.train(train, held_out, n_outputs, seed), shift
 
     return side_by_side(one, jobs, workers)
-
-
-def _workers(n_jobs: int) -> int:
-    n_jobs = checks.integer("n_jobs", n_jobs)
-    return max(1, n_jobs if n_jobs > 0 else (os.cpu_count() or 1) + 1 + n_jobs)
 
 
 def _standardized(rows: Rows | None, mean: NDArray, std: NDArray) -> Rows | None:

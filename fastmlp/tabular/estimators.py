@@ -54,7 +54,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
     categorical_features : "from_dtype", None, or array-like of bool, int or str
         Which columns are categories; see :class:`fastmlp.tabular.TabularEncoder`.
     n_jobs : int, optional
-        How many networks to train side by side; None takes as many as there are cores.
+        How many networks to train side by side; None and -1 take one for each thread of :func:`fastmlp.set_threads`.
     random_state : int, RandomState or None
         Of the rows held out, initial weights and shuffles.
     verbose : bool
@@ -146,19 +146,13 @@ class TabularClassifier(ClassifierMixin, Tabular):
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y has 1 class ({self.classes_.tolist()[0]!r}), but a classifier needs 2 or more.")
-        codes_val = None if y_val is None else self._codes(y_val)
-        self._fit(X, codes, len(self.classes_), sample_weight, (X_val, codes_val, sample_weight_val))
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y has 1 class ({classes.tolist()[0]!r}), but a classifier needs 2 or more.")
+        codes_val = None if y_val is None else _codes(y_val, classes)
+        self._fit(X, codes, len(classes), sample_weight, (X_val, codes_val, sample_weight_val))
+        self.classes_ = classes
         return self
-
-    def _codes(self, y: ArrayLike) -> NDArray[np.int64]:
-        y = column_or_1d(y, warn=True)
-        unknown = np.setdiff1d(y, self.classes_)
-        if unknown.size:
-            raise ValueError(f"y_val has the class {unknown.tolist()[0]!r}, which y has not.")
-        return np.searchsorted(self.classes_, y)
 
     def _recipe(self) -> Recipe:
         metric = checks.choice("metric", self.metric, ("error", "log_loss"))
@@ -263,12 +257,12 @@ class TabularRegressor(RegressorMixin, Tabular):
             Rows to judge each epoch by, instead of some of X.
         """
         self._check(X, y)
-        targets, self._one_output = _targets(y, "y")
+        targets, one_output = _targets(y, "y")
         targets_val = None if y_val is None else _targets(y_val, "y_val")[0]
         if targets_val is not None and targets_val.shape[1] != targets.shape[1]:
             raise ValueError(f"y_val has shape {targets_val.shape}, but y has {targets.shape}. Pass as many columns.")
-        shifts = self._fit(X, targets, targets.shape[1], sample_weight, (X_val, targets_val, sample_weight_val))
-        self._shifts = shifts
+        self._shifts = self._fit(X, targets, targets.shape[1], sample_weight, (X_val, targets_val, sample_weight_val))
+        self._one_output = one_output
         self._range = targets.min(axis=0), targets.max(axis=0)
         return self
 
@@ -286,6 +280,15 @@ class TabularRegressor(RegressorMixin, Tabular):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _codes(y: ArrayLike, classes: NDArray) -> NDArray[np.int64]:
+    """Return the number of each target's class."""
+    y = column_or_1d(y, warn=True)
+    unknown = np.setdiff1d(y, classes)
+    if unknown.size:
+        raise ValueError(f"y_val has the class {unknown.tolist()[0]!r}, which y has not.")
+    return np.searchsorted(classes, y)
 
 
 def _targets(y: ArrayLike, name: str) -> tuple[NDArray[np.float64], bool]:
