@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 import fastmlp as fm
+from tests.estimators import OLD
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -79,6 +80,26 @@ def test_a_loss_that_scikit_learn_does_not_have() -> None:
     fitted = make(fm, "numbers", loss="mae").fit(*data("numbers"))
     with pytest.raises(ValueError, match="loss='mae', which scikit-learn's MLPRegressor does not have"):
         fm.to_sklearn(fitted)
+
+
+def test_poisson_is_scikit_learns_from_its_version_1_7_on() -> None:
+    X, y = data("numbers")
+    fitted = make(fm, "numbers", loss="poisson").fit(X, np.abs(y) / 100)
+    if OLD:
+        with pytest.raises(ValueError, match="loss='poisson', which scikit-learn's MLPRegressor does not have"):
+            fm.to_sklearn(fitted)
+    else:
+        np.testing.assert_allclose(fm.to_sklearn(fitted).predict(X), fitted.predict(X))
+
+
+@pytest.mark.parametrize(("activation", "there"), [("logistic", "logistic"), ("tanh", "tanh"), ("gelu", "relu")])
+def test_without_hidden_layers_the_activation_draws_initial_weights(activation, there) -> None:
+    X, y = data("classes")
+    fitted = make(fm, "classes", hidden_layer_sizes=(), activation=activation).fit(X, y)
+    other = fm.to_sklearn(fitted)
+    assert other.activation == there
+    if there == activation:
+        np.testing.assert_allclose(other.fit(X, y).coefs_[0], fitted.coefs_[0], rtol=1e-9)
 
 
 def test_other_things_are_refused() -> None:

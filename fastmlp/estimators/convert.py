@@ -17,6 +17,7 @@ from .base import BaseMLP
 from .classifier import MLPClassifier
 from .rates import POLICIES, Policy, is_lbfgs, optimizer_of
 from .regressor import MLPRegressor
+from .start import plain_activation
 
 __all__ = ["from_sklearn", "to_sklearn"]
 
@@ -25,6 +26,7 @@ _SHARED = """
     classes_ _label_binarizer n_features_in_ feature_names_in_ n_iter_ t_ n_layers_ n_outputs_ out_activation_ loss_
     loss_curve_ best_loss_ validation_scores_ best_validation_score_ _no_improvement_count
 """.split()
+_COMMON = {"identity", "sigmoid", "tanh", "relu"}
 _PAIRS: tuple[tuple[Any, Any], ...] = (
     (MLPClassifier, neural_network.MLPClassifier),
     (MLPRegressor, neural_network.MLPRegressor),
@@ -211,16 +213,18 @@ def _refuse_what_they_lack(old: BaseMLP) -> None:
     if old.n_ensemble > 1:
         raise ValueError(f"n_ensemble={old.n_ensemble}, but scikit-learn's MLP is one network. Pass one of estimators_.")
     loss = getattr(old, "loss", "log_loss")
-    if loss not in ("log_loss", "squared_error", "poisson"):
+    chosen_there = "loss" in neural_network.MLPRegressor._get_param_names()  # from scikit-learn 1.7 on
+    if loss not in ("log_loss", "squared_error", *(["poisson"] if chosen_there else [])):
         raise ValueError(f"loss={loss!r}, which scikit-learn's MLPRegressor does not have.")
     _common_activation(old)
 
 
 def _common_activation(old: BaseMLP) -> str:
     """Return the one activation of the hidden layers, by scikit-learn's name."""
-    names = {dense.activation for dense in old.network_.layers[:-1]} or {"relu"}
+    # Without any, the parameter says how initial weights are drawn.
+    names = {dense.activation for dense in old.network_.layers[:-1]} or {plain_activation(old)} & _COMMON or {"relu"}
     name = names.pop()
-    if names or name not in ("identity", "sigmoid", "tanh", "relu"):
+    if names or name not in _COMMON:
         raise ValueError(
             f"activation={old.activation!r}, but scikit-learn's MLP has one for all hidden layers, which is "
             "'identity', 'logistic', 'tanh' or 'relu'."

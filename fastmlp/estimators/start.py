@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .base import BaseMLP
     from .objective import Objective
 
-__all__ = ["initial_network", "network_to_go_on_with"]
+__all__ = ["initial_network", "network_to_go_on_with", "plain_activation"]
 
 # Whose initial weights scikit-learn has a rule for (Glorot and Bengio 2010), and the factor in it.
 _FACTORS = {"identity": 6.0, "relu": 6.0, "tanh": 6.0, "sigmoid": 2.0}
@@ -31,7 +31,7 @@ def initial_network(
     net = _blank_network(est, objective, n_inputs, n_outputs, dtype)
     hidden = [dense.activation for dense in net.layers[:-1]]
     # scikit-learn draws the output layer's weights by the hidden layers' activation.
-    drawn_by: list[Any] = [*hidden, hidden[-1] if hidden else _plain(est)]
+    drawn_by: list[Any] = [*hidden, hidden[-1] if hidden else plain_activation(est)]
     for name, weights, bias in zip(drawn_by, net.weights, net.biases, strict=True):
         assert bias is not None
         if name in _FACTORS:
@@ -79,7 +79,7 @@ def _blank_network(est: BaseMLP, objective: Objective, n_inputs: int, n_outputs:
     )  # fmt: skip
 
 
-def _plain(est: BaseMLP) -> Any:
+def plain_activation(est: BaseMLP) -> Any:
     """Return the activation whose rule a network without hidden layers follows, as in scikit-learn."""
     known = isinstance(est.activation, str) and est.activation in (*activations.ACTIVATIONS, *activations.ALIASES)
     return activations.lookup(est.activation).name if known else "identity"
