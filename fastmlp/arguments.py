@@ -114,18 +114,18 @@ class Options:
                 raise ValueError(f"metrics has a second curve called {metric.name!r}: give the function another __name__.")
             taken |= {metric.name, f"val_{metric.name}"}
 
-    def check_curves(self, validation: bool) -> None:
-        """Raise if early stopping or the schedule watches a curve that this fit does not draw."""
+    def check_curves(self, validation: bool, remedy: str = "Pass validation=0.1, or validation data.") -> None:
+        """Raise if early stopping or the schedule watches a curve that this fit does not draw; `remedy` draws val_loss."""
         curves = ["loss", *(metric.name for metric in self.metrics)]
         if validation:
             curves += [f"val_{name}" for name in curves]
         watch = self.watch()
         for monitor in ([self.early_stopping.monitor] if self.early_stopping else []) + ([watch.monitor] if watch else []):
             if monitor not in curves:
-                remedy = "" if validation or not monitor.startswith("val_") else " Pass validation=0.1, or validation data."
+                hint = "" if validation or not monitor.startswith("val_") else f" {remedy}"
                 if monitor.removeprefix("val_") in metric_table.METRICS and monitor.removeprefix("val_") not in curves:
-                    remedy += f" Pass metrics=[{monitor.removeprefix('val_')!r}]."
-                raise ValueError(f"monitor must be one of {', '.join(map(repr, curves))} here; got {monitor!r}.{remedy}")
+                    hint += f" Pass metrics=[{monitor.removeprefix('val_')!r}]."
+                raise ValueError(f"monitor must be one of {', '.join(map(repr, curves))} here; got {monitor!r}.{hint}")
 
     def check_metrics_on(self, data: TrainingData, n_outputs: int) -> None:
         """Raise if a metric of the table cannot judge predictions for these targets."""

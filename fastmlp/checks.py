@@ -409,9 +409,7 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
     array = _numbers(name, weight)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape}, but X has {n} rows. Pass {name} of shape ({n},).")
-    if array.min() < 0.0:
-        row = int(np.argmax(array < 0.0))
-        raise ValueError(f"{name} has {float(array[row])} in row {row}; weights must be >= 0. Pass 0 to leave a row out.")
+    nonnegative_weight(array, name)
     largest = float(array.max())
     if largest == 0.0:
         raise ValueError(f"{name} is zero in every row, so nothing can be learnt. Give some row a positive weight.")
@@ -425,6 +423,13 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
     if ((out > 0.0) & (out < least)).any():
         out = np.where(out < least, 0.0, out).astype(dtype)
     return out
+
+
+def nonnegative_weight(weight: NDArray, name: str) -> None:
+    """Raise if a sample weight is below 0."""
+    if weight.min() < 0.0:
+        row = int(np.argmax(weight < 0.0))
+        raise ValueError(f"{name} has {float(weight[row])} in row {row}; weights must be >= 0. Pass 0 to leave a row out.")
 
 
 def class_weight(value: Any, y: NDArray, n_outputs: int, kind: str) -> NDArray[np.float64] | None:

@@ -131,6 +131,13 @@ def test_early_stopping_on_the_same_rows(name, weighted) -> None:
     assert_same(ours, their.fit(X, y, *weight))
 
 
+def test_early_stopping_with_one_class() -> None:
+    X, _ = classes()
+    ours, their = pair("MLPClassifier", early_stopping=True, max_iter=2, random_state=1, learning_rate_init=1e-6)
+    assert_same(ours.fit(X, np.ones(70, int)), their.fit(X, np.ones(70, int)))
+    assert ours.validation_scores_ == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_partial_fit(solver) -> None:
     X, y = classes()

@@ -8,7 +8,8 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.datasets import make_classification
+import scipy.sparse
+from sklearn.datasets import make_classification, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import make_scorer, mean_absolute_error, mean_pinball_loss
 from sklearn.model_selection import cross_val_score
@@ -62,6 +63,31 @@ def test_wrong_validation_data(given, match, iris) -> None:
     named = {"X": X, "y": y, "short": y[:10], "other": np.full(150, 9)}
     with pytest.raises(ValueError, match=match):
         quick().fit(X, y, **{name: named[value] for name, value in given.items()})
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy"])
+def test_labels_to_validate_on_may_be_sparse(scoring) -> None:
+    X, y = make_multilabel_classification(80, 6, n_classes=3, random_state=0)
+    dense, sparse = (
+        quick(max_iter=5, early_stopping=True, scoring=scoring).fit(X, y, X_val=X, y_val=labels)
+        for labels in (y, scipy.sparse.csr_matrix(y))
+    )
+    assert sparse.validation_scores_ == dense.validation_scores_
+    assert sparse.validation_loss_curve_ == dense.validation_loss_curve_
+
+
+def test_targets_to_validate_on_must_be_of_the_kind_of_those_to_train_on(iris, numbers) -> None:
+    X, y = make_multilabel_classification(80, 6, n_classes=3, random_state=0)
+    for wrong in (y[:, 0], y[:, :2], scipy.sparse.csr_matrix(y[:, :2])):
+        with pytest.raises(ValueError, match=r"y_val has shape \(80.*\), but y has 3 labels for each row"):
+            quick().fit(X, y, X_val=X, y_val=wrong)
+    with pytest.raises(ValueError, match=r"y_val has shape \(150, 3\), but y has one class for each row"):
+        quick().fit(*iris, X_val=iris[0], y_val=np.eye(3, dtype=int)[iris[1]])
+    X, y = numbers
+    with pytest.raises(ValueError, match=rf"y_val has shape \({len(y)}, 2\), but this network has 1 output"):
+        quick_numbers().fit(X, y, X_val=X, y_val=np.stack([y, y], axis=1))
+    with pytest.raises(ValueError, match=r"loss='poisson' takes targets >= 0; got -.* in y_val"):
+        quick_numbers(loss="poisson").fit(X, np.abs(y), X_val=X, y_val=-np.abs(y))
 
 
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "balanced_accuracy", "loss", make_scorer(lambda y, p: np.mean(y == p))])
@@ -152,9 +178,29 @@ def test_callbacks_of_fastmlp(solver, iris) -> None:
             self.epochs += 1
             return self.epochs == 5
 
-    stop = Stop()
-    fitted = quick(callbacks=[stop], solver=solver).fit(*iris)
-    assert stop.epochs == fitted.n_iter_ == 5
+    for single in (False, True):
+        stop = Stop()
+        fitted = quick(callbacks=stop if single else [stop], solver=solver).fit(*iris)
+        assert stop.epochs == fitted.n_iter_ == 5
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_callbacks_may_have_some_of_the_methods_only(solver, iris) -> None:
+    heard = []
+
+    class Begin:
+        def on_train_begin(self, net):
+            heard.append(("begin", net))
+
+    class End:
+        def on_train_end(self, net, history):
+            heard.append((history.stopped, net))
+
+    fitted = quick(callbacks=[Begin(), End()], solver=solver, max_iter=3).fit(*iris)
+    assert heard == [("begin", fitted.network_), ("epochs", fitted.network_)]
+    for wrong, message in (([5], "a callback must have one of the methods .*; got 5"), (End, "must be an instance")):
+        with pytest.raises(TypeError, match=message):
+            quick(callbacks=wrong, solver=solver).fit(*iris)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

@@ -174,6 +174,55 @@ def test_wrong_parameters(parameters, match, iris) -> None:
         quick(**parameters).fit(X, np.minimum(y, 2))
 
 
+@pytest.mark.parametrize("make", [quick, quick_numbers])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_negative_weights_are_refused(make, solver, iris) -> None:
+    X, y = iris
+    weight = np.where(np.arange(150) == 4, -1.0, 1.0)
+    with pytest.raises(ValueError, match=r"sample_weight has -1.0 in row 4; weights must be >= 0"):
+        make(solver=solver).fit(X, y, weight)
+    if solver == "adam":
+        with pytest.raises(ValueError, match=r"sample_weight has -1.0 in row 4; weights must be >= 0"):
+            make().fit(X, y).partial_fit(X, y, weight)
+        with pytest.raises(ValueError, match=r"sample_weight_val has -1.0 in row 4; weights must be >= 0"):
+            make().fit(X, y, X_val=X, y_val=y, sample_weight_val=weight)
+
+
+@pytest.mark.parametrize("make", [quick, quick_numbers])
+@pytest.mark.parametrize(
+    ("parameters", "given", "match"),
+    [
+        ({}, {"X_val": "narrow", "y_val": "y"}, "X has 1 features, but MLP.* is expecting 4 features"),
+        ({}, {"sample_weight": "negative"}, "sample_weight has -1.0 in row 0"),
+        ({"learning_rate": "reduce_on_plateau"}, {}, r"got 'val_loss'. Pass X_val and y_val, or early_stopping=True\."),
+        ({"callbacks": [5]}, {}, r"a callback must have one of the methods .*; got 5"),
+        ({"early_stopping": True, "validation_fraction": 1e-3}, {}, "The validation set is too small"),
+    ],
+    ids=["validation data", "weights", "a schedule", "a callback", "too few rows"],
+)
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_a_refit_that_is_refused_changes_nothing(make, parameters, given, match, warm_start, iris) -> None:
+    X, y = iris
+    named = {"narrow": X[:, :1], "y": y, "negative": -np.ones(150)}
+    estimator = make(n_ensemble=2).fit(X, y)
+    estimator.set_params(n_ensemble=1, warm_start=warm_start, **parameters)
+    before, attributes = estimator.predict(X), dict(vars(estimator))
+    with pytest.raises((TypeError, ValueError), match=match):
+        estimator.fit(X, (y + 1) % 3, **{name: named[value] for name, value in given.items()})
+    np.testing.assert_array_equal(estimator.predict(X), before)
+    assert vars(estimator) == attributes
+
+
+def test_an_estimator_whose_first_fit_is_refused_is_not_fitted(iris) -> None:
+    X, y = iris
+    estimator = quick()
+    with pytest.raises(ValueError, match="sample_weight has -1.0"):
+        estimator.partial_fit(X, y, -np.ones(150), classes=[0, 1, 2])
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        estimator.predict(X)
+    assert estimator.partial_fit(X, y).n_iter_ == 1
+
+
 def test_batch_size_is_clipped_with_a_warning(iris) -> None:
     with pytest.warns(UserWarning, match="Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"):
         quick(batch_size=1000).fit(*iris)

@@ -179,7 +179,9 @@ def test_numbers_of_object_dtype_that_are_not_chosen_are_numbers(chosen) -> None
 
 def test_categories_of_several_kinds_are_refused_with_a_remedy() -> None:
     for values in ([1, "a", 2.5], [pd.Timestamp("2020"), 2.5, 1]):
-        with pytest.raises(TypeError, match=r"column 1 of X has categories without an order \(.*float, int.*\): .* astype\(str\)"):
+        with pytest.raises(
+            TypeError, match=r"column 1 of X has categories without an order \(.*float, int.*\): .* astype\(str\)"
+        ):
             TabularEncoder().fit(pd.DataFrame({"n": [1, 2, 3], "c": pd.Series(values, dtype=object)}))
 
 

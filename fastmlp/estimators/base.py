@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .. import activations, checks, engine, schedules
 from ..arguments import TrainingData
+from ..callbacks import as_callbacks
 from ..errors import DivergenceError
 from ..network import MLP
 from ..optimizers import Optimizer
@@ -172,44 +174,41 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             method, goes_on = ("partial_fit", True) if incremental else ("fit", self.warm_start)
             fit_members(self, method, goes_on, X, y, sample_weight, **named, **more)
             return self
-        self.__dict__.pop("estimators_", None)
         self._check_sizes()
         if checks.is_validation(*validation) and is_lbfgs(self.solver):
             raise ValueError("solver='lbfgs' looks at no validation data. Leave X_val out, or use another solver.")
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
-        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        given_y = y
-        X, y, target = self._validate_input(X, y, incremental, first)
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        factors = self._class_factors(y, incremental)
-        if factors is not None:
-            weight = factors if weight is None else weight * factors
-        rng = check_random_state(self.random_state)
-        objective, n_outputs = self._objective_of(target)
-        if first:
-            self.n_outputs_ = n_outputs
-            self._initialize(objective, X.shape[1], X.dtype, rng)
-        elif n_outputs != self.n_outputs_:
-            raise ValueError(
-                f"y asks for n_outputs={n_outputs}, but the network to go on with has n_outputs={self.n_outputs_}. "
-                "Pass a y like that before, or fit anew with warm_start=False."
-            )
-        self._synchronize()
-        rows = self._rows(X, target, weight)
-        data, judge = (TrainingData(rows, None), None) if is_lbfgs(self.solver) else self._part(rows, y, rng, validation)
-        if not first:
-            self._take(objective, network_to_go_on_with(self, objective))
-        if not is_lbfgs(self.solver):
-            self._keep_books()
+        with self._unchanged_by_errors():
+            self.__dict__.pop("estimators_", None)
+            given_y, rng, callbacks = y, check_random_state(self.random_state), as_callbacks(self.callbacks or ())
+            first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+            X, y, target = self._validate_input(X, y, incremental, first)
+            weight = self._weight(sample_weight, X, y, incremental)
+            self._begin(X, target, first, rng)
+            rows = self._rows(X, target, weight)
+            run = None
+            if not is_lbfgs(self.solver):
+                run = self._stochastic_run(*self._part(rows, y, rng, validation), rng, incremental)
         with self._few_threads(), callback_support.around_fit(self, X, given_y, sample_weight) as hooks:
-            if is_lbfgs(self.solver):
-                fit_lbfgs(self, rows, hooks)
+            if run is None:
+                fit_lbfgs(self, rows, [*callbacks, *hooks])
             else:
-                self._fit_stochastic(data, judge, rng, incremental, hooks)
+                run.options.callbacks = [*callbacks, *hooks]
+                self._fit_stochastic(run, incremental)
         if not np.isfinite(self.network_.params).all():
             raise ValueError(_NOT_FINITE)
         return self
+
+    @contextlib.contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        """Within it, an error leaves the estimator as it was before."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _check_sizes(self) -> None:
         sizes = self._hidden_sizes()
@@ -222,6 +221,31 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         if not all(isinstance(size, Integral) for size in sizes):
             raise TypeError(f"hidden_layer_sizes must be integers; got {self.hidden_layer_sizes!r}. Pass such as (100, 50).")
         return [int(size) for size in sizes]
+
+    def _weight(self, sample_weight: Any, X: Any, y: Any, incremental: bool) -> NDArray | None:
+        """Return what each row counts, for itself and by its class; None if that is the same for all."""
+        weight = None if sample_weight is None else _checked_weight(sample_weight, X, "sample_weight")
+        factors = self._class_factors(y, incremental)
+        if weight is None or factors is None:
+            return factors if weight is None else weight
+        return weight * factors
+
+    def _begin(self, X: Any, target: NDArray, first: bool, rng: np.random.RandomState) -> None:
+        """Begin anew, or go on with the network that there is."""
+        objective, n_outputs = self._objective_of(target)
+        if first:
+            self.n_outputs_ = n_outputs
+            self._initialize(objective, X.shape[1], X.dtype, rng)
+        elif n_outputs != self.n_outputs_:
+            raise ValueError(
+                f"y asks for n_outputs={n_outputs}, but the network to go on with has n_outputs={self.n_outputs_}. "
+                "Pass a y like that before, or fit anew with warm_start=False."
+            )
+        self._synchronize()
+        if not first:
+            self._take(objective, network_to_go_on_with(self, objective))
+        if not is_lbfgs(self.solver):
+            self._keep_books()
 
     def _initialize(self, objective: Objective, n_inputs: int, dtype: np.dtype, rng: np.random.RandomState) -> None:
         """Begin anew: initial weights, counters, curves."""
@@ -255,9 +279,10 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             self.n_layers_ = net.plan.n_layers + 1
             self._link()
 
-    def _fit_stochastic(
-        self, data: TrainingData, judge: Judge | None, rng: np.random.RandomState, incremental: bool, hooks: list
-    ) -> None:
+    def _stochastic_run(
+        self, data: TrainingData, judge: Judge | None, rng: np.random.RandomState, incremental: bool
+    ) -> StochasticRun:
+        """Return the training by minibatches that is about to begin."""
         net = self.network_
         if not incremental or net._state.optimizer is None:
             net._state.optimizer = None  # whatever there was of momentum and moments is forgotten
@@ -271,11 +296,13 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
         net.seed = int(rng.randint(np.iinfo(np.int32).max))
         net._state.reseed(net.seed)
-        options = options_of(self, n, 1 if incremental else self.max_iter, [*(self.callbacks or ()), *hooks])
-        options.check_curves(data.validation is not None)
-        run = StochasticRun(self, data, options, judge)
+        options = options_of(self, n, 1 if incremental else self.max_iter)
+        options.check_curves(data.validation is not None, "Pass X_val and y_val, or early_stopping=True.")
+        return StochasticRun(self, data, options, judge)
+
+    def _fit_stochastic(self, run: StochasticRun, incremental: bool) -> None:
         self.n_iter_ = 0
-        self._held_x = None if judge is None else judge.rows.x
+        self._held_x = None if run.judge is None else run.judge.rows.x
         ended = ""
         try:
             ended = run.go().stopped
@@ -341,19 +368,20 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         """Check validation data that the user passed."""
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         y, target = self._validation_target(y)
-        if len(y) != X.shape[0]:
-            raise ValueError(f"y_val has {len(y)} rows, but X_val has {X.shape[0]}. Pass one target for each row.")
-        return self._rows(X, target, None if weight is None else _check_sample_weight(weight, X)), y
+        if y.shape[0] != X.shape[0]:
+            raise ValueError(f"y_val has {y.shape[0]} rows, but X_val has {X.shape[0]}. Pass one target for each row.")
+        weight = None if weight is None else _checked_weight(weight, X, "sample_weight_val")
+        return self._rows(X, target, weight, "y_val"), y
 
     def _validation_target(self, y: Any) -> tuple[NDArray, NDArray]:
         """Return validation targets checked, and as the engine takes them."""
         raise NotImplementedError
 
-    def _rows(self, X: Any, target: NDArray, weight: NDArray | None) -> Rows:
+    def _rows(self, X: Any, target: NDArray, weight: NDArray | None, name: str = "y") -> Rows:
         """Return checked data as the engine takes it."""
         dtype = self.network_.dtype
         x = csr(X, dtype) if stays_sparse(X, dtype) else self._engine_inputs(X)
-        y = checks.targets(target, x.shape[0], self.n_outputs_, self.network_.loss_spec.kind, dtype)
+        y = checks.targets(target, x.shape[0], self.n_outputs_, self.network_.loss_spec.kind, dtype, name)
         w = np.zeros(0, dtype) if weight is None else np.ascontiguousarray(weight, dtype)
         return Rows(x, y, w)
 
@@ -371,3 +399,9 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _checked_weight(weight: Any, X: Any, name: str) -> NDArray:
+    weight = _check_sample_weight(weight, X)
+    checks.nonnegative_weight(weight, name)
+    return weight

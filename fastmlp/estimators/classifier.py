@@ -325,6 +325,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _validation_target(self, y: Any) -> tuple[NDArray, NDArray]:
         y = _one_column(np.asarray(y) if not hasattr(y, "toarray") else y)
+        multilabel = self._label_binarizer.y_type_.startswith("multilabel")
+        if y.shape[1:] != ((self.n_outputs_,) if multilabel else ()):
+            has = f"{self.n_outputs_} labels" if multilabel else "one class"
+            raise ValueError(f"y_val has shape {y.shape}, but y has {has} for each row. Pass y_val of the same kind.")
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unknown):
             raise ValueError(f"y_val has classes not in y: {unknown}. Pass rows whose classes are all in y.")
@@ -351,6 +355,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return factors[np.searchsorted(self.classes_, y)]
 
     def _default_score(self, y: NDArray, outputs: NDArray, weight: NDArray | None) -> float:
+        if len(self.classes_) == 1:  # which is the answer, whatever the output
+            return 1.0
         return accuracy(y, outputs, weight)
 
     def __sklearn_tags__(self):

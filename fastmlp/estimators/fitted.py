@@ -64,7 +64,7 @@ class FittedMLP(BaseEstimator):
     def _checked(self, X: Any) -> Any:
         """Return X as the engine takes it, or a CSR matrix of such; scikit-learn's checks are skipped where that is safe."""
         if "network_" not in self.__dict__:
-            check_is_fitted(self)
+            check_is_fitted(self, "network_")
         self._synchronize()
         net = self.network_
         held = self.__dict__.get("_held_x")

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
 from .. import interruption
-from ..callbacks import as_callbacks, listeners
+from ..callbacks import listeners
 from ..history import History
 from ..lbfgs import Penalty
 from ..optimizers import LBFGS
@@ -47,13 +47,12 @@ class _Objective:
         return value, self.objective.gradient * grad + slope
 
 
-def fit_lbfgs(est: BaseMLP, rows: Rows, hooks: list[Any]) -> None:
+def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
     """Train; warns as scikit-learn does if iterations or evaluations run out."""
     from scipy.optimize import minimize
 
     net, function = est.network_, _Objective(est, rows)
     began, out_of_time, history = time.perf_counter(), False, History()
-    callbacks = [*as_callbacks(est.callbacks or ()), *hooks]
     for callback in listeners(callbacks, "on_train_begin"):
         callback.on_train_begin(net)
 

@@ -253,14 +253,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         return X, y, self._encode(y)
 
-    def _encode(self, y: Any) -> NDArray:
+    def _encode(self, y: Any, name: str = "y") -> NDArray:
         if self.loss == "poisson" and y.min() < 0:
-            raise ValueError(f"loss='poisson' takes targets >= 0; got {y.min():g}. Use another loss, such as 'squared_error'.")
+            raise ValueError(
+                f"loss='poisson' takes targets >= 0; got {y.min():g} in {name}. Use another loss, such as 'squared_error'."
+            )
         return y[:, None] if y.ndim == 1 else y
 
     def _validation_target(self, y: Any) -> tuple[NDArray, NDArray]:
         y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y_val")
-        return y, self._encode(y)
+        return y, self._encode(y, "y_val")
 
     def _objective_of(self, y: NDArray) -> tuple[Objective, int]:
         return self._objective_for(y.shape[1], "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,11 +133,11 @@ class StochasticRun(Run):
         return not further
 
 
-def options_of(est: BaseMLP, rows: int, epochs: int, callbacks: list[Any]) -> Options:
-    """Return the arguments of ``fm.MLP.fit`` that an estimator's parameters mean."""
+def options_of(est: BaseMLP, rows: int, epochs: int) -> Options:
+    """Return the arguments of ``fm.MLP.fit`` that an estimator's parameters mean, but for the callbacks."""
     batch = min(200, rows) if est.batch_size == "auto" else min(max(est.batch_size, 1), rows)
     return Options(
         epochs=epochs, batch_size=batch, optimizer=optimizer_of(est, est._objective.gradient), shuffle=est.shuffle,
-        metrics=(), early_stopping=None, callbacks=callbacks, progress=bool(est.progress),
+        metrics=(), early_stopping=None, callbacks=(), progress=bool(est.progress),
         on_divergence=est.on_divergence,
     )  # fmt: skip

@@ -62,7 +62,7 @@ class Tabular(BaseEstimator):
         if len(seeds) > 2:
             if len(seeds) - 1 > len(rows.y):
                 raise ValueError(
-                    f"n_ensemble={len(seeds) - 1}, but X has {len(rows.y)} rows, and each network is judged by some of its own. "
+                    f"n_ensemble={len(seeds) - 1}, but X has {len(rows.y)} rows, and each network is judged by other rows. "
                     "Pass a smaller n_ensemble, or X_val and y_val to judge them all by."
                 )
             stratified = classes and np.bincount(rows.y).min() >= len(seeds) - 1
