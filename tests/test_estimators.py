@@ -216,7 +216,7 @@ def test_a_refit_that_is_refused_changes_nothing(make, parameters, given, match,
 def test_an_estimator_whose_first_fit_is_refused_is_not_fitted(iris) -> None:
     X, y = iris
     estimator = quick()
-    with pytest.raises(ValueError, match="sample_weight has -1.0"):
+    with pytest.raises(ValueError, match=r"sample_weight has -1.0 in row 0"):
         estimator.partial_fit(X, y, -np.ones(150), classes=[0, 1, 2])
     with pytest.raises(NotFittedError, match="is not fitted yet"):
         estimator.predict(X)

@@ -88,15 +88,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         well as CSR matrices.
     max_time : float, default=None
         Seconds; training ends with the first epoch that takes longer.
-    callbacks : list of Callback, default=None
-        Objects with some of the methods of ``fm.Callback``. With scikit-learn 1.9, ``set_callbacks`` takes scikit-learn's.
+    callbacks : Callback or list of them, default=None
+        Objects with some of the methods of ``fm.Callback``. With scikit-learn 1.9, ``set_callbacks`` takes scikit-learn's. With
+        `n_ensemble` above 1 each network is heard by a copy of its own, and the objects passed hear nothing.
     progress : bool, default=False
         Whether to show a progress bar.
     on_divergence : {"raise", "warn"}, default="raise"
         What happens when a loss or parameter becomes infinite or NaN, as soon as it does: scikit-learn's ValueError, or a
         DivergenceWarning. The parameters are those of the last good epoch in either case.
     n_ensemble : int, default=1
-        Train so many networks from different seeds, and average what they predict.
+        Train so many networks from different seeds, each with its copy of the callbacks, and average what they predict.
     n_jobs : int, default=None
         Most threads; None and -1 take as many cores as help. Results do not depend on it.
 
