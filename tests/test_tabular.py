@@ -304,7 +304,7 @@ def test_clone_pickle_grid_search_and_pipeline() -> None:
 
 
 def stopped(*_):
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt("by the user")
 
 
 @pytest.mark.parametrize("make", [classifier, regressor])
@@ -319,7 +319,7 @@ def test_a_refit_that_fails_leaves_what_was_fitted(make, monkeypatch) -> None:
         estimator.set_params(epochs=0).fit(*other)
     estimator.set_params(epochs=32)
     monkeypatch.setattr(recipe.Recipe, "train", stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="by the user"):
         estimator.fit(*other)
     np.testing.assert_array_equal(estimator.predict(X), before)
     assert vars(estimator) == attributes
@@ -329,7 +329,7 @@ def test_a_refit_that_fails_leaves_what_was_fitted(make, monkeypatch) -> None:
 def test_an_estimator_whose_first_fit_is_interrupted_is_not_fitted(make, monkeypatch) -> None:
     monkeypatch.setattr(recipe.Recipe, "train", stopped)
     estimator = make()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="by the user"):
         estimator.fit(*IRIS)
     with pytest.raises(NotFittedError, match="is not fitted yet"):
         estimator.predict(IRIS[0])
