@@ -16,6 +16,7 @@ import fastmlp as fm
 from fastmlp import plots
 from fastmlp.lr_range import _judged
 from fastmlp.plots import figures
+from fastmlp.population.history import PopulationHistory
 from fastmlp.sweeps.result import SweepResult
 
 
@@ -222,11 +223,84 @@ def test_odd_histories_are_drawn_too():
         draw(plots.loss_curves(run))
 
 
+@pytest.mark.parametrize("validation", [None, 0.5])
+def test_a_population_is_a_run_for_each_network(validation):
+    population = fm.Population([2, 4, 1], size=3, output="sigmoid")
+    told = population.fit([[0, 0], [0, 1], [1, 0], [1, 1]] * 4, [0, 1, 1, 0] * 4, epochs=4, validation=validation)
+    ax = plots.loss_curves(told).axes[0]
+    full = [line for line in ax.lines if line.get_linestyle() == "-"]
+    assert [line.get_ydata().tolist() for line in full] == told.loss.T.tolist()
+    assert len({line.get_color() for line in ax.lines}) == 3
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [dot.get_xdata()[0] for dot in dots] == ([] if validation is None else (told.val_loss.argmin(axis=0) + 1).tolist())
+    names = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert names[:3] == ["network 0", "network 1", "network 2"]
+    assert [t.get_text() for t in plots.loss_curves(told, labels="abc").axes[0].get_legend().get_texts()][:3] == list("abc")
+    among = plots.loss_curves([told, history(val=False)]).axes[0]
+    assert [t.get_text() for t in among.get_legend().get_texts()][:4] == ["run 1", "run 2", "run 3", "run 4"]
+
+
+def test_many_networks_have_thin_lines_without_names():
+    curves = np.random.default_rng(0).uniform(size=(5, 30))
+    ax = plots.loss_curves(PopulationHistory(30, {"loss": curves})).axes[0]
+    assert len(ax.lines) == 30
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["training"]
+
+
+def test_a_loss_between_others_that_are_not_finite_is_a_dot():
+    (line,) = plots.loss_curves([1.0, 0.5, math.nan, 0.2, math.inf, 0.1]).axes[0].lines
+    assert line.get_marker() == "o"
+    assert line.get_markevery().tolist() == [3, 5]
+    (line,) = plots.loss_curves([1.0, 0.5, math.nan]).axes[0].lines
+    assert line.get_marker() == "None"
+
+
+@pytest.mark.parametrize("run", [[[]], [[math.nan, math.inf]], fm.History()])
+def test_a_picture_without_losses_says_so(run):
+    assert [t.get_text() for t in plots.loss_curves(run).axes[0].texts] == ["no finite loss"]
+
+
 def test_bad_arguments_of_loss_curves():
     with pytest.raises(ValueError, match="at least one history"):
         plots.loss_curves([])
     with pytest.raises(ValueError, match="one name for each of the 2 histories, not 1"):
         plots.loss_curves([history(), history()], labels=["a"])
+
+
+# ---- texts of the user's
+
+NAMES = ["$", "$^$", "net $ % of $", "_private", "", r"\$ a \$"]
+
+
+def shown(text):
+    """What a renderer gets."""
+    told, formula = text._preprocess_math(text.get_text())
+    assert not formula
+    return told
+
+
+@pytest.mark.parametrize("formulas", [True, False])
+def test_names_are_shown_as_they_are(formulas):
+    import matplotlib
+
+    with matplotlib.rc_context({"text.parse_math": formulas}):
+        figure = plots.loss_curves([history(val=False)] * len(NAMES), labels=NAMES)
+        draw(figure)
+        assert [shown(text) for text in figure.axes[0].get_legend().get_texts()] == NAMES
+
+
+def test_dollars_in_sweeps():
+    result = sweep([4, 8], [1, 2])
+    result.metric = "val_$^$"
+    for row in result.rows:
+        row["val_$^$"] = row["val_score"]
+    for figure in (plots.heatmap(result), plots.heatmap(result, spread=True), plots.pareto(result)):
+        draw(figure)
+        assert "$^$" in "".join(shown(t) for ax in figure.axes for t in (ax.title, ax.yaxis.label))
+    rows = [row | {"activation": name} for row, name in zip(result.rows, ["relu", "$^$"] * 2, strict=True)]
+    figure = plots.sweep_curves(SweepResult(rows, "val_score", curves=[{"loss": [2.0, 1.0]}] * 4))
+    draw(figure)
+    assert "4×2, $^$" in [shown(t) for t in figure.axes[0].get_legend().get_texts()]
 
 
 # ---- files
@@ -293,3 +367,14 @@ def test_a_range_test_shows_losses_suggestion_and_limit():
 def test_odd_range_tests_are_drawn_too(n, falls):
     ax = figures.figure(4, 3).subplots()
     assert_readable(plots.lr_range(range_test(n, falls, limit=falls), ax))
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-9, 1e-8), (2e-3, 1.9e-2), (1.3e-4, 2.2e-4), (3e-9, 4e-8), (1e-4, 1e-2)])
+def test_rates_of_a_short_range_are_readable(low, high):
+    rates = np.geomspace(low, high, 50)
+    test = _judged(rates, np.linspace(1.0, 0.5, 50), False, fm.Adam())
+    for ax in (None, figures.figure(4, 3).subplots()):
+        page = plots.lr_range(test, ax)
+        assert_readable(page)
+        assert not any(t.get_text() for t in page.axes[0].get_xticklabels(minor=True))
+        assert sum(bool(t.get_text()) for t in page.axes[0].get_xticklabels()) >= 3

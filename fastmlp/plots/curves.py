@@ -7,9 +7,10 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .figures import COLOURS, figure, figure_of
+from ..population.history import PopulationHistory
+from .figures import COLOURS, figure, figure_of, legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..lr_range import RangeTest
 
-__all__ = ["loss_curves", "lr_range"]
+__all__ = ["draw_losses", "loss_curves", "lr_range"]
 
 # Of the losses of training rows and of validation rows.
 _STYLES = ("-", "--")
@@ -28,13 +29,14 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
 
     Parameters
     ----------
-    history : History, sequence of float, or sequence of these
+    history : History, PopulationHistory, sequence of float, or sequence of these
         What `fit` returned, or the losses of a training of one's own. The loss of the training rows is a full line, that of
-        the validation rows a dashed one, with a dot where it is lowest.
+        the validation rows a dashed one, with a dot where it is lowest. A population's history is a training for each of its
+        networks. More than ten trainings have thin lines, without dots and names.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
     labels : sequence of str, optional
-        A name for each history.
+        A name for each training; by default a population's are "network 0" and so on, others "run 1" and so on.
 
     Returns
     -------
@@ -56,10 +58,10 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
     >>> figure = fm.plots.loss_curves(history)
     """
     one = hasattr(history, "val_loss") or (len(history) > 0 and all(isinstance(value, Real) for value in history))
-    runs = [_losses(run) for run in ([history] if one else history)]
+    runs = [_losses(run) for given in ([history] if one else history) for run in _trainings(given)]
     if not runs:
         raise ValueError("loss_curves needs at least one history.")
-    names = list(labels) if labels is not None else [f"run {i + 1}" for i in range(len(runs))]
+    names = list(labels) if labels is not None else _names(history, len(runs))
     if len(names) != len(runs):
         raise ValueError(f"labels must have one name for each of the {len(runs)} histories, not {len(names)}.")
     if ax is None:
@@ -69,15 +71,34 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
         colour = _colour(number, len(runs))
         for values, style in zip(lines, _STYLES, strict=True):
             if np.isfinite(values).any():
-                ax.plot(range(1, len(values) + 1), values, style, color=colour, linewidth=1.0 if many else 1.6,
-                        marker="o" if len(values) == 1 else None)  # fmt: skip
+                draw_losses(ax, values, style, color=colour, linewidth=1.0 if many else 1.6)
         held_out = lines[1]
         if len(held_out) > 1 and np.isfinite(held_out).any() and not many:
             best = int(np.nanargmin(held_out))
             ax.plot(best + 1, held_out[best], "o", color=colour, markersize=5)
     _finish_curves(ax, runs)
-    _legend(ax, runs, [] if many or (one and labels is None) else names)
+    _legend(ax, runs, [] if many or (one and len(runs) == 1 and labels is None) else names)
     return figure_of(ax)
+
+
+def _trainings(history: Any) -> list[Any]:
+    """Return a population's trainings, or any other one by itself."""
+    return [history[i] for i in range(history.size)] if isinstance(history, PopulationHistory) else [history]
+
+
+def _names(history: Any, total: int) -> list[str]:
+    if isinstance(history, PopulationHistory):
+        return [f"network {i}" for i in range(total)]
+    return [f"run {i + 1}" for i in range(total)]
+
+
+def draw_losses(ax: Axes, losses: ArrayLike, style: str = "-", **options: Any) -> None:
+    """Draw losses over their epochs; one that has no finite neighbour, which no line shows, as a dot."""
+    values = np.asarray(losses, float)
+    finite = np.pad(np.isfinite(values), 1)
+    alone = np.flatnonzero(finite[1:-1] & ~finite[:-2] & ~finite[2:])
+    marks: dict[str, Any] = {"marker": "o", "markersize": 4, "markevery": alone} if alone.size else {}
+    ax.plot(range(1, len(values) + 1), values, style, **marks, **options)
 
 
 def _losses(run: Any) -> tuple[NDArray, NDArray]:
@@ -118,6 +139,7 @@ def lr_range(test: RangeTest, ax: Axes | None = None) -> Figure:
         room = 0.08 if test.suggestion is not None else 0.6  # the legend lies under a curve that falls
         ax.set_ylim(low - room * (high - low), high)
         ax.set_xlim(test.lrs[0], test.lrs[-1])
+        _label_rates(ax, test.lrs[0], test.lrs[-1])
     if test.suggestion is not None:
         at = int(np.searchsorted(test.lrs, test.suggestion))
         ax.axvline(test.suggestion, color=COLOURS[5], linestyle=":", linewidth=1.2)
@@ -130,6 +152,14 @@ def lr_range(test: RangeTest, ax: Axes | None = None) -> Figure:
     ax.grid(alpha=0.25)
     ax.legend(fontsize="small", loc="lower left", edgecolor="none", framealpha=0.85)
     return figure_of(ax)
+
+
+def _label_rates(ax: Axes, low: float, high: float) -> None:
+    """Label four rates of less than two decades, where a logarithmic axis labels more than there is room for."""
+    if high < 99.0 * low:
+        places = np.geomspace(low, high, 4)
+        ax.set_xticks(places, [f"{place:.3g}" for place in places])
+        ax.set_xticks([], minor=True)
 
 
 def _colour(number: int, total: int):
@@ -147,6 +177,8 @@ def _finish_curves(ax: Axes, runs: Sequence[tuple[NDArray, NDArray]]) -> None:
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0.0 and values.max() > 30.0 * values.min():
         ax.set_yscale("log")
+    if not len(values):
+        ax.text(0.5, 0.5, "no finite loss", transform=ax.transAxes, ha="center", va="center", color="0.35")
     ax.set(xlabel="epoch", ylabel="loss")
     ax.set_title("Loss by epoch", fontsize="medium")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -170,4 +202,4 @@ def _legend(ax: Axes, runs: Sequence[tuple[NDArray, NDArray]], names: Sequence[s
     if entries:
         handles, texts = zip(*entries, strict=True)
         aside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02)} if len(entries) > 3 else {}
-        ax.legend(handles, texts, frameon=False, fontsize="small", **aside)
+        legend(ax, handles, texts, frameon=False, fontsize="small", **aside)

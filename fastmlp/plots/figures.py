@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "MARKERS", "check_name", "figure", "figure_of", "ink", "save"]
+__all__ = ["COLOURS", "MARKERS", "check_name", "figure", "figure_of", "ink", "legend", "plain", "save"]
 
 _MISSING = "Pictures need matplotlib: pip install fastmlp[plot]"
 
@@ -46,6 +46,20 @@ def figure_of(ax: Axes) -> Figure:
     """Return the figure that axes are on; the whole one if it has parts."""
     found: Any = ax.figure
     return found.figure
+
+
+def plain(text: str) -> str:
+    """Return what matplotlib shows as this text, whose dollars it would take for the ends of formulas."""
+    import matplotlib
+
+    return text.replace("$", r"\$") if matplotlib.rcParams["text.parse_math"] else text
+
+
+def legend(ax: Axes, handles: Sequence[Any], names: Sequence[str], **style: Any) -> None:
+    """Put a legend of these names on axes, each as it is."""
+    made = ax.legend(handles, [""] * len(names), **style)  # which may leave out names that begin with "_"
+    for text, name in zip(made.get_texts(), names, strict=True):
+        text.set_text(plain(name))
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..network import MLP
-from .figures import COLOURS, figure, figure_of
+from .figures import COLOURS, figure, figure_of, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,8 +94,8 @@ def architecture(net: MLP, ax: Axes | None = None) -> Figure:
         right = 1.0
         for column in range(len(line) - 1, 0, -1):
             words = _HEADER[column] == "activation"
-            ax.text(right - spans[column] + step if words else right, number, line[column], ha="left" if words else "right",
-                    **style)  # fmt: skip
+            ax.text(right - spans[column] + step if words else right, number, plain(line[column]),
+                    ha="left" if words else "right", **style)  # fmt: skip
             right -= spans[column]
         ax.text(0.0, number, line[0], ha="left", **style)
     return figure_of(ax)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figures import COLOURS, MARKERS, figure, figure_of
+from .curves import draw_losses
+from .figures import COLOURS, MARKERS, figure, figure_of, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,12 +49,13 @@ def sweep_curves(result: SweepResult, ax: Axes | None = None) -> Figure:
     if ax is None:
         ax = figure(6.4, 4.2).subplots()
     for curves in result.curves:
-        _line(ax, curves.get("loss", []), color="0.8", linewidth=0.6, zorder=1)
+        draw_losses(ax, curves.get("loss", []), color="0.8", linewidth=0.6, zorder=1)
     lines = [line for line in result.summary() if line["seeds"]][:_NAMED]
     for line, colour in zip(lines, COLOURS, strict=False):
         rows = [i for i, row in enumerate(result) if all(str(row[key]) == str(line[key]) for key in _setting(line))]
-        for name, style, label in (("loss", "-", _name(line, result)), ("val_loss", "--", None)):
-            _line(ax, _mean([result.curves[i].get(name, []) for i in rows]), style, color=colour, label=label, zorder=2)
+        for name, style, label in (("loss", "-", plain(_name(line, result))), ("val_loss", "--", None)):
+            curve = _mean([result.curves[i].get(name, []) for i in rows])
+            draw_losses(ax, curve, style, color=colour, label=label, zorder=2)
     _finish(ax, result)
     return figure_of(ax)
 
@@ -103,7 +105,7 @@ def pareto(result: SweepResult, ax: Axes | None = None) -> Figure:
             )  # fmt: skip
     if lines and max(line["n_params"] for line in lines) > 4 * min(line["n_params"] for line in lines):
         ax.set_xscale("log")
-    name = result.metric.replace("val_", "validation ").replace("_", " ")
+    name = plain(result.metric.replace("val_", "validation ").replace("_", " "))
     ax.set(xlabel="parameters", ylabel=name)
     ax.set_title(f"{name[0].upper()}{name[1:]} by size", fontsize="medium")
     ax.margins(x=0.12, y=0.12)
@@ -140,11 +142,6 @@ def _mean(curves: list[list[float]]) -> list[float]:
     curves = [curve for curve in curves if curve]
     length = min(map(len, curves), default=0)
     return np.mean([curve[:length] for curve in curves], axis=0).tolist() if length else []
-
-
-def _line(ax: Axes, curve: list[float], style: str = "-", **options: Any) -> None:
-    if curve:
-        ax.plot(range(1, len(curve) + 1), curve, style, marker="o" if len(curve) == 1 else None, markersize=3, **options)
 
 
 def _finish(ax: Axes, result: SweepResult) -> None:
