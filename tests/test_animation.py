@@ -167,7 +167,7 @@ def test_bad_arguments_come_before_the_training(tmp_path):
         film(net, old, every=0)
     with pytest.raises(ValueError, match="epochs must be"):
         film(net, old, epochs=0)
-    with pytest.raises(ValueError, match="y has shape"):
+    with pytest.raises(ValueError, match="y has 2 rows"):
         film(net, old, y=[0, 1])
     with pytest.raises(ValueError, match="batch_size"):
         film(net, old, batch_size=0)

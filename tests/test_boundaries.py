@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.inspection import DecisionBoundaryDisplay
+from sklearn.linear_model import LinearRegression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.svm import SVC
 
@@ -12,7 +14,7 @@ import fastmlp as fm
 from fastmlp import plots
 from fastmlp.parts import tail
 from fastmlp.plots.figures import figure
-from tests.test_plots import assert_readable
+from tests.test_plots import assert_readable, draw, shown
 
 SQUARE = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
 
@@ -160,6 +162,87 @@ def test_small_pictures_are_readable(n_classes, name):
     assert_readable(plots.hidden_space(net, X, np.arange(90) % n_classes, small(), names=names))
 
 
+@pytest.mark.parametrize(
+    ("layers", "output", "y", "error", "message"),
+    [
+        ([2, 1], "sigmoid", [0, 1, 2, 0], ValueError, r"y has 2\.0 in row 2, .* takes values in \[0, 1\]"),
+        ([2, 1], "sigmoid", [0, 1, np.nan, 0], ValueError, "y has nan in row 2"),
+        ([2, 1], "sigmoid", ["a", "b", "a", "b"], TypeError, r"Number the classes 0, 1"),
+        ([2, 3], "softmax", ["a", "b", "a", "c"], TypeError, r"Number the classes 0, 1"),
+        ([2, 3], "softmax", [0, 1, 2, 0.5], ValueError, r"y has label 0\.5 in row 3"),
+        ([2, 2], "identity", np.eye(4)[:, :2] + 0.5, ValueError, r"y row 2 is \[0\.5 0\.5\], which marks no class"),
+        ([2, 2], "sigmoid", [[0, 1], [1, 0], [0, 1], [1, 1]], ValueError, r"y row 3 is \[1\. 1\.\], which marks no class"),
+        ([2, 2], "identity", [0, 1, 2, 0], ValueError, r"y has label 2 in row 2"),
+    ],
+)
+def test_targets_that_do_not_fit_a_network(layers, output, y, error, message):
+    net = fm.MLP(layers, output=output)
+    with pytest.raises(error, match=message):
+        plots.decision_boundary(net, SQUARE, y)
+
+
+@pytest.mark.parametrize("y", [[1, 0, 1, 1], [[1], [0], [1], [1]], [[0, 1], [1, 0], [0, 1], [0, 1]]])
+def test_classes_of_outputs_are_numbers_or_marks(y):
+    net = fm.MLP([2, 2])
+    net.params = [0, 0, 0, 0, 0, 1]  # always class 1
+    assert plots.decision_boundary(net, SQUARE, y, small()).axes[0].get_title() == "Decision boundary, 75.0% right"
+
+
+def test_targets_between_two_classes_are_numbers():
+    assert plots.decision_boundary(step(), SQUARE, [0, 0.5, 1, 0.25], small()).axes[0].get_title() == "Outputs"
+
+
+def test_a_network_without_finite_parameters_is_not_drawn():
+    net = fm.MLP([2, 3, 1], output="sigmoid")
+    net.weights[0][0, 0] = np.nan
+    for draws in (plots.decision_boundary, plots.hidden_space):
+        with pytest.raises(ValueError, match=r"parameters that are infinite or NaN.*net\.reset\(\)"):
+            draws(net, SQUARE, [0, 1, 0, 1])
+
+
+def test_a_population_is_not_one_network():
+    population = fm.Population([2, 4, 1], size=3, output="sigmoid")
+    with pytest.raises(TypeError, match=r"got a Population of 3\. Pass one of them: population\[i\]"):
+        plots.decision_boundary(population, SQUARE, [0, 1, 1, 0])
+    plots.decision_boundary(population[1], SQUARE, [0, 1, 1, 0])
+
+
+def test_estimators_of_several_numbers_are_refused():
+    model = LinearRegression().fit(SQUARE, SQUARE)
+    ax = small()
+    with pytest.raises(ValueError, match=r"LinearRegression predicts an array of shape \(\d+, 2\)"):
+        plots.decision_boundary(model, SQUARE, ax=ax)
+    assert not ax.has_data()
+    with pytest.raises(ValueError, match="y has nan in row 1"):
+        plots.decision_boundary(model, SQUARE, [0, np.nan, 1, 1])
+    column = LinearRegression().fit(SQUARE, SQUARE[:, :1])
+    assert plots.decision_boundary(column, SQUARE, SQUARE[:, :1]).axes[0].get_title() == "Outputs"
+
+
+def test_names_of_classes_and_columns_are_shown_as_they_are():
+    X = pd.DataFrame(SQUARE, columns=["price in $", "net $ % of $"])
+    page = plots.decision_boundary(step(), X, [0, 1, 1, 0], small(), names=["_other", "$^$"])
+    draw(page)
+    ax, bar = page.axes
+    assert [shown(t) for t in ax.get_legend().get_texts()] == ["_other", "$^$"]
+    assert [shown(t) for t in (ax.xaxis.label, ax.yaxis.label)] == ["price in $", "net $ % of $"]
+    assert shown(bar.yaxis.label) == "probability of $^$"
+    net = fm.MLP([2, 2, 1], activation=fm.activation(lambda x: x**3, name="a $^$ b"))
+    page = plots.hidden_space(net, SQUARE, [0, 1, 1, 0], small())
+    draw(page)
+    assert shown(page.axes[0].title) == "Hidden layer 1: 2 a $^$ b units"
+    page = plots.architecture(net)
+    draw(page)
+    assert "a $^$ b" in [shown(t) for t in page.axes[0].texts]
+
+
+def test_only_points_are_in_the_legend():
+    ax = small()
+    ax.plot([0, 1], [0, 1], label="mine")
+    plots.decision_boundary(step(), SQUARE, [0, 1, 1, 0], ax)
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["0", "1"]
+
+
 def test_bad_arguments_of_boundaries():
     with pytest.raises(ValueError, match=r"X has shape \(4, 3\), but a plane has two axes"):
         plots.decision_boundary(step(), np.ones((4, 3)))
@@ -167,9 +250,11 @@ def test_bad_arguments_of_boundaries():
         plots.decision_boundary(fm.MLP([3, 1]), SQUARE)
     with pytest.raises(ValueError, match="one name for each of 2 classes; got 1"):
         plots.decision_boundary(step(), SQUARE, names=["a"])
-    with pytest.raises(ValueError, match=r"y has shape \(3,\), but X has 4 rows"):
+    with pytest.raises(ValueError, match=r"X has no rows \(shape \(0, 2\)\)"):
+        plots.decision_boundary(step(), np.empty((0, 2)))
+    with pytest.raises(ValueError, match="y has 3 rows, but X has 4"):
         plots.decision_boundary(step(), SQUARE, [0, 1, 0])
-    with pytest.raises(ValueError, match="class indices 0 to 2"):
+    with pytest.raises(ValueError, match=r"class indices are whole numbers in 0\.\.2"):
         plots.decision_boundary(fm.MLP([2, 3], output="softmax"), SQUARE, [0, 1, 2, 3])
     with pytest.raises(ValueError, match="no hidden layer to draw"):
         plots.hidden_space(step(), SQUARE)

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks
 from ..network import MLP
 from ..parts import tail
-from .figures import figure, figure_of
-from .regions import Answers, answers_of, bounds_of, draw_legend, draw_points, draw_regions
+from .figures import figure, figure_of, plain
+from .regions import Answers, answers_of, bounds_of, check_finite, draw_legend, draw_points, draw_regions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,8 @@ def decision_boundary(
     X : (n, 2) array or frame
         Points; the picture is of the plane around them. A frame's columns name the axes.
     y : (n,) or (n, outputs) array, optional
-        Their targets: classes or numbers, as `net` is trained with.
+        Their targets: classes or numbers, as `net` is trained with. For a network of several outputs, class indices or rows
+        that mark one class.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
     names : sequence of str, optional
@@ -59,8 +60,11 @@ def decision_boundary(
     ------
     ImportError
         matplotlib is not installed.
+    TypeError
+        If `net` is no such model, or X or y holds no numbers.
     ValueError
-        If X has not two columns, y does not fit, or there is not one name for each class.
+        If X has not two columns, y does not fit, there is not one name for each class, the network's parameters are not
+        finite, or an estimator predicts several numbers for a row.
 
     Examples
     --------
@@ -72,8 +76,10 @@ def decision_boundary(
     """
     points = _two_columns(X)
     resolution = checks.integer("resolution", resolution, 2, 4000)
-    if isinstance(net, MLP) and net.plan.n_inputs != 2:
-        raise ValueError(f"the network takes {net.plan.n_inputs} inputs, but a plane has two. Use hidden_space.")
+    if isinstance(net, MLP):
+        check_finite(net)
+        if net.plan.n_inputs != 2:
+            raise ValueError(f"the network takes {net.plan.n_inputs} inputs, but a plane has two. Use hidden_space.")
     answers = answers_of(net, y, len(points))
     frame: Any = X
     columns = getattr(X, "columns", None)
@@ -131,7 +137,7 @@ def hidden_space(
     ImportError
         matplotlib is not installed.
     TypeError, ValueError
-        If `net` is no network, has no such hidden layer, or X or y does not fit.
+        If `net` is no network, has no such hidden layer or no finite parameters, or X or y does not fit.
 
     Examples
     --------
@@ -146,6 +152,7 @@ def hidden_space(
     hidden = len(net.layers) - 1
     if hidden == 0:
         raise ValueError("the network has no hidden layer to draw. Use decision_boundary for its inputs.")
+    check_finite(net)
     layer = checks.integer("layer", layer, -hidden, hidden - 1) % hidden
     activations = net.activations(X)[layer].astype(np.float64)
     part = tail(net, layer + 1)
@@ -176,10 +183,10 @@ def _plane(activations: NDArray) -> tuple[NDArray, Callable[[NDArray], NDArray],
 
 
 def _two_columns(X: ArrayLike) -> NDArray:
-    points = np.asarray(X)
-    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
-        raise ValueError(f"X has shape {points.shape}, but a plane has two axes. Pass X of shape (n, 2), or use hidden_space.")
-    return points.astype(np.float64)
+    shape = np.shape(X)
+    if len(shape) != 2 or shape[1] != 2:
+        raise ValueError(f"X has shape {shape}, but a plane has two axes. Pass X of shape (n, 2), or use hidden_space.")
+    return checks.inputs(X, 2, np.dtype(np.float64))
 
 
 def _draw(
@@ -190,11 +197,11 @@ def _draw(
     if len(called) != len(answers.labels):
         raise ValueError(f"names must have one name for each of {len(answers.labels)} classes; got {len(called)}.")
     image = draw_regions(ax, answers, place, bounds_of(points), resolution)
-    draw_points(ax, points, answers, called, image)
-    ax.set(xlabel=_short(labels[0]), ylabel=_short(labels[1]))
+    handles = draw_points(ax, points, answers, called, image)
+    ax.set(xlabel=plain(_short(labels[0])), ylabel=plain(_short(labels[1])))
     if labels[1] == "(spread)":
         ax.set_yticks([])
-    draw_legend(ax, title, answers, called, image)
+    draw_legend(ax, plain(title), handles, answers, called, image)
     return figure_of(ax)
 
 

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import checks
 from ..network import MLP
-from .figures import COLOURS, MARKERS
+from ..population import Population
+from .figures import COLOURS, MARKERS, legend, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Answers", "answers_of", "bounds_of", "draw_legend", "draw_points", "draw_regions"]
+__all__ = ["Answers", "answers_of", "bounds_of", "check_finite", "draw_legend", "draw_points", "draw_regions"]
 
 # Names of classes beside a picture; longer ones are cut.
 _LONGEST_NAME = 16
 # What fits above a picture in one line.
 _LINE = 24
+# Of targets on their way into a picture.
+_DTYPE = np.dtype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -54,25 +58,33 @@ class Answers:
         return float((self.of(X).argmax(axis=1) == self.classes).mean())
 
 
+def check_finite(net: MLP) -> None:
+    """Raise if a network has no answers to draw."""
+    if not np.isfinite(net.params).all():
+        raise ValueError(
+            "the network has parameters that are infinite or NaN, which give no answers to draw. "
+            "Begin anew: net.reset(), with a lower learning rate or clip_norm=1.0."
+        )
+
+
 def answers_of(model: Any, y: ArrayLike | None, n: int) -> Answers:
     """Return the answers of a network or of an estimator of scikit-learn's kind, and what y says of the n points."""
-    targets = None if y is None else np.asarray(y)
-    if targets is not None and targets.shape[:1] != (n,):
-        raise ValueError(f"y has shape {targets.shape}, but X has {n} rows. Pass one target for each row.")
-    return _of_network(model, targets) if isinstance(model, MLP) else _of_estimator(model, targets)
+    if isinstance(model, Population):
+        raise TypeError(f"a picture is of one network; got a Population of {len(model)}. Pass one of them: population[i].")
+    return _of_network(model, y, n) if isinstance(model, MLP) else _of_estimator(model, y, n)
 
 
-def _of_network(net: MLP, y: NDArray | None) -> Answers:
-    outputs = net.plan.n_outputs
+def _of_network(net: MLP, y: ArrayLike | None, n: int) -> Answers:
+    outputs, kind = net.plan.n_outputs, net.loss_spec.kind
     if outputs > 1:
-        classes = None if y is None else _indices(y, outputs)
+        classes = None if y is None else _classes(y, n, outputs, kind)
         return Answers(lambda X: _shares(net.predict(X)), list(range(outputs)), classes, None, net.output == "softmax")
-    flat = None if y is None else _column(y)
+    flat = None if y is None else checks.targets(y, n, 1, kind, _DTYPE)[:, 0]
     probability = net.output in ("sigmoid", "hard_sigmoid")
     found = [] if flat is None else np.unique(flat).tolist()
-    if probability or set(found) in ({0, 1}, {0}, {1}):
+    if set(found) <= {0.0, 1.0} and (found or probability):
         low, high = 0.0, 1.0
-    elif len(found) == 2:
+    elif len(found) == 2 and not probability:
         low, high = found
     elif len(found) <= 1 and net.output == "tanh":
         low, high = -1.0, 1.0
@@ -83,16 +95,17 @@ def _of_network(net: MLP, y: NDArray | None) -> Answers:
     return Answers(lambda X: _pair((net.predict(X)[:, 0] - low) / (high - low)), names, classes, None, probability)
 
 
-def _of_estimator(model: Any, y: NDArray | None) -> Answers:
+def _of_estimator(model: Any, y: ArrayLike | None, n: int) -> Answers:
     if not hasattr(model, "predict"):
         raise TypeError(f"the first argument must be a fm.MLP or a fitted estimator with predict; got {model!r}.")
     labels = getattr(model, "classes_", None)
+    targets = None if y is None else _column(y, n)
     if labels is None:
-        values = None if y is None else _column(y)
-        return Answers(lambda X: np.asarray(model.predict(X)).reshape(-1, 1), [], None, values)
+        values = None if targets is None else checks.targets(targets, n, 1, "regression", _DTYPE)[:, 0]
+        return Answers(lambda X: _predicted(model, X), [], None, values)
     labels = np.asarray(labels)
-    classes = None if y is None else np.searchsorted(labels, _column(y))
-    if classes is not None and not np.isin(_column(y), labels).all():
+    classes = None if targets is None else np.searchsorted(labels, targets)
+    if targets is not None and not np.isin(targets, labels).all():
         raise ValueError(f"y has classes that the estimator does not know; it knows {labels.tolist()}.")
     if hasattr(model, "predict_proba"):
         return Answers(model.predict_proba, labels.tolist(), classes, None, True)
@@ -121,21 +134,41 @@ def _shares(outputs: NDArray) -> NDArray:
     return positive / positive.sum(axis=1, keepdims=True)
 
 
-def _column(y: NDArray | None) -> NDArray:
-    """Targets as (n,)."""
-    if y is None or y.ndim > 2 or (y.ndim == 2 and y.shape[1] != 1):
-        raise ValueError(f"y has shape {None if y is None else y.shape}, but there is one output: it must be (n,) or (n, 1).")
-    return y.reshape(len(y))
+def _predicted(model: Any, X: Any) -> NDArray:
+    """Return an estimator's numbers, (n, 1)."""
+    given, n = np.asarray(model.predict(X)), len(X)
+    if given.shape not in ((n,), (n, 1)):
+        raise ValueError(
+            f"{type(model).__name__} predicts an array of shape {given.shape} for {n} rows, but a picture is of one number "
+            "for each. Pass an estimator fitted to one of the outputs."
+        )
+    return given.reshape(n, 1)
 
 
-def _indices(y: NDArray, n_classes: int) -> NDArray[np.int64]:
-    """Class indices of targets (n,), (n, 1), or (n, classes)."""
-    if y.ndim == 2 and y.shape[1] == n_classes:
-        return y.argmax(axis=1)
-    indices = _column(y)
-    if not ((indices >= 0) & (indices < n_classes) & (indices == np.floor(indices))).all():
-        raise ValueError(f"y must hold class indices 0 to {n_classes - 1} for {n_classes} outputs, or one column for each.")
-    return indices.astype(np.int64)
+def _column(y: ArrayLike, n: int) -> NDArray:
+    """Targets of n rows as (n,)."""
+    targets = np.asarray(y)
+    if targets.shape[:1] != (n,):
+        raise ValueError(f"y has shape {targets.shape}, but X has {n} rows. Pass one target for each row.")
+    if targets.shape not in ((n,), (n, 1)):
+        raise ValueError(f"y has shape {targets.shape}, but there is one output: it must be (n,) or (n, 1).")
+    return targets.reshape(n)
+
+
+def _classes(y: ArrayLike, n: int, n_classes: int, kind: str) -> NDArray[np.int64]:
+    """Class indices of targets (n,), (n, 1), or (n, classes) for a loss of that kind."""
+    if np.shape(y)[1:] in ((), (1,)):
+        return checks.targets(y, n, n_classes, "classes", _DTYPE)[:, 0].astype(np.int64)
+    targets = checks.targets(y, n, n_classes, kind, _DTYPE)
+    marked = targets == targets.max()
+    good = (marked.sum(axis=1) == 1) & (marked | (targets == targets.min())).all(axis=1)
+    if kind != "classes" and not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(
+            f"y row {row} is {np.array2string(targets[row], threshold=8, precision=4)}, which marks no class, and numbers are "
+            "drawn of one output only. Pass class indices, or one-hot rows."
+        )
+    return targets.argmax(axis=1)
 
 
 def bounds_of(points: NDArray) -> list[tuple[float, float]]:
@@ -187,41 +220,39 @@ def draw_regions(ax: Axes, answers: Answers, place: Callable[[NDArray], Any], bo
     return image if answers.probabilities else None
 
 
-def draw_points(ax: Axes, points: NDArray, answers: Answers, names: Sequence[str], image: Any = None) -> None:
-    """Put points (n, 2) on it, each class with a colour and a mark of its own."""
+def draw_points(ax: Axes, points: NDArray, answers: Answers, names: Sequence[str], image: Any = None) -> list[Any]:
+    """Put points (n, 2) on it, each class with a colour and a mark of its own; returns what a legend shows."""
     size = float(np.clip(4000 / max(len(points), 1), 9, 36))
     if answers.values is not None:
         x, y = points.T
         # Where the answer is right a point has the colour around it: a white edge and a black one around it show it anywhere.
         ax.scatter(x, y, s=1.9 * size, color="black", linewidths=0.0)
         ax.scatter(x, y, c=answers.values, s=size, cmap="cividis", norm=image.norm, edgecolors="white", linewidths=0.6)
-    if answers.classes is None:
-        return
-    for k in np.unique(answers.classes).tolist():
+    handles: list[Any] = []
+    for k in [] if answers.classes is None else np.unique(answers.classes).tolist():
         x, y = points[answers.classes == k].T
-        ax.scatter(x, y, s=size, color=colour_of(k), marker=MARKERS[k % len(MARKERS)],
-                   edgecolors="white", linewidths=0.5, label=names[k], zorder=2)  # fmt: skip
+        handles.append(ax.scatter(x, y, s=size, color=colour_of(k), marker=MARKERS[k % len(MARKERS)],
+                                  edgecolors="white", linewidths=0.5, label=names[k], zorder=2))  # fmt: skip
+    return handles
 
 
-def draw_legend(ax: Axes, title: str, answers: Answers, called: Sequence[str], image: Any) -> None:
+def draw_legend(ax: Axes, title: str, handles: Sequence[Any], answers: Answers, called: Sequence[str], image: Any) -> None:
     """Say which class is which, above the picture or at its right, and what colours mean."""
-    handles: list[Any]
-    handles, names = ax.get_legend_handles_labels()
+    names = [handle.get_label() for handle in handles]
     names = [name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…" for name in names]
     above = 0 < len(names) <= 3 and sum(map(len, names)) <= _LINE
     ax.set_title(title, fontsize="medium", pad=19 if above else 6)
     style: dict[str, Any] = {"frameon": False, "fontsize": "small", "handletextpad": 0.2, "borderpad": 0.1}
     if handles:  # marks of many points are too small to tell their shapes
-        first: Any = handles[0]
-        style["markerscale"] = max(1.0, (25.0 / float(first.get_sizes()[0])) ** 0.5)
+        style["markerscale"] = max(1.0, (25.0 / float(handles[0].get_sizes()[0])) ** 0.5)
     if above:
-        ax.legend(handles, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.0, **style)
+        legend(ax, handles, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.0, **style)
     elif names:
-        ax.legend(handles, names, loc="upper left", bbox_to_anchor=(1.0, 1.02), ncols=1 + (len(names) - 1) // 12,
-                  labelspacing=0.3, columnspacing=0.6, **style)  # fmt: skip
+        legend(ax, handles, names, loc="upper left", bbox_to_anchor=(1.0, 1.02), ncols=1 + (len(names) - 1) // 12,
+               labelspacing=0.3, columnspacing=0.6, **style)  # fmt: skip
     if image is not None and (above or not names):
         bar = ax.figure.colorbar(image, ax=ax, fraction=0.06, pad=0.03)
         if answers.labels:
             bar.set_ticks([0.0, 0.5, 1.0])
-            bar.set_label(f"probability of {called[1]}", fontsize="small")
+            bar.set_label(f"probability of {plain(called[1])}", fontsize="small")
         bar.ax.tick_params(labelsize="small")
