@@ -108,6 +108,41 @@ def test_the_last_frame_is_the_network_that_remains(tmp_path, monkeypatch):
     np.testing.assert_array_equal(shown[-1], net.params)
 
 
+def test_the_last_frame_says_which_epoch_it_is(tmp_path, titles):
+    net = network()
+    film(net, tmp_path / "film.gif", epochs=30, every=4, optimizer=fm.SGD(30.0), early_stopping=fm.EarlyStopping("loss", 1))
+    best = net.history.best_epoch
+    assert best + 1 < len(net.history)
+    assert titles[-1].startswith(f"Epoch {best + 1:>{len(str(len(net.history)))}}, loss {net.history.loss[best]:.3g}")
+    net = network()
+    kept = fm.EarlyStopping("loss", 1, restore_best=False)
+    film(net, tmp_path / "film.gif", epochs=30, every=4, optimizer=fm.SGD(30.0), early_stopping=kept)
+    assert titles[-1].startswith(f"Epoch {len(net.history)}, loss {net.history.loss[-1]:.3g}")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("frame", [0, 1])
+@pytest.mark.parametrize("ending", ["gif", "mp4"])
+def test_an_error_in_a_frame_comes_out_and_leaves_the_older_film(tmp_path, monkeypatch, error, frame, ending):
+    if ending == "mp4":
+        program = shutil.which("ffmpeg") or pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+        monkeypatch.setitem(matplotlib.rcParams, "animation.ffmpeg_path", program)
+    draw, drawn = animation._draw_frame, []
+
+    def interrupted(*rest):
+        if len(drawn) == frame:
+            raise error("in the midst")
+        drawn.append(draw(*rest))
+
+    monkeypatch.setattr(animation, "_draw_frame", interrupted)
+    old = tmp_path / f"film.{ending}"
+    old.write_text("old")
+    with pytest.raises(error, match="in the midst"):
+        film(network(), old, epochs=3)
+    assert old.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [old]
+
+
 def test_colours_of_numbers_mean_the_same_in_all_frames(tmp_path, monkeypatch):
     limits = []
     draw = animation._draw_frame
@@ -169,6 +204,8 @@ def test_bad_arguments_come_before_the_training(tmp_path):
         film(net, old, epochs=0)
     with pytest.raises(ValueError, match="y has 2 rows"):
         film(net, old, y=[0, 1])
+    with pytest.raises(TypeError, match=r"a callback must have one of the methods.*got None"):
+        film(net, old, callbacks=None)
     with pytest.raises(ValueError, match="batch_size"):
         film(net, old, batch_size=0)
     np.testing.assert_array_equal(net.params, before)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
+from ..callbacks import as_callbacks
 from ..network import MLP
 from .boundary import decision_boundary
 from .figures import check_name, figure, figure_of
@@ -39,8 +41,8 @@ class _Moment(NamedTuple):
 class _Recorder:
     """A callback that keeps the parameters of every so many epochs, so that drawing does not hold up the training."""
 
-    def __init__(self, net: MLP, first_loss: float, every: int) -> None:
-        self.every = every
+    def __init__(self, net: MLP, first_loss: float, every: int, restores: bool) -> None:
+        self.every, self.restores = every, restores
         self.start = 0 if net.history is None else len(net.history)
         self.moments = [_Moment(self.start, first_loss, net.params.copy())]
 
@@ -53,11 +55,10 @@ class _Recorder:
         self.moments = [moment for moment in self.moments if moment.epoch <= len(history)]
         if len(history) == self.start:
             return
-        last = _Moment(len(history), history.loss[-1], net.params.copy())
-        if last.epoch != self.moments[-1].epoch:
-            self.moments.append(last)
-        elif not np.array_equal(last.params, self.moments[-1].params):  # early stopping has brought back the best ones
-            self.moments[-1] = last
+        best = history.best_epoch if self.restores else None
+        epoch = len(history) if best is None else best + 1
+        if epoch != self.moments[-1].epoch:
+            self.moments.append(_Moment(epoch, history.loss[epoch - 1], net.params.copy()))
 
 
 def boundary_animation(
@@ -78,7 +79,7 @@ def boundary_animation(
 
     The given network is trained, as ``net.fit(X, y, epochs=epochs, **options)`` trains it, and comes out the same; pass
     ``net.copy()`` to keep it as it is. Its losses are in ``net.history``. The frames are drawn when training is over: the
-    network before it, after every so many epochs, and at the end.
+    network before it, after every so many epochs, and at the end, which is the best epoch where early stopping restores it.
 
     Parameters
     ----------
@@ -134,6 +135,7 @@ def boundary_animation(
     epochs = checks.integer("epochs", epochs, 1)
     every = max(epochs // _FRAMES, 1) if every is None else checks.integer("every", every, 1)
     fps = checks.integer("fps", fps, 1, 50)
+    callbacks = as_callbacks(options.pop("callbacks", ()))
     path = Path(path)
     writer = _writer(path, fps)
     if ax is None:
@@ -142,15 +144,15 @@ def boundary_animation(
     draw: dict[str, Any] = {"names": names, "resolution": resolution}
     _clear(ax)
     decision_boundary(net, X, y, ax, **draw)  # what is wrong with the data is said before training
-    recorder = _Recorder(net, net.loss(X, y), every)
-    callbacks = [*options.pop("callbacks", ()), recorder]
-    net.fit(X, y, epochs=epochs, callbacks=callbacks, **options)
-    digits = len(str(recorder.moments[-1].epoch))
+    restores = getattr(options.get("early_stopping"), "restore_best", False)
+    recorder = _Recorder(net, net.loss(X, y), every, restores)
+    net.fit(X, y, epochs=epochs, callbacks=[*callbacks, recorder], **options)
+    digits = max(len(str(moment.epoch)) for moment in recorder.moments)
     shown = net.copy()
     # Written beside it first, so that a film which cannot be finished does not take an older one's place.
     unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
     try:
-        with writer.saving(page, str(unfinished), _DPI):
+        with _saving(writer, page, unfinished):
             for moment in recorder.moments:
                 shown.params = moment.params
                 _draw_frame(ax, shown, X, y, moment, digits, draw)
@@ -161,6 +163,22 @@ def boundary_animation(
     finally:
         unfinished.unlink(missing_ok=True)
     return page
+
+
+@contextmanager
+def _saving(writer: Any, page: Figure, path: Path) -> Iterator[None]:
+    """Write the frames grabbed in here; unlike ``writer.saving``, an error in here stays what it is."""
+    import matplotlib
+
+    with matplotlib.rc_context({"savefig.bbox": None}):  # frames have one size
+        writer.setup(page, str(path), _DPI)
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):
+                writer.finish()  # ends ffmpeg; a film of no frames is an error of its own
+            raise
+        writer.finish()
 
 
 def _clear(ax: Axes) -> None:
