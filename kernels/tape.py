@@ -50,6 +50,12 @@ def _exponent_slope(a, v):
 
 
 @inner
+def _passed_on(slope, g):
+    """slope * g; nothing of any g, even inf and NaN, where the slope is 0."""
+    return 0.0 if slope == 0.0 else slope * g
+
+
+@inner
 def _forward(code, numbers, first):
     """Results of all operations; the number of the first one that has none, or -1."""
     for n in range(np.uint64(len(code))):
@@ -108,38 +114,40 @@ def _backward(code, numbers, adjoints, first):
             adjoints[left] += g
             adjoints[right] -= g
         elif op == OP_MUL:
-            adjoints[left] += b * g
-            adjoints[right] += a * g
+            adjoints[left] += _passed_on(b, g)
+            adjoints[right] += _passed_on(a, g)
         elif op == OP_DIV:
-            adjoints[left] += 1.0 / b * g
-            adjoints[right] += -v / b * g
+            adjoints[left] += _passed_on(1.0 / b, g)
+            adjoints[right] += _passed_on(-v / b, g)
         elif op == OP_POW or op == OP_POWER:
             if b == 2.0:
-                adjoints[left] += 2.0 * a * g
+                adjoints[left] += _passed_on(2.0 * a, g)
             elif b != 0.0:
-                adjoints[left] += b * _power(a, b - 1.0) * g
+                adjoints[left] += _passed_on(b * _power(a, b - 1.0), g)
             if op == OP_POW:
-                adjoints[right] += _exponent_slope(a, v) * g
+                adjoints[right] += _passed_on(_exponent_slope(a, v), g)
         elif op == OP_SQUARE:
-            adjoints[left] += 2.0 * a * g
+            adjoints[left] += _passed_on(2.0 * a, g)
         elif op == OP_NEG:
             adjoints[left] -= g
         elif op == OP_EXP:
-            adjoints[left] += v * g
+            adjoints[left] += _passed_on(v, g)
         elif op == OP_LOG:
-            adjoints[left] += 1.0 / a * g
+            adjoints[left] += _passed_on(1.0 / a, g)
         elif op == OP_TANH:
-            adjoints[left] += (1.0 - v * v) * g
+            adjoints[left] += _passed_on(1.0 - v * v, g)
         elif op == OP_SIGMOID:
-            adjoints[left] += v * (1.0 - v) * g
+            adjoints[left] += _passed_on(v * (1.0 - v), g)
         elif op == OP_RELU:
             adjoints[left] += 0.0 if a <= 0.0 else g
         elif op == OP_SIN:
-            adjoints[left] += math.cos(a) * g
+            adjoints[left] += _passed_on(math.cos(a), g)
         elif op == OP_COS:
-            adjoints[left] += -math.sin(a) * g
-        elif a != 0.0:
-            adjoints[left] += g if a > 0.0 else -g
+            adjoints[left] += _passed_on(-math.sin(a), g)
+        elif a > 0.0:
+            adjoints[left] += g
+        elif a < 0.0:
+            adjoints[left] -= g
 
 
 @entry

@@ -210,6 +210,43 @@ def test_infinities_and_nan_go_through() -> None:
     assert math.isnan(values[2])
 
 
+FLAT = {
+    "relu": lambda x: x.relu() ** 0.5,
+    "abs": lambda x: abs(x * 0.0) ** 0.5 + abs(x),
+    "product": lambda x: (x * 0.0) ** 0.5 * 2,
+    "quotient": lambda x: (x / math.inf) ** 0.5,
+    "square": lambda x: ((x - x) ** 2) ** 0.5,
+    "sigmoid": lambda x: (-abs(x) * 1e300).sigmoid() ** 0.5,
+    "tanh": lambda x: (1 - (abs(x) * 100).tanh()) ** 0.5,
+    "exp": lambda x: (-abs(x) * 1e300).exp() ** 0.5,
+    "power": lambda x: x ** (x**0),
+    "exponent": lambda x: (0 ** abs(x)) ** 0.5,
+}
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("at", [-2.0, 2.0, 0.0, -math.inf, math.nan])
+@pytest.mark.parametrize("name", FLAT)
+def test_a_slope_of_0_passes_on_nothing_whatever_comes_from_above(name, at) -> None:
+    x = Value(at)
+    y = FLAT[name](x)
+    y.backward()
+    np.testing.assert_array_equal(compile(y, [x]).input_gradient(), [x.grad])
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(
+    ("make", "at", "slope"),
+    [(FLAT["relu"], -2.0, 0.0), (abs, math.nan, 0.0), (lambda v: (-3.0) ** (v**0), 2.0, 0.0), (FLAT["power"], -2.0, 1.0)],
+    ids=["relu", "abs of NaN", "exponent", "power"],
+)
+def test_corners_have_the_derivatives_of_their_flat_side(make, at, slope) -> None:
+    x = Value(at)
+    y = make(x)
+    y.backward()
+    assert [x.grad, *compile(y, [x]).input_gradient()] == [slope, slope]
+
+
 def test_inputs_may_be_of_any_kind_and_layout() -> None:
     x, y, w = Value(1.0), Value(1.0), Value(1.0)
     f = compile(x * w - y, [x, y], [w])

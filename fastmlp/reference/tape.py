@@ -86,8 +86,13 @@ _SLOPES = {
     OP_RELU: (lambda a, b, v: np.where(a <= 0, 0, 1),),
     OP_SIN: (lambda a, b, v: np.cos(a),),
     OP_COS: (lambda a, b, v: -np.sin(a),),
-    OP_ABS: (lambda a, b, v: np.sign(a),),
+    OP_ABS: (lambda a, b, v: np.where(a > 0, 1, np.where(a < 0, -1, 0)),),
 }
+
+
+def _passed_on(slope, g):
+    """Return slope * g, and nothing of any g, even inf and NaN, where the slope is 0."""
+    return np.where(slope == 0, 0, slope * g)
 
 
 def _outside(op, a, b):
@@ -180,7 +185,7 @@ def differentiate(
     for n, (op, *operands) in reversed(list(enumerate(code.tolist()))):
         a, b = numbers[operands]
         for operand, slope in zip(operands, _SLOPES[op], strict=False):
-            adjoints[operand] += slope(a, b, numbers[first + n]) * adjoints[first + n]
+            adjoints[operand] += _passed_on(slope(a, b, numbers[first + n]), adjoints[first + n])
     k = inputs.shape[1]
     d_parameters[:] = adjoints[k : k + d_parameters.size].sum(axis=1)
     if len(d_inputs):

@@ -79,7 +79,8 @@ class Value:
     def backward(self) -> None:
         """Add the derivative of this Value by each Value of its graph to that one's `grad`.
 
-        Every call adds: set gradients to zero in between where sums are not wanted. The graph may be of any depth.
+        Every call adds: set gradients to zero in between where sums are not wanted. The graph may be of any depth. A slope of
+        0 passes on nothing, not even of an infinite derivative.
 
         Examples
         --------
@@ -97,7 +98,8 @@ class Value:
             adjoint = value._adjoint
             value.grad += adjoint
             for parent, slope in zip(value.parents, value.slopes, strict=True):
-                parent._adjoint += slope * adjoint
+                if slope:
+                    parent._adjoint += slope * adjoint
 
     def zero_grad(self) -> None:
         """Set `grad` to zero in the whole graph of this Value."""
