@@ -68,15 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unknown:
             args.parser.refuse(unknown[0])
         command = args.parser.prog
-        return _run(args, command)
+        status = _run(args, command)
     except SystemExit as end:  # argparse's: 0 after --help, 2 after its line on wrong use
-        return int(end.code or 0)
+        status = int(end.code or 0)
     except KeyboardInterrupt:
-        return _say(command, "interrupted", 130)
-    except BrokenPipeError:
-        # Whoever read the output has gone: point it elsewhere, else Python complains again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        status = _say(command, "interrupted", 130)
+    return _flush(command, status)
 
 
 def _run(args: argparse.Namespace, command: str) -> int:
@@ -86,9 +83,8 @@ def _run(args: argparse.Namespace, command: str) -> int:
 
     try:
         getattr(commands, args.command)(args)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError:  # whoever read the output has gone
+        return 1
     except commands.Interrupted as end:
         return _say(command, str(end), 130)
     except (commands.Failed, DivergenceError, ImportError, MemoryError) as error:
@@ -100,6 +96,19 @@ def _run(args: argparse.Namespace, command: str) -> int:
     except (commands.UsageError, ValueError, TypeError) as error:
         return _say(command, str(error), 2)
     return 0
+
+
+def _flush(command: str, status: int) -> int:
+    """Write out what was printed and return the status, 1 if it was 0 and that failed."""
+    try:
+        print(end="", flush=True)  # also where there is no sys.stdout
+    except OSError as error:
+        # Point the output elsewhere, else Python tries and complains again when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if status == 0 and not isinstance(error, BrokenPipeError):
+            _say(command, str(error), 1)
+        return status or 1
+    return status
 
 
 def _say(command: str, message: str, status: int) -> int:

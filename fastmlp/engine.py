@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import checks
+from .progress import watched
 
 __all__ = ["active", "active_name", "alone", "at_most", "define", "info", "set_threads", "threads", "use_engine", "warmup"]
 
@@ -148,7 +149,7 @@ def active_name() -> str:
 
 def _announce() -> None:
     """Tell whoever watches a terminal why the first call takes a while."""
-    if sys.stderr.isatty():
+    if watched():
         print("fastmlp: compiling its kernels for this CPU, once; this takes up to half a minute.", file=sys.stderr)
 
 

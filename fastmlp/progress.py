@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Protocol
 
-__all__ = ["Silent", "bar"]
+__all__ = ["Silent", "bar", "watched"]
 
 
 class Reporter(Protocol):
@@ -47,7 +47,7 @@ class Bar:
             TextColumn("{task.fields[losses]}"),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(compact=True),
-            console=Console(file=sys.stderr),
+            console=Console(stderr=True),
             auto_refresh=False,
             expand=True,
         )
@@ -83,14 +83,10 @@ def _per_second(rate: float) -> str:
 
 
 def bar(epochs: int, show: bool | None) -> Reporter:
-    """Return a progress bar; a silent one if `show` is False, or None and standard error is no terminal or rich is missing."""
-    if show is False:
-        return Silent()
-    if show is None and not sys.stderr.isatty():
-        return Silent()
-    try:
-        return Bar(epochs)
-    except ImportError:
-        if show:
-            raise ImportError("progress=True needs rich: pip install rich. Or pass progress=False.") from None
-        return Silent()
+    """Return a progress bar; a silent one if `show` is False, or None and nobody watches."""
+    return Bar(epochs) if (watched() if show is None else show) else Silent()
+
+
+def watched() -> bool:
+    """Return whether standard error is a terminal; a process may have no standard error at all."""
+    return sys.stderr is not None and sys.stderr.isatty()

@@ -159,10 +159,46 @@ def test_ctrl_c_saves_what_is_there_and_ends_with_130_and_one_line(tmp_path):
     assert fm.load(path).plan.widths == (64, 8, 10)
 
 
-def test_a_reader_that_goes_away_is_no_traceback():
-    process = program("info", "--engine", "numpy")
+TRAIN = ["train", "xor", "--epochs", "2", "--engine", "numpy"]
+
+
+@pytest.fixture
+def buffered(monkeypatch):
+    """Output as programs have it if nothing is said: what is printed is written at the end."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
+@pytest.mark.usefixtures("buffered")
+@pytest.mark.parametrize("argv", [["info", "--engine", "numpy"], ["--help"], TRAIN], ids=" ".join)
+def test_a_reader_that_goes_away_is_no_traceback(argv):
+    process = program(*argv)
     process.stdout.close()
     process.wait(timeout=60)
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.returncode == 1
+
+
+def shell(argv, redirection):
+    """Run a command with its output or errors elsewhere; return its status and what it wrote."""
+    words = [sys.executable, "-W", "error", "-m", "fastmlp", *argv]
+    done = subprocess.run(["sh", "-c", f'"$@" {redirection}', "sh", *words], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.usefixtures("buffered")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a device that is always full")
+@pytest.mark.parametrize("argv", [["--version"], ["train", "--help"], ["info"], TRAIN], ids=" ".join)
+def test_output_that_cannot_be_written_is_one_line_and_status_1(argv):
+    status, _, err = shell(argv, ">/dev/full")
+    assert (status, err.count("\n")) == (1, 1)
+    assert re.match(r"fastmlp.*: .*No space left on device", err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this test closes files in the way of Unix")
+@pytest.mark.parametrize("argv", [["info"], TRAIN, ["sweep", "xor", "--width", "2", "--depth", "1", "--epochs", "1"]], ids=" ".join)
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_command_does_without_output_or_errors_that_are_closed(argv, closed):
+    status, out, err = shell(argv, closed)
+    assert (status, err) == (0, "")
+    assert bool(out) == (closed == "2>&-")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import progress
+from fastmlp import engine, progress
 from tests.problems import classes, classifier
 
 SCRIPT = textwrap.dedent("""
@@ -124,18 +124,16 @@ def test_a_bar_does_not_change_a_training(capfd) -> None:
     assert (shown.params == hidden.params).all()
 
 
-def test_without_rich_there_is_no_bar_and_whoever_asks_for_one_is_told(monkeypatch) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "rich", None)
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    assert isinstance(progress.bar(3, None), progress.Silent)
-    net = classifier()
-    before = net.params.copy()
-    with pytest.raises(ImportError, match=r"progress=True needs rich: pip install rich\. Or pass progress=False"):
-        net.fit(*classes(), progress=True)
-    assert (net.params == before).all()
-    assert net.history is None
+def test_without_standard_error_everything_is_silent(monkeypatch, capfd) -> None:
+    """As in services and windowed programs, which have none."""
+    monkeypatch.setattr(sys, "stderr", None)
+    X, y = classes()
+    for show in (None, True):
+        classifier().fit(X, y, epochs=2, progress=show)
+        fm.Population([4, 3], size=2, output="softmax").fit(X, y, epochs=1, progress=show)
+        fm.sweep(X, y, widths=[3], depths=[1], epochs=1, progress=show)
+    engine._announce()
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("rate", "text"), [(0.4, "0 samples/s"), (999, "999 samples/s"), (1000, "1.0k samples/s"),

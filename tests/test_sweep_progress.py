@@ -39,12 +39,3 @@ def test_a_terminal_shows_how_many_how_fast_and_the_best(monkeypatch):
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", sys.stderr.getvalue())
     assert "2/2 networks" in shown
     assert "/s  best accuracy 0.75" in shown
-
-
-def test_without_rich_it_is_silent_unless_it_was_asked_for(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    for name in ("rich.console", "rich.progress"):
-        monkeypatch.setitem(sys.modules, name, None)
-    drive(sweep_bar(2, 1000, None))
-    with pytest.raises(ImportError, match="progress=True needs rich"):
-        sweep_bar(2, 1000, True)

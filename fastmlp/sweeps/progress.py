@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
+
+from ..progress import watched
 
 __all__ = ["SweepBar", "sweep_bar"]
 
@@ -37,7 +38,7 @@ class _Drawn(SweepBar):
             BarColumn(bar_width=None),
             TextColumn("{task.fields[rate]}{task.fields[words]}"),
             TimeRemainingColumn(compact=True),
-            console=Console(file=sys.stderr),
+            console=Console(stderr=True),
             expand=True,
             # The bar is drawn by a thread, since the first news may be minutes away; seldom, since it costs the GIL.
             refresh_per_second=4,
@@ -67,15 +68,5 @@ class _Drawn(SweepBar):
 
 
 def sweep_bar(networks: int, flops: int, show: bool | None, name: str = "") -> SweepBar:
-    """Return a progress line, which begins with `name`.
-
-    A silent one if `show` is False, and if it is None where standard error is no terminal or rich is missing.
-    """
-    if show is False or (show is None and not sys.stderr.isatty()):
-        return SweepBar()
-    try:
-        return _Drawn(networks, flops, name)
-    except ImportError:
-        if show:
-            raise ImportError("progress=True needs rich: pip install rich. Or pass progress=False.") from None
-        return SweepBar()
+    """Return a progress line, which begins with `name`; a silent one if `show` is False, or None and nobody watches."""
+    return _Drawn(networks, flops, name) if (watched() if show is None else show) else SweepBar()
