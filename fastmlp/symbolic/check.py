@@ -39,7 +39,18 @@ _inf, _nan = float("inf"), float("nan")
 _exp = _bounded(mpmath.exp, _inf, 0.0)
 _cosh = _bounded(mpmath.cosh, _inf, _inf)
 _tanh = _bounded(mpmath.tanh, 1.0, -1.0)
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    """base ** exponent, with the exponential's bounds."""
+    if base == 0:
+        return base**exponent
+    size = _exp(exponent * mpmath.log(abs(base)))
+    return size if base > 0 else size * mpmath.expjpi(exponent)
+
+
 _FUNCTIONS: dict[str, Any] = {
+    "power": _power,
     "exp": _exp,
     "sinh": _bounded(mpmath.sinh, _inf, -_inf),
     "cosh": _cosh,
@@ -103,7 +114,7 @@ def exact(expr: sympy.Expr) -> list[float | None]:
     >>> exact(sympy.exp(X))[-1], exact(sympy.sqrt(X))[0]
     (inf, None)
     """
-    plain = expr.replace(sympy.Heaviside, _as_piecewise)
+    plain = expr.replace(sympy.Heaviside, _as_piecewise).replace(_is_unbounded, lambda power: _bounded_power(*power.args))
     function = sympy.lambdify(X, plain, modules=[_FUNCTIONS, "mpmath"])
     found: list[float | None] = []
     with mpmath.workdps(_DIGITS):
@@ -116,6 +127,14 @@ def exact(expr: sympy.Expr) -> list[float | None]:
                 value = value.real if value.imag == 0 else mpmath.nan
             found.append(float(value) if mpmath.isfinite(value) else None)
     return found
+
+
+_bounded_power = sympy.Function("power")
+
+
+def _is_unbounded(expr: sympy.Expr) -> bool:
+    """Whether this is a power whose exponent is no constant."""
+    return isinstance(expr, sympy.Pow) and bool(expr.exp.free_symbols)
 
 
 def _as_piecewise(u: sympy.Expr, at_zero: sympy.Expr = sympy.S.Half) -> sympy.Expr:
