@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from .engine import MOST_THREADS
+
 __all__ = ["main"]
 
 _DATA = """a data set's name (digits, breast_cancer, wine, iris, diabetes, moons, circles, xor, spirals), or a .csv, .tsv,
@@ -249,13 +251,13 @@ def _training(parser: _Parser, several: bool = False) -> None:
 def _machine(parser: _Parser) -> None:
     """Add what every command takes."""
     parser.add_argument("--engine", choices=("numba", "numpy"), help="compiled kernels, or plain NumPy")
-    parser.add_argument("--threads", type=_whole(1), metavar="N", help="for large networks (one for each core)")
+    parser.add_argument("--threads", type=_whole(1, MOST_THREADS), metavar="N", help="for large networks (one for each core)")
 
 
 # ---- types: argparse shows what they raise
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     def parse(text: str) -> int:
         try:
             value = int(text)
@@ -263,6 +265,8 @@ def _whole(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most}, not {value}")
         return value
 
     return parse

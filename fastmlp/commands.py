@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 import time
@@ -58,7 +59,7 @@ class _Rows:
 
 def train(args: argparse.Namespace) -> None:
     """Train one network, say how good it is, and write what was asked for."""
-    _check_output(args.save, args.plot)
+    _check_output(save=args.save, plot=args.plot)
     _choose_engine(args)
     rows = _load(args)
     net = MLP(
@@ -100,10 +101,11 @@ def sweep(args: argparse.Namespace) -> None:
     """Train a grid of networks and show which were best."""
     from .sweeps.sweep import sweep as run
 
-    _check_output(args.csv, args.plot)
-    _check_output(args.parquet, None)
-    if args.trials is None and any(hasattr(axis, "rvs") for axis in (args.width, args.depth)):
-        raise UsageError("a range such as 8:64 is drawn from, so it needs --trials N; for a grid name them, as 8,16,32")
+    _check_output(csv=args.csv, parquet=args.parquet, plot=args.plot)
+    for axis in ("width", "depth", "lr", "dropout", "weight_decay", "l2"):
+        if args.trials is None and hasattr(getattr(args, axis), "rvs"):
+            option = axis.replace("_", "-")
+            raise UsageError(f"--{option} A:B is drawn from, so it needs --trials N; for a grid name the values: A,B,C")
     if args.min_epochs != 1 and args.halving is None:
         raise UsageError("--min-epochs needs --halving, the share of networks that goes on")
     if args.keep_best and args.store is None:
@@ -189,18 +191,26 @@ def _choose_engine(args: argparse.Namespace) -> None:
         engine.set_threads(args.threads)
 
 
-def _check_output(path: str | None, plot: str | None) -> None:
-    """Refuse a file that could not be written, before the work rather than after."""
-    for name in (path, plot):
+def _check_output(**files: str | None) -> None:
+    """Refuse an option's file that could not be written, before the work rather than after."""
+    options: dict[Path, str] = {}
+    for option, name in files.items():
         if name is None:
             continue
         if os.path.isdir(name):
             raise UsageError(f"{name} is a folder: give a file's name")
-        folder = Path(name).resolve().parent
+        path = Path(name).resolve()
+        folder = path.parent
         if not folder.is_dir():
-            raise UsageError(f"there is no folder {folder} to write {Path(name).name} in")
+            raise UsageError(f"there is no folder {folder} to write {path.name} in")
         if not os.access(folder, os.W_OK):
             raise UsageError(f"the folder {folder} is write-protected")
+        if path in options:
+            raise UsageError(f"--{options[path]} and --{option} are the same file {name}: give each a name of its own")
+        options[path] = option
+    if files.get("parquet") is not None and importlib.util.find_spec("pyarrow") is None:
+        raise ImportError("--parquet needs pyarrow: pip install pyarrow. --csv does without.")
+    plot = files["plot"]
     if plot is not None:
         from . import plots
 
@@ -219,7 +229,7 @@ def _load(args: argparse.Namespace, all_rows: bool = False) -> _Rows:
         kept, held = split(data.y, share, classes=classes)
         held_back = len(held)
         if held_back == 0:
-            raise UsageError(f"--validation {share:g} of {len(data.X)} rows holds none back: take a larger share")
+            raise UsageError(_none_held_back(data, args.target or "y", share))
     X, y = data.X, data.y
     scaling = None
     if not data.same_scale:
@@ -229,6 +239,17 @@ def _load(args: argparse.Namespace, all_rows: bool = False) -> _Rows:
         scaling = Scaling.of(X[kept], None if classes else y[kept], data.features, target)
         X, y = scaling.inputs(X), scaling.targets(y)
     return _Rows(data, X[kept], y[kept], X[held], y[held], held_back, scaling)
+
+
+def _none_held_back(data: Data, target: str, share: float) -> str:
+    """Return why no row is held back, and what to do."""
+    rows = len(data.X)
+    if data.n_classes == rows:
+        return (
+            f"each of the {rows} rows is a class of its own, and a class keeps one row, so none can be held back: pass "
+            f"--task regression if {target} is a quantity, or another --target"
+        )
+    return f"--validation {share:g} of {rows} rows holds none back: take a larger share"
 
 
 def _find(args: argparse.Namespace) -> Data:

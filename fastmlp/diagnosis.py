@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import losses, optimizers
+from . import checks, losses, optimizers
 from .findings import Finding, Report
 from .lr_range import lr_range_test
 from .reference import ids
@@ -93,16 +93,17 @@ def diagnose(
     inputs - Standardise them: fm.datasets.standardize, or scikit-learn's StandardScaler.
     """
     chosen = net._state.optimizer if optimizer is None else optimizers.resolve(optimizer)
+    batch_size = None if batch_size is None else checks.integer("batch_size", batch_size, 1)
     found = [*_parameters(net), *_data(net, X, y, sample_weight)]
     sick = {finding.kind for finding in found}
     if sick & {"parameters", "inputs"}:
         return Report((*found, *_pairing(net, None)))
     usable = not sick & {"targets", "sample_weight"}
     case = _Case(net, *_sound(net, X, y if usable else None, sample_weight if usable else None))
-    checks: list[Callable[[_Case], Iterator[Finding]]] = [_inputs, _units]
+    searches: list[Callable[[_Case], Iterator[Finding]]] = [_inputs, _units]
     if usable:
-        checks = [_inputs, _targets, _units, _gradients, _stuck]
-    found += [*_pairing(net, case.layers[-1]), *(finding for check in checks for finding in check(case))]
+        searches = [_inputs, _targets, _units, _gradients, _stuck]
+    found += [*_pairing(net, case.layers[-1]), *(finding for search in searches for finding in search(case))]
     if usable and isinstance(chosen, optimizers.Stepping):
         found += _rate(net, (X, y, sample_weight), chosen, batch_size)
     return Report(tuple(found))

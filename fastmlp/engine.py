@@ -18,6 +18,7 @@ from .progress import watched
 __all__ = ["active", "active_name", "alone", "at_most", "define", "info", "set_threads", "threads", "use_engine", "warmup"]
 
 ENGINES = ("numba", "numpy")
+MOST_THREADS = 1024
 
 _name: str | None = None
 _module: ModuleType | None = None
@@ -170,7 +171,7 @@ def set_threads(n: int | None) -> None:
     >>> fm.set_threads(None)
     """
     global _n_threads, generation
-    _n_threads = None if n is None else checks.integer("n", n, 1, 1024)
+    _n_threads = None if n is None else checks.integer("n", n, 1, MOST_THREADS)
     if active_name() == "numba":
         importlib.import_module("fastmlp.kernels.threads").set_threads(_n_threads)
     generation += 1

@@ -38,6 +38,8 @@ WRONG_USE = {
     "option with value": (["sweep", "moons", "--widht=8"], "did you mean --width?"),
     "abbreviation": (["train", "moons", "--epoch", "8"], "there is no '--epoch' here; did you mean --epochs?"),
     "range": (["sweep", "moons", "--width", "8:64"], "so it needs --trials N"),
+    "range of rates": (["sweep", "moons", "--lr", "1e-3:1e-1"], "--lr A:B is drawn from, so it needs --trials N"),
+    "range of decays": (["sweep", "moons", "--weight-decay", "1e-3:1e-1"], "--weight-decay A:B is drawn from"),
     "least epochs": (["sweep", "moons", "--min-epochs", "5"], "--min-epochs needs --halving"),
     "extra": (["train", "moons", "circles"], "there is no 'circles' here"),
     "target of a name": (["train", "moons", "--target", "y"], "--target is for files"),
@@ -56,6 +58,9 @@ WRONG_USE = {
     "lbfgs lr": (["train", "moons", "--optimizer", "lbfgs", "--lr", "1"], "is of no use to LBFGS"),
     "engine": (["train", "moons", "--engine", "cuda"], "--engine: invalid choice: 'cuda'"),
     "threads": (["train", "moons", "--threads", "0"], "--threads: must be at least 1"),
+    "many threads": (["train", "moons", "--threads", "9999"], "--threads: must be at most 1024, not 9999"),
+    "same files": (["train", "moons", "--save", "a.png", "--plot", "./a.png"], "--save and --plot are the same file ./a.png"),
+    "same rows": (["sweep", "moons", "--csv", "a.csv", "--parquet", "a.csv"], "--csv and --parquet are the same file a.csv"),
     "save folder": (["train", "moons", "--save", "no/such/model"], "to write model in"),
     "save on a folder": (["train", "moons", "--save", "/"], "/ is a folder"),
     "plot": (["train", "moons", "--plot", "curves.txt"], "its name must end in one of"),
@@ -196,7 +201,7 @@ def test_output_that_cannot_be_written_is_one_line_and_status_1(argv):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this test closes files in the way of Unix")
-@pytest.mark.parametrize("argv", [["info"], TRAIN, ["sweep", "xor", "--width", "2", "--depth", "1", "--epochs", "1"]], ids=" ".join)
+@pytest.mark.parametrize("argv", [["info"], TRAIN, "sweep xor --width 2 --depth 1 --epochs 1".split()], ids=" ".join)
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_a_command_does_without_output_or_errors_that_are_closed(argv, closed):
     status, out, err = shell(argv, closed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -137,6 +138,14 @@ def test_the_task_can_be_given(capsys, tmp_path):
     assert "a quantity" in run(capsys, "train", path, "--target", "y", "--epochs", "1", "--task", "regression")
 
 
+def test_classes_of_one_row_each_are_told_from_a_share_that_is_too_small(capsys, houses):
+    for line in ("--task classes", "--task classes --validation 0.3"):
+        assert main(["train", str(houses), "--target", "price", *line.split()]) == 2
+        err = capsys.readouterr().err
+        assert "each of the 60 rows is a class of its own" in err
+        assert "pass --task regression if price is a quantity" in err
+
+
 def test_engine_and_threads_are_taken(capsys):
     out = run(capsys, "info", "--engine", "numpy")
     assert re.search(r"^engine +numpy$", out, re.MULTILINE)
@@ -174,6 +183,14 @@ def test_sweep_holds_the_same_rows_back_as_train(capsys, tmp_path):
         (line,) = csv.DictReader(file)
     assert float(line["val_loss"]) == pytest.approx(numbers(out, "loss (mse)")[1], rel=1e-3)
     assert float(line["val_r2"]) == pytest.approx(numbers(out, "r2")[1], rel=1e-3)
+
+
+def test_a_sweep_for_parquet_without_pyarrow_is_refused_before_the_work(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main(["sweep", "moons", "--parquet", str(tmp_path / "rows.parquet")]) == 1
+    shown = capsys.readouterr()
+    assert shown.err == "fastmlp sweep: --parquet needs pyarrow: pip install pyarrow. --csv does without.\n"
+    assert shown.out == ""
 
 
 def test_sweep_shows_only_the_best_if_asked(capsys):

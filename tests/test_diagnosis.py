@@ -404,6 +404,12 @@ def test_the_arguments_of_the_training_are_checked() -> None:
         net().diagnose(X, SMOOTH, optimizer="adam", batch_size=0)
 
 
+@pytest.mark.parametrize("optimizer", [None, "lbfgs"])
+def test_the_batch_size_is_checked_where_no_rate_is_judged_too(optimizer) -> None:
+    with pytest.raises(ValueError, match="batch_size must be an integer >= 1; got 0"):
+        net().diagnose(X, SMOOTH, optimizer=optimizer, batch_size=0)
+
+
 def test_what_overflows_is_an_infinite_figure() -> None:
     found = {finding.kind: finding for finding in report(*CASES["overflow"][2])}
     assert found["exploding gradient"].figure == math.inf

@@ -251,6 +251,10 @@ def test_weights_are_uniform_and_depend_on_the_seed_alone() -> None:
     assert first == [p.data for p in Neuron(2, seed=3).parameters()]
 
 
+def test_widths_may_be_an_array() -> None:
+    assert repr(MLP(2, np.array([3, 1]), seed=0)) == repr(MLP(2, [3, 1], seed=0))
+
+
 def test_one_output_comes_alone_and_several_as_a_list() -> None:
     assert isinstance(MLP(2, [3, 1], seed=0)([1.0, 2.0]), Value)
     outputs = MLP(2, [1, 3], seed=0)([1.0, 2.0])
@@ -293,6 +297,8 @@ def test_zero_grad_of_a_network_zeroes_its_parameters() -> None:
         (lambda: Neuron(0), ValueError, "nin must be an integer >= 1; got 0"),
         (lambda: Layer(2, 1.5), TypeError, "nout must be an integer"),
         (lambda: MLP(2, []), ValueError, "nouts must be the widths of one or more layers"),
+        (lambda: MLP(2, np.array([], int)), ValueError, "nouts must be the widths of one or more layers"),
+        (lambda: MLP(2, np.int64(3)), ValueError, "nouts must be the widths of one or more layers"),
         (lambda: MLP(2, 3), ValueError, r"nouts must be the widths of one or more layers, such as \[8, 1\]; got 3"),
         (lambda: MLP(2, [1], "tanhh"), ValueError, "activation must be one of .* Did you mean 'tanh'"),
         (lambda: MLP(2, [1], "gelu"), ValueError, "Did you mean 'gelu_tanh'"),

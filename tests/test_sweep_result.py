@@ -105,6 +105,14 @@ def test_table_shows_what_varies_and_no_more():
     assert "lr" not in text(SweepResult(rows[:1], "val_accuracy").table())
 
 
+def test_all_rows_as_a_batch_are_called_all():
+    rows = [row(8, 1, batch_size=size) for size in (8, None)]
+    result = SweepResult(rows, "val_accuracy", curves=[{"loss": [1.0, 0.5]}] * 2)
+    for shown in (text(result.table()), " ".join(line.get_label() for line in result.plot(kind="curves").axes[0].lines)):
+        assert "all" in shown
+        assert "None" not in shown
+
+
 def test_table_can_be_cut_and_says_so(result):
     shown = text(result.table(1))
     assert "3 more settings not shown" in shown

@@ -132,8 +132,10 @@ def _setting(line: dict[str, Any]) -> list[str]:
 
 def _name(line: dict[str, Any], result: SweepResult) -> str:
     """Return a setting's name: width × depth, and what else varies."""
+    from ..sweeps.result import setting_text
+
     rest = [key for key in _setting(line) if key not in ("width", "depth") and result.varies(key)]
-    words = [f"{key} {line[key]:.3g}" if isinstance(line[key], float) else str(line[key]) for key in rest]
+    words = [f"{key} " * isinstance(line[key], float) + setting_text(key, line[key]) for key in rest]
     return ", ".join([f"{line['width']}×{line['depth']}", *words])
 
 

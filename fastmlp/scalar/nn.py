@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import checks
 from .value import Value
 
@@ -219,7 +221,7 @@ class MLP(_Module):
         bias: bool = True,
         seed: int | random.Random | None = None,
     ) -> None:
-        if isinstance(nouts, (str, int)) or not nouts:
+        if isinstance(nouts, str) or not np.iterable(nouts) or len(nouts) == 0:
             raise ValueError(f"nouts must be the widths of one or more layers, such as [8, 1]; got {nouts!r}.")
         rng, last = _rng(seed), len(nouts) - 1
         chosen = [activation] * last + [activation if output is None else output]

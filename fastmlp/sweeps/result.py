@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..network import MLP
 
-__all__ = ["SweepResult", "digits"]
+__all__ = ["SweepResult", "digits", "setting_text"]
 
 
 class SweepResult(Sequence):
@@ -216,7 +216,7 @@ class SweepResult(Sequence):
             table.add_column(key.replace("val_", "val "), justify="right", no_wrap=key in (*varied, "params"))
         for line in shown:
             table.add_row(
-                *(f"{line[key]:.3g}" if isinstance(line[key], float) else str(line[key]) for key in varied),
+                *(setting_text(key, line[key]) for key in varied),
                 f"{line['n_params']:,}",
                 *([str(line["failed"] or "")] if failed else []),
                 f"{line['seconds']:.3g}" if line["seeds"] else "-",
@@ -291,6 +291,13 @@ def digits(value: float) -> str:
     decimals = max(3 - math.floor(math.log10(abs(value))), 0)
     text = f"{value:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def setting_text(key: str, value: Any) -> str:
+    """Return the value of a setting in few letters."""
+    if key == "batch_size" and value is None:
+        return "all"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _spread(mean: float, std: float, seeds: int) -> str:

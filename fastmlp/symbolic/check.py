@@ -42,7 +42,7 @@ _tanh = _bounded(mpmath.tanh, 1.0, -1.0)
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    """base ** exponent, with the exponential's bounds."""
+    """Return base ** exponent, with the bounds of the exponential."""
     if base == 0:
         return base**exponent
     size = _exp(exponent * mpmath.log(abs(base)))
