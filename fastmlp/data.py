@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from . import checks
+
 Kind = Literal["classes", "binary", "regression"]
 
 # A target of integers with more values than this counts as a quantity, not as a name.
@@ -85,11 +87,10 @@ def split(y: np.ndarray, fraction: float, *, classes: bool, seed: int = 0) -> tu
 
     Raises
     ------
-    ValueError
-        The fraction is not between 0 and 1.
+    TypeError, ValueError
+        The fraction is no number between 0 and 1.
     """
-    if not 0.0 < fraction < 1.0:
-        raise ValueError(f"validation must be above 0 and below 1, not {fraction}: it is the share of rows held back.")
+    fraction = checks.real("fraction", fraction, 0.0, 1.0, open_low=True, open_high=True)
     y = np.asarray(y)
     if classes:
         labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.ravel()

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .data import Data, Kind, nearest, split, standardize
+from . import checks
+from .data import Data, Kind, split, standardize
 from .tables import read_table
 
 __all__ = ["NAMES", "Data", "circles", "load", "moons", "read_table", "spirals", "split", "standardize", "xor"]
@@ -29,8 +30,8 @@ def load(name: str, seed: int = 0) -> Data:
 
     Raises
     ------
-    ValueError
-        There is no such name; the message has the nearest ones.
+    TypeError, ValueError
+        There is no such name; the message has the nearest ones. Or the seed is no whole number from 0 on.
     ImportError
         The set needs scikit-learn, which is not installed.
 
@@ -40,11 +41,8 @@ def load(name: str, seed: int = 0) -> Data:
     >>> datasets.load("xor").X.shape
     (4, 2)
     """
-    if name in _GENERATED:
-        return _GENERATED[name](seed=seed)
-    if name in _SKLEARN:
-        return _from_sklearn(name)
-    raise ValueError(f"There is no data set {name!r}{nearest(name, NAMES)}. Known are {', '.join(NAMES)}.")
+    checks.choice("name", name, NAMES)
+    return _GENERATED[name](seed=seed) if name in _GENERATED else _from_sklearn(name)
 
 
 def moons(n: int = 1000, noise: float = 0.15, seed: int = 0) -> Data:
@@ -53,13 +51,18 @@ def moons(n: int = 1000, noise: float = 0.15, seed: int = 0) -> Data:
     Parameters
     ----------
     n : int
-        Rows, the same number of each class.
+        Rows, 1 or more, the same number of each class.
     noise : float
         Standard deviation of what is added to both coordinates.
     seed : int
         Of the noise and of where on the circles the points are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range.
     """
-    rng = np.random.default_rng(seed)
+    n, noise, rng = _checked(n, noise, seed)
     y = np.arange(n) % 2
     angle = np.pi * rng.random(n)
     outer = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -73,13 +76,18 @@ def circles(n: int = 1000, noise: float = 0.1, seed: int = 0) -> Data:
     Parameters
     ----------
     n : int
-        Rows, the same number of each class.
+        Rows, 1 or more, the same number of each class.
     noise : float
         Standard deviation of what is added to both coordinates.
     seed : int
         Of the noise and of where on the circles the points are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range.
     """
-    rng = np.random.default_rng(seed)
+    n, noise, rng = _checked(n, noise, seed)
     y = np.arange(n) % 2
     angle = 2.0 * np.pi * rng.random(n)
     X = np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.where(y == 0, 1.0, 0.5)[:, None]
@@ -98,20 +106,32 @@ def spirals(n: int = 1500, noise: float = 0.05, arms: int = 3, seed: int = 0) ->
     Parameters
     ----------
     n : int
-        Rows, the same number of each class.
+        Rows, 1 or more, the same number of each class.
     noise : float
         Standard deviation of what is added to both coordinates.
     arms : int
-        How many.
+        How many, 2 or more.
     seed : int
         Of the noise and of where on the arms the points are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range.
     """
-    rng = np.random.default_rng(seed)
+    n, noise, rng = _checked(n, noise, seed)
+    arms = checks.integer("arms", arms, 2)
     y = np.arange(n) % arms
     radius = np.sqrt(rng.random(n))
     angle = 3.5 * radius + 2.0 * np.pi * y / arms
     X = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
     return _plane(X, y, noise, rng, "spirals", arms)
+
+
+def _checked(n: int, noise: float, seed: int) -> tuple[int, float, np.random.Generator]:
+    """Return the rows and the noise, if they can be that, and the generator of that seed."""
+    generator = np.random.default_rng(checks.integer("seed", seed, 0))
+    return checks.integer("n", n, 1), checks.real("noise", noise, 0.0), generator
 
 
 def _plane(X, y, noise, rng, name, n_classes) -> Data:

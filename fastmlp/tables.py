@@ -33,7 +33,8 @@ def read_table(path: str | os.PathLike, target: str | None = None, *, kind: str 
     ----------
     path : path
         ``.csv``, ``.tsv`` or ``.txt`` (first line: the columns' names; separated by commas, semicolons, tabs or bars),
-        ``.parquet`` or ``.pq`` (needs pyarrow), or ``.npz`` with an array X of shape (n, columns) and an array y.
+        ``.parquet`` or ``.pq`` (needs pyarrow; a pandas frame's index is left out unless it is the target), or ``.npz``
+        with an array X of shape (n, columns) and an array y.
     target : str, optional
         The column to predict. All others are features and must be numbers. It may only be left out for ``.npz``, where
         it is the name of the array that is y.
@@ -263,8 +264,20 @@ def _read_parquet(path: Path, target: str | None):
         table = parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path} is not a readable Parquet file: {str(error).splitlines()[0]}") from error
-    names = _names(path, table.column_names)
-    return _table(path, {name: _arrow_values(table.column(name)) for name in names}, target)
+    columns = dict(zip(_names(path, table.column_names), table.columns, strict=True))
+    for name in (table.schema.pandas_metadata or {}).get("index_columns", ()):
+        if isinstance(name, str) and name != target:
+            columns.pop(name, None)
+    values = {}
+    for name, column in columns.items():
+        try:
+            values[name] = _arrow_values(column)
+        except pyarrow.ArrowException as error:
+            raise ValueError(
+                f"{path}: column {name!r} of type {column.type} holds neither numbers nor words. "
+                "Turn it into columns of numbers or leave it out."
+            ) from error
+    return _table(path, values, target)
 
 
 def _arrow_values(column) -> np.ndarray:
@@ -279,10 +292,11 @@ def _arrow_values(column) -> np.ndarray:
         values = column.to_numpy()
         return values.astype(np.int64 if len(values) == 0 or values.max() <= np.iinfo(np.int64).max else np.float64)
     if types.is_integer(column.type) or types.is_floating(column.type) or types.is_decimal(column.type):
-        return column.cast("float64").to_numpy()
+        return column.cast("float64", safe=False).to_numpy()  # large integers are rounded
     if types.is_null(column.type):
         return np.full(len(column), np.nan)
-    return np.array(compute.fill_null(column.cast("string"), "").to_pylist(), dtype=str)
+    words = np.array(compute.fill_null(column.cast("string"), "").to_pylist(), dtype=str)
+    return words if (words != "").any() else np.full(len(column), np.nan)
 
 
 def _read_npz(path: Path, target: str | None):

@@ -50,9 +50,9 @@ def test_split_knows_classes_in_every_form(y):
     assert sum(held % 2) == 2
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
+@pytest.mark.parametrize("fraction", [0.0, 1.0, 1.5, -0.1, float("nan")])
 def test_split_refuses_a_share_outside_0_and_1(fraction):
-    with pytest.raises(ValueError, match="validation must be above 0 and below 1"):
+    with pytest.raises(ValueError, match="fraction must be a finite number > 0 and < 1"):
         split(np.arange(10), fraction, classes=False)
 
 

@@ -75,8 +75,24 @@ def test_without_noise_the_shapes_are_what_they_are_called():
 
 
 def test_an_unknown_name_brings_the_nearest():
-    with pytest.raises(ValueError, match=r"no data set 'digist' \(did you mean 'digits'"):
+    with pytest.raises(ValueError, match=r"name must be one of 'digits', .*; got 'digist'. Did you mean 'digits'"):
         datasets.load("digist")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "why"),
+    [
+        (lambda: datasets.load(["x"]), TypeError, "name must be one of 'digits', .*; got .'x'. .list."),
+        (lambda: datasets.load("moons", seed=-1), ValueError, "seed must be an integer >= 0; got -1"),
+        (lambda: datasets.moons(n=-1), ValueError, "n must be an integer >= 1; got -1"),
+        (lambda: datasets.moons(n=10.0), TypeError, r"n must be an integer >= 1; got 10.0 \(float\). Pass n=10"),
+        (lambda: datasets.circles(noise=-0.1), ValueError, "noise must be a finite number >= 0; got -0.1"),
+        (lambda: datasets.spirals(arms=0), ValueError, "arms must be an integer >= 2; got 0"),
+    ],
+)
+def test_arguments_out_of_their_range_are_refused(make, error, why):
+    with pytest.raises(error, match=why):
+        make()
 
 
 def test_without_scikit_learn_the_message_says_how_to_get_it(monkeypatch):

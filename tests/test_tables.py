@@ -198,6 +198,45 @@ def test_parquet_gaps_words_and_damage(tmp_path):
         read_table(tmp_path / "table.parquet", "y")
 
 
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        (pyarrow.array([None] * 3, "string"), r"column 'a' has no value .*in row 1 "),
+        (["", "", ""], r"column 'a' has no value .*in row 1 "),
+        ([[1], [2], [3]], r"column 'a' of type list<.*> holds neither numbers nor words. Turn it into columns"),
+        ([{"k": 1}] * 3, r"column 'a' of type struct<.*> holds neither numbers nor words. Turn it into columns"),
+        ([b"\xff", b"u", b"v"], r"column 'a' of type binary holds neither numbers nor words. Turn it into columns"),
+        ([2**53 + 1, None, 3], r"column 'a' has no value .*in row 2 "),
+        (pyarrow.array([2**64 - 1, 1, None], "uint64"), r"column 'a' has no value .*in row 3 "),
+    ],
+    ids=["null words", "empty words", "lists", "structs", "bytes", "large integers", "large unsigned integers"],
+)
+def test_parquet_columns_that_cannot_be_used_are_named(tmp_path, cells, why):
+    path = write_parquet(tmp_path, a=cells, y=[0, 1, 0])
+    with pytest.raises(ValueError, match=why) as caught:
+        read_table(path, "y")
+    assert str(path) in str(caught.value)
+
+
+def test_parquet_of_no_rows_says_so_whatever_its_columns(tmp_path):
+    with pytest.raises(ValueError, match=r"table.parquet has no rows"):
+        read_table(write_parquet(tmp_path, a=pyarrow.array([], "string"), y=pyarrow.array([], "int64")), "y")
+
+
+def test_parquet_names_are_without_blanks_around_them_as_those_of_csv(tmp_path):
+    assert read_table(write_parquet(tmp_path, **{" a": [1, 2], "y": [0, 1]}), "y").features == ("a",)
+
+
+def test_the_index_of_a_pandas_frame_is_no_feature(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame, path = pandas.DataFrame({"a": [1.0, 2.0, 3.0], "id": [7, 5, 9], "y": [0, 1, 0]}), tmp_path / "frame.parquet"
+    for written, features in ((frame.iloc[[2, 0, 1]], ("a", "id")), (frame.set_index("id"), ("a",)), (frame, ("a", "id"))):
+        written.to_parquet(path)
+        assert read_table(path, "y").features == features
+    frame.set_index("y").to_parquet(path)
+    assert read_table(path, "y").y.tolist() == [0, 1, 0]
+
+
 def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path, monkeypatch):
     path = write_parquet(tmp_path, a=[1], y=[2])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
