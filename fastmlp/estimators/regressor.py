@@ -33,25 +33,102 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     loss : str, Huber or Quantile, default="squared_error"
         "squared_error" or "poisson" (targets >= 0, with an exponential output), as in scikit-learn; "mae" or
         "absolute_error"; "huber" or ``fm.losses.Huber(delta)``; "quantile", which is the median, or ``fm.losses.Quantile(q)``.
-    hidden_layer_sizes, activation, dropout
-        The layers, as for :class:`MLPClassifier`.
-    solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, momentum, nesterovs_momentum, beta_1, beta_2, epsilon
-        The steps, as there.
-    max_iter, max_fun, max_time, tol, n_iter_no_change, on_divergence
-        When training ends, as there.
-    early_stopping, validation_fraction, scoring
-        What is held out and how it is judged, as there; but scoring=None is R².
-    random_state, shuffle, warm_start, n_ensemble, n_jobs
-        How networks begin, and how many there are, as there.
-    callbacks, verbose, progress
-        Who is told, as there.
+    hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
+        Widths of the hidden layers.
+    activation : str, array-like or Activation, default="relu"
+        Of the hidden layers: "identity", "logistic", "tanh", "relu", any other of ``fm.activations.ACTIVATIONS``, or one for
+        each layer.
+    solver : str or Optimizer, default="adam"
+        "lbfgs", "sgd" or "adam", as in scikit-learn; "adamw", whose `alpha` is a decoupled weight decay instead of a penalty;
+        "amsgrad", "rmsprop", "adagrad"; or an optimizer such as ``fm.SGD(0.1, clip_norm=1.0)``, which has its own learning
+        rate and penalties.
+    alpha : float, default=0.0001
+        Strength of the L2 penalty alpha / 2 Σ w², divided by the number of samples of the batch.
+    batch_size : int, default="auto"
+        Rows of a minibatch; "auto" is min(200, n_samples).
+    learning_rate : str or Schedule, default="constant"
+        "constant", "invscaling" or "adaptive", for solver="sgd"; or for every stochastic solver the name of a schedule of
+        ``fm.schedules.SCHEDULES``, which starts from `learning_rate_init`, or a schedule.
+    learning_rate_init : float, default=0.001
+        The learning rate to begin with.
+    power_t : float, default=0.5
+        Exponent of "invscaling": learning_rate_init / t^power_t after t samples.
+    max_iter : int, default=200
+        Most epochs, or for "lbfgs" most iterations.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in another order.
+    random_state : int, RandomState instance, default=None
+        Of initial weights, the rows held out, the order of rows and dropout.
+    tol : float, default=0.0001
+        An epoch whose loss is not lower by this, or whose score is not higher, is one without improvement.
+    verbose : bool, default=False
+        Print each epoch's loss.
+    warm_start : bool, default=False
+        Let fit go on from the parameters that there are.
+    momentum : float, default=0.9
+        For solver="sgd".
+    nesterovs_momentum : bool, default=True
+        For solver="sgd".
+    early_stopping : bool, default=False
+        Stop when the score on validation data stops rising, and go back to the best epoch. The data is a part of the training
+        data, the same part of each class, unless fit is given some.
+    validation_fraction : float, default=0.1
+        Part that early stopping holds out.
+    beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
+        Of Adam; beta_2 and epsilon of RMSprop, epsilon of Adagrad.
+    n_iter_no_change : int, default=10
+        Epochs without improvement that are let pass.
+    max_fun : int, default=15000
+        Most evaluations of "lbfgs".
+    dropout : float, default=0.0
+        Part of each hidden layer's outputs that training sets to zero; "lbfgs" knows none.
+    scoring : str or callable, default=None
+        What early stopping looks at: the name of a scorer, a function ``(estimator, X, y) -> float``, which gets
+        `sample_weight` as well if it takes that, or "loss"; None is R². Of sparse data the function may get arrays as well
+        as CSR matrices.
+    max_time : float, default=None
+        Seconds; training ends with the first epoch that takes longer.
+    callbacks : Callback or list of them, default=None
+        Objects with some of the methods of ``fm.Callback``. With scikit-learn 1.9, ``set_callbacks`` takes scikit-learn's. With
+        `n_ensemble` above 1 each network is heard by a copy of its own, and the objects passed hear nothing.
+    progress : bool, default=False
+        Whether to show a progress bar.
+    on_divergence : {"raise", "warn"}, default="raise"
+        What happens when a loss or parameter becomes infinite or NaN, as soon as it does: scikit-learn's ValueError, or a
+        DivergenceWarning. The parameters are those of the last good epoch in either case.
+    n_ensemble : int, default=1
+        Train so many networks from different seeds, each with its copy of the callbacks, and average what they predict.
+    n_jobs : int, default=None
+        Most threads; None and -1 take as many cores as help. Results do not depend on it.
 
     Attributes
     ----------
-    coefs_, intercepts_, network_, n_layers_, n_outputs_, out_activation_, estimators_, n_features_in_, feature_names_in_
-        What is fitted, as for :class:`MLPClassifier`.
-    loss_, best_loss_, loss_curve_, validation_loss_curve_, validation_scores_, best_validation_score_, n_iter_, t_
-        How the fit went, as there.
+    coefs_, intercepts_ : lists of ndarrays
+        Weights (fan_in, width) and biases (width,) of each layer, views of the network's.
+    network_ : fm.MLP
+        The fitted network.
+    loss_ : float
+        The last epoch's loss, penalty included.
+    best_loss_ : float or None
+        The least loss; None with early stopping.
+    loss_curve_ : list of float
+        Each epoch's loss; like all curves, of stochastic solvers only.
+    validation_loss_curve_ : list of float
+        Loss of the validation data after each epoch, without penalty; empty if there is none.
+    validation_scores_ : list of float or None
+        Each epoch's score, with early stopping.
+    best_validation_score_ : float or None
+        The highest of them.
+    n_iter_, t_ : int
+        Epochs of the last fit, and rows seen in all of them.
+    n_layers_, n_outputs_, n_features_in_ : int
+        Layers, inputs and outputs included; outputs; inputs.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        The columns' names, if X had some.
+    out_activation_ : str
+        Activation of the outputs.
+    estimators_ : list
+        The members, if n_ensemble > 1; the attributes above are the first one's.
 
     Raises
     ------
