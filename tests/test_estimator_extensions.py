@@ -29,6 +29,8 @@ def test_class_weight(iris) -> None:
     factors = {0: 1.0, 1: 3.0}
     by_hand = quick().fit(X, y, np.where(y == 1, 3.0, 1.0))
     np.testing.assert_array_equal(quick(class_weight=factors).fit(X, y).coefs_[0], by_hand.coefs_[0])
+    with pytest.raises(ValueError, match=r"class_weight has -1.0, but must be >= 0"):
+        quick(class_weight={0: -1.0}).fit(X, y)
     with pytest.raises(ValueError, match="class_weight 'balanced' is not supported for partial_fit"):
         quick(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
 
@@ -415,3 +417,31 @@ def test_nothing_is_said_about_a_fit_that_goes_well(iris) -> None:
         warnings.simplefilter("error")
         fitted = quick(tol=0.01, max_iter=500).fit(*iris)
     assert fitted.score(*iris) > 0.9
+
+
+def test_an_interrupted_lbfgs_fit_is_at_an_iteration(iris) -> None:
+    """Not at a trial point of its line search."""
+    X, y = iris
+    fitted = quick(solver="lbfgs", max_iter=6).fit(X, y)
+
+    class Interrupt(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 5:
+                self.params = net.params.copy()
+                net.params[...] = 0.0
+                raise KeyboardInterrupt("now")
+
+    interrupt = Interrupt()
+    stopped = quick(solver="lbfgs", callbacks=[interrupt])
+    with pytest.raises(KeyboardInterrupt, match="now"):
+        stopped.fit(X, y)
+    np.testing.assert_array_equal(stopped.network_.params, interrupt.params)
+    np.testing.assert_array_equal(stopped.network_.params, fitted.network_.params)
+
+
+def test_weights_that_the_data_s_numbers_do_not_hold_are_refused(iris) -> None:
+    X, y = iris
+    weight = np.ones(len(X))
+    weight[7] = 1e300
+    with pytest.raises(ValueError, match=r"weights up to 1e\+300 are infinite in float32"):
+        quick().fit(X.astype(np.float32), y, sample_weight=weight)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 from fastmlp.tabular import TabularEncoder
@@ -205,3 +206,17 @@ def test_names_of_the_columns_after_it() -> None:
     assert frame["flag_no"].idxmin() == 1
     with pytest.raises(ValueError, match="input_features is not equal to feature_names_in_"):
         encoder.get_feature_names_out(["a", "b", "c", "d"])
+
+
+def test_a_fit_that_fails_leaves_what_was_learnt_before() -> None:
+    encoder = TabularEncoder()
+    good = np.array([[0.0, "a"], [1.0, "b"], [2.0, "c"]], dtype=object)
+    bad = np.array([[0.0, "x"], [1.0, 2.0], [2.0, "z"]], dtype=object)
+    with pytest.raises(TypeError, match="column 1 of X has categories without an order"):
+        encoder.fit(bad)
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        encoder.transform(good)
+    before = encoder.fit_transform(good)
+    with pytest.raises(TypeError, match="column 1 of X has categories without an order"):
+        encoder.fit(bad)
+    np.testing.assert_array_equal(encoder.transform(good), before)

@@ -382,7 +382,12 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         dtype = self.network_.dtype
         x = csr(X, dtype) if stays_sparse(X, dtype) else self._engine_inputs(X)
         y = checks.targets(target, x.shape[0], self.n_outputs_, self.network_.loss_spec.kind, dtype, name)
-        w = np.zeros(0, dtype) if weight is None else np.ascontiguousarray(weight, dtype)
+        if weight is None:
+            return Rows(x, y, np.zeros(0, dtype))
+        with np.errstate(over="ignore"):
+            w = np.ascontiguousarray(weight, dtype)
+        if not np.isfinite(w).all():
+            raise ValueError(f"weights up to {weight.max():.3g} are infinite in {dtype}. Divide all of them by the largest.")
         return Rows(x, y, w)
 
     def _few_threads(self) -> contextlib.AbstractContextManager[None]:

@@ -351,9 +351,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "weights, as sklearn.utils.class_weight.compute_class_weight returns them."
             )
         if np.ndim(y) > 1:
-            return compute_sample_weight(self.class_weight, y)
-        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        return factors[np.searchsorted(self.classes_, y)]
+            factors = compute_sample_weight(self.class_weight, y)
+        else:
+            factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)[np.searchsorted(self.classes_, y)]
+        if factors.min() < 0.0:
+            raise ValueError(f"class_weight has {factors.min()}, but must be >= 0. Pass 0 to leave a class out.")
+        return factors
 
     def _default_score(self, y: NDArray, outputs: NDArray, weight: NDArray | None) -> float:
         if len(self.classes_) == 1:  # which is the answer, whatever the output

@@ -56,9 +56,11 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
     for callback in listeners(callbacks, "on_train_begin"):
         callback.on_train_begin(net)
 
+    whole = net.params.copy()
+
     def after_iteration(intermediate_result: Any) -> None:
         nonlocal out_of_time
-        net.params[...] = intermediate_result.x
+        net.params[...] = whole[...] = intermediate_result.x
         est.n_iter_ += 1
         history.add([float(intermediate_result.fun)], [], {})
         logs = history.last()
@@ -72,18 +74,20 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
         own = est.solver
         settings = {"maxfun": own.max_fun, "maxiter": own.max_iter, "gtol": own.tol, "maxcor": own.history}
     est.n_iter_ = 0
-    watched = bool(callbacks) or est.max_time is not None
-    result = minimize(
-        function, net.params.astype(np.float64), method="L-BFGS-B", jac=True, options=settings,
-        callback=after_iteration if watched else None,
-    )  # fmt: skip
+    try:
+        result = minimize(
+            function, net.params.astype(np.float64), method="L-BFGS-B", jac=True, callback=after_iteration, options=settings
+        )
+    except BaseException:  # the line search may be at a trial point
+        net.params[...] = whole
+        raise
     net.params[...] = result.x
     est.loss_ = result.fun
-    ended_here = watched and result.status not in (0, 1, 2)
+    ended_here = result.status not in (0, 1, 2)
     history.seconds = time.perf_counter() - began
-    history.stopped = (
-        ("time" if out_of_time else "callback") if ended_here else ("epochs" if result.status == 1 else "converged")
-    )
+    history.stopped = "epochs" if result.status == 1 else "converged"
+    if ended_here:
+        history.stopped = "time" if out_of_time else "callback"
     for callback in listeners(callbacks, "on_train_end"):
         callback.on_train_end(net, history)
     if ended_here:

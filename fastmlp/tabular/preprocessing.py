@@ -65,19 +65,19 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         self.categorical_features = categorical_features
 
     def fit(self, X: Any, y: Any = None) -> TabularEncoder:
-        """Learn categories, medians and spreads.
+        """Learn categories, medians and spreads; an error leaves what was learnt before.
 
         Parameters
         ----------
         X : (n, columns) array or frame
         y : ignored
         """
-        self._fit(X)
+        self._learn(X)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> NDArray[np.float32]:
         """Learn from X and return what :meth:`transform` does."""
-        return self._scaled(self._fit(X))
+        return self._scaled(self._learn(X))
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """Return the numbers for a network.
@@ -118,6 +118,14 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             found = next(categories) if categorical else ()
             names += [f"{name}_{category}" for category in found[: 1 if len(found) == 2 else None]] if categorical else [name]
         return np.array(names, object)
+
+    def _learn(self, X: Any) -> NDArray[np.float64]:
+        before = self.__dict__.copy()
+        try:
+            return self._fit(X)
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _fit(self, X: Any) -> NDArray[np.float64]:
         X = self._validated(X, reset=True)
