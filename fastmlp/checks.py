@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
@@ -21,10 +21,12 @@ __all__ = [
     "inputs",
     "integer",
     "jobs",
+    "parameters",
     "ready",
     "real",
     "real_field",
     "sample_weight",
+    "seeds",
     "surely_finite",
     "targets",
 ]
@@ -100,7 +102,7 @@ def real_field(instance: Any, name: str, low: float | None = None, high: float |
 def each(name: str, value: Any, size: int) -> list[Any]:
     """Return a scalar `size` times, or the values of a (size,) array, as Python numbers."""
     if np.ndim(value) == 0:
-        return [value] * size
+        return [np.asarray(value).item()] * size
     array = np.asarray(value)
     if array.shape != (size,):
         raise ValueError(f"{name} has shape {array.shape}, but there are {size} networks. Pass one number, or {size} of them.")
@@ -115,6 +117,13 @@ def reals_field(instance: Any, name: str, low: float | None = None, high: float 
     else:
         numbers = tuple(real(f"{name}[{i}]", one, low, high, **ends) for i, one in enumerate(np.asarray(value).tolist()))
         object.__setattr__(instance, name, numbers)
+
+
+def seeds(values: Any) -> list[int]:
+    """Return the seeds of several networks as ints: any whole numbers."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"seeds must be a sequence such as range(8); got {values!r}.")
+    return [integer(f"seeds[{i}]", seed) for i, seed in enumerate(values)]
 
 
 def flag(name: str, value: Any) -> bool:
@@ -285,6 +294,21 @@ def _converted(name: str, array: NDArray, dtype: np.dtype) -> NDArray:
             f"{name} has {value!s} in {where}; every value must be finite. Drop or fill such rows before the call."
         )
     return out
+
+
+def parameters(values: ArrayLike, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    """Return parameters as an array of `dtype` and this shape, all finite."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"params must be numbers; got an array of dtype {array.dtype}.")
+    if array.shape != shape:
+        raise ValueError(f"params must have shape {shape}; got {array.shape}.")
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if not np.isfinite(converted).all():
+        place = np.unravel_index(int(np.argmin(np.isfinite(converted))), shape)
+        raise ValueError(f"params{_place(place)} is {array[place]}, but must be finite in {dtype}.")
+    return converted
 
 
 _LABELS = "Number the classes 0, 1, ..., as scikit-learn's LabelEncoder does."

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from . import checks
 
-__all__ = ["METRICS", "Metric", "default", "resolve"]
+__all__ = ["METRICS", "OTHER_CURVES", "Metric", "default", "resolve"]
+
+# Curves of a history that are no metric's, so that no metric may be called so.
+OTHER_CURVES = ("loss", "val_loss", "lr")
 
 
 @dataclass(frozen=True)

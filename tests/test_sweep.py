@@ -16,6 +16,7 @@ import fastmlp as fm
 from fastmlp import datasets
 from fastmlp.sweeps import sweep
 from fastmlp.sweeps import train as module
+from fastmlp.sweeps.work import stops
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,15 @@ def test_without_hidden_layers_one_network_fills_the_cells_of_all_widths(moons, 
     assert len(linear) == 4
     assert {row["n_params"] for row in linear} == {3}
     assert len({row["val_loss"] for row in linear}) == 1
+
+
+def test_seeds_are_any_whole_numbers(moons):
+    result = run(moons, widths=[5], depths=[2], seeds=[-7], lr=0.01, shuffle="each")
+    train, _ = datasets.split(moons.y, 0.2, classes=True)
+    net = fm.MLP([2, 5, 5, 1], output="sigmoid", seed=-7)
+    net.fit(moons.X[train], moons.y[train], epochs=2, batch_size=16, optimizer=fm.Adam(0.01))
+    assert result[0]["seed"] == -7
+    assert result[0]["train_loss"] == pytest.approx(net.loss(moons.X[train], moons.y[train]), rel=1e-5)
 
 
 def test_values_given_twice_count_once(moons):
@@ -235,11 +245,19 @@ REFUSED = {
     "cv 1": ({"cv": 1}, ValueError, "cv must be an integer >= 2; got 1"),
     "cv 31": ({"cv": 31}, ValueError, "cv=31 needs as many rows in each part, but the rarest class has 30"),
     "cv word": ({"cv": "five"}, TypeError, "cv must be an integer >= 2; got 'five'"),
+    "cv numbers": ({"cv": [(range(59), [60])] * 2}, ValueError, "numbers from 0 to 59, or by a mask of 60; got int64 .* to 60"),
+    "cv negative": ({"cv": [(range(59), [-1])] * 2}, ValueError, "numbers from 0 to 59, or .* from -1 to -1"),
+    "cv mask": ({"cv": [(np.ones(50, bool), [3])] * 2}, ValueError, r"or by a mask of 60; got bool of shape \(50,\)"),
+    "cv floats": ({"cv": [([0.5, 1.0], [3])] * 2}, ValueError, r"cv must name the rows .*; got float64 of shape \(2,\)"),
+    "cv nothing": ({"cv": [([], [3])] * 2}, ValueError, "cv has a fold with 0 rows to train on and 1 held back"),
     "cv and validation": ({"cv": 3, "validation": 0.3}, ValueError, "so validation=0.3 has no use"),
     "keep": ({"keep_best": -1}, ValueError, "keep_best must be an integer >= 0"),
     "dtype": ({"dtype": "float16"}, ValueError, "dtype must be 'float32' or 'float64'"),
     "metric of classes": ({"output": "identity", "metric": "accuracy"}, ValueError, "'accuracy' needs classes"),
     "metric of quantities": ({"output": "softmax", "metric": "r2"}, ValueError, "'r2' does not suit these targets"),
+    "metric loss": ({"metric": fm.metrics.Metric("loss", max)}, ValueError, "metric is called 'loss', as another curve is"),
+    "metric lr": ({"metric": fm.metrics.Metric("lr", max)}, ValueError, "metric is called 'lr', as another curve is"),
+    "seeds": ({"seeds": [0, 1.5]}, TypeError, r"seeds\[1\] must be an integer; got 1.5"),
     "loss": ({"loss": "mze"}, ValueError, "Did you mean 'mse'"),
     "pairing": ({"loss": "poisson"}, ValueError, "output='exp'"),
     "depth -1": ({"depths": [-1]}, ValueError, "depths must be an integer >= 0; got -1"),
@@ -307,9 +325,12 @@ def test_after_an_interruption_finished_networks_are_there_and_no_thread_goes_on
     assert time.monotonic() - began < 10.0
     assert result.stopped == "interrupted"
     assert [row["error"] for row in result] == ["interrupted", "interrupted"]
+    assert len(stops) == 1  # until the next sweep, since its threads may still have to find it
     while any("worker" in thread.name for thread in threading.enumerate()):
         assert time.monotonic() - began < 10.0
         time.sleep(0.02)
+    run(moons, n_jobs=n_jobs)
+    assert not stops
 
 
 def test_optimizers_that_no_population_has_train_networks_one_by_one(moons):

@@ -122,6 +122,34 @@ def test_damage_in_the_middle_is_told_and_nothing_is_lost(tmp_path):
     assert path.read_bytes() == before
 
 
+DAMAGED = {
+    "nothing": (lambda line: {}, "it has no 'round'"),
+    "no curves": (lambda line: {key: value for key, value in line.items() if key != "curves"}, "it has no 'curves'"),
+    "number": (lambda line: line | {"val_metric": None}, "val_metric is None, which is no number"),
+    "word": (lambda line: line | {"val_loss": "x"}, "could not convert string to float: 'x'"),
+    "epochs": (lambda line: line | {"epochs": "x"}, "epochs must be an integer >= 0; got 'x'"),
+    "network": (lambda line: line | {"network": 99}, "network must be an integer >= 0 and <= 7; got 99"),
+    "part": (lambda line: line | {"part": 1}, "part must be an integer >= 0 and <= 0; got 1"),
+    "round": (lambda line: line | {"round": -1}, "round must be an integer >= 0 and <= 0; got -1"),
+    "stopped": (lambda line: line | {"stopped": 3}, "'stopped' and 'error' are 3 and None"),
+    "curves": (lambda line: line | {"curves": {"loss": 3}}, "'curves' are no lists by name"),
+    "curve": (lambda line: line | {"curves": {"loss": [None]}}, "loss is None, which is no number"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_line_that_is_not_the_journals_is_told(tmp_path, trained, name):
+    change, why = DAMAGED[name]
+    run(tmp_path)
+    changed = lines(tmp_path)
+    changed[2] = json.dumps(change(json.loads(changed[2])))
+    (tmp_path / "journal.jsonl").write_text("\n".join(changed) + "\n")
+    trained.clear()
+    with pytest.raises(ValueError, match=rf"journal.jsonl is damaged in line 3 of 9 \({why}.*\)\. Delete that line"):
+        run(tmp_path)
+    assert trained == []
+
+
 OTHER = {
     "settings": ({"widths": [3, 6]}, "they differ in settings"),
     "seeds": ({"seeds": range(3)}, r"seeds \(there \[0, 1\], here \[0, 1, 2\]\)"),
@@ -264,6 +292,13 @@ def test_the_best_networks_are_kept_as_files(tmp_path, cv):
     assert sorted((tmp_path / "networks").iterdir()) == files
     for net, other in zip(result.networks, again.networks, strict=True):
         np.testing.assert_array_equal(net.params, other.params)
+
+
+def test_a_folder_in_the_place_of_a_networks_file_is_told_before_any_training(tmp_path, trained):
+    (tmp_path / "networks" / "3.safetensors").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match=r"3.safetensors is a folder, where a network's file belongs. Remove it"):
+        run(tmp_path, keep_best=3)
+    assert trained == []
 
 
 def test_networks_are_kept_without_a_store_too():

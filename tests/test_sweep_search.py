@@ -217,6 +217,14 @@ def test_scikit_learns_splitters_and_plain_splits_serve():
     assert [key for key in result[0] if key.startswith("fold")] == ["fold1", "fold2"]
 
 
+def test_masks_are_splits_like_numbers():
+    first = np.random.default_rng(0).permutation(80) < 40
+    numbers = [np.flatnonzero(first), np.flatnonzero(~first)]
+    by_mask = run(cv=[(first, ~first), (~first, first)])
+    by_number = run(cv=[numbers, numbers[::-1]])
+    assert [facts(row) for row in by_mask] == [facts(row) for row in by_number]
+
+
 def test_a_regression_is_cross_validated_too():
     y = MOONS.X[:, 0] * 2.0 + 1.0
     result = fm.sweep(MOONS.X, y, widths=4, depths=1, epochs=30, cv=3, lr=0.05, n_jobs=1)

@@ -130,8 +130,8 @@ def groups(
 ) -> list[Group]:
     """Return groups of networks and parts, the longest first.
 
-    Which networks share a pack may change the last bits of their results. So groups follow from the tasks alone: neither
-    from their order, nor from the number of workers, nor from what is done already.
+    Which networks share a pack may change the last bits of their results. So groups follow from the tasks and states alone:
+    neither from their order, nor from the number of workers, nor from which tasks of a round are done already.
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ def groups(
     rung, epochs : int
         The round, and the epochs that networks have behind them after it.
     states : mapping
-        Networks as they were after the round before, by number and part. One that is not there is trained from the start:
-        what a sweep that was interrupted knew of it is gone.
+        Networks as they were after the round before, by number and part. One that is not there is trained from the start,
+        in packs of this round: what a sweep that was interrupted knew of it is gone, and so may be its last bits.
     """
     alike: dict[tuple, list[tuple[int, Network]]] = {}
     for network, part in tasks:

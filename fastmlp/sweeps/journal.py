@@ -99,10 +99,14 @@ class Journal:
                 if number == ends:  # some file systems leave zeros where a line was being written
                     self._file.truncate(len(content) - len(line) - 1)
                     return
-                raise ValueError(
-                    f"{self.path} is damaged in line {number} of {ends} ({error}). Delete that line to train what it was "
-                    "of again, or pass another store."
-                ) from error
+                raise self.damaged(number, ends, error) from error
+
+    def damaged(self, number: int, ends: int, why: Exception) -> ValueError:
+        """Return what to raise for a line, the first one being 1, of so many."""
+        return ValueError(
+            f"{self.path} is damaged in line {number} of {ends} ({str(why).rstrip('.')}). Delete that line to train what it "
+            "was of again, or pass another store."
+        )
 
     def _check(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
         """Raise unless the journal is of this sweep."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from .. import checks
 from ..metrics import Metric
 from .jobs import Group, Network
 from .journal import Journal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger"]
 
+_PLACE = ("round", "network", "part")
 _NUMBERS = ("train_loss", "train_metric", "val_loss", "val_metric")
 
 
@@ -83,18 +85,35 @@ class Ledger:
         """Take what the journal has."""
         if self.journal is None:
             return
-        for line in self.journal.lines:
-            network, part, rung = (int(line[key]) for key in ("network", "part", "round"))
-            outcome: dict[str, Any] = {name: float(line[name]) for name in (*_NUMBERS, "seconds")}
-            outcome |= {name: line[name] for name in ("epochs", "stopped", "error")}
-            outcome["curves"] = {name: [float(value) for value in curve] for name, curve in line["curves"].items()}
-            self.outcomes[rung, network, part] = outcome
+        for number, line in enumerate(self.journal.lines, 2):
+            try:
+                place, outcome = self._parsed(line)
+            except (TypeError, ValueError) as error:
+                raise self.journal.damaged(number, len(self.journal.lines) + 1, error) from error
+            self.outcomes[place] = outcome
         for key, outcome in list(self.outcomes.items()):
             # What failed for want of memory, say, may work today; what diverged would diverge again.
             if outcome["error"] is not None and outcome["stopped"] != "diverged":
                 del self.outcomes[key]
         if self.keep:
             self._find_files()
+
+    def _parsed(self, line: dict[str, Any]) -> tuple[tuple[int, int, int], dict[str, Any]]:
+        """Return round, network and part of a line of the journal, and the outcome that it holds."""
+        for name in (*_PLACE, *_NUMBERS, "seconds", "epochs", "stopped", "error", "curves"):
+            if name not in line:
+                raise ValueError(f"it has no {name!r}")
+        last = self.last, len(self.networks) - 1, self.parts - 1
+        rung, network, part = (checks.integer(name, line[name], 0, most) for name, most in zip(_PLACE, last, strict=True))
+        outcome: dict[str, Any] = {name: _number(name, line[name]) for name in (*_NUMBERS, "seconds")}
+        outcome["epochs"] = checks.integer("epochs", line["epochs"], 0)
+        outcome |= {name: line[name] for name in ("stopped", "error")}
+        if not isinstance(line["stopped"], str) or not isinstance(line["error"], str | None):
+            raise ValueError(f"'stopped' and 'error' are {line['stopped']!r} and {line['error']!r}")
+        if not isinstance(line["curves"], dict) or not all(isinstance(curve, list) for curve in line["curves"].values()):
+            raise ValueError("'curves' are no lists by name")
+        outcome["curves"] = {name: [_number(name, value) for value in curve] for name, curve in line["curves"].items()}
+        return (rung, network, part), outcome
 
     def show(self, networks: Sequence[Network], rung: int) -> None:
         """Write the rows of networks that had done a round before the sweep was started again."""
@@ -225,6 +244,11 @@ class Ledger:
         """Take the best networks from their files; those that have none are trained again."""
         from ..formats.safetensors import load
 
+        for path in self.file(0).parent.glob("*.safetensors"):
+            if path.is_dir():
+                raise IsADirectoryError(
+                    f"{path} is a folder, where a network's file belongs. Remove it, or pass another store."
+                )
         for number in self.best():
             with contextlib.suppress(ValueError):
                 self.kept[number] = load(self.file(number))
@@ -239,6 +263,13 @@ class Ledger:
         for name in os.listdir(folder) if folder.is_dir() else ():
             if name.endswith(".safetensors") and name.partition(".")[0] not in map(str, self.kept):
                 (folder / name).unlink()
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a number of the journal, where those that are not finite are words."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(f"{name} is {value!r}, which is no number")
+    return float(value)
 
 
 def _told(network: Network) -> dict[str, Any]:

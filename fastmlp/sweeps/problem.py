@@ -142,13 +142,28 @@ def _folds(X: NDArray, y: NDArray, cv: Any, validation: Any, by_class: bool) -> 
             raise ValueError(f"cv={folds} needs as many rows in each part, but {whose} {least}. Pass cv of at most {least}.")
         cv = (StratifiedKFold if by_class else KFold)(folds, shuffle=True, random_state=0)
     parts = []
-    for train, held in check_cv(cv).split(X, y):
+    for fold in check_cv(cv).split(X, y):
+        train, held = (_row_numbers(rows, len(X)) for rows in fold)
         if len(train) == 0 or len(held) == 0:
             raise ValueError(f"cv has a fold with {len(train)} rows to train on and {len(held)} held back.")
-        parts.append(Part(np.asarray(train, np.int64), np.asarray(held, np.int64), len(train)))
+        parts.append(Part(train, held, len(train)))
     if len(parts) < 2:
         raise ValueError(f"cv has {len(parts)} folds. Pass two or more, or validation=0.2 for one part.")
     return tuple(parts)
+
+
+def _row_numbers(rows: Any, n: int) -> NDArray[np.int64]:
+    """Return the numbers of the rows that a fold names by numbers or by a mask."""
+    array = np.asarray(rows)
+    if array.dtype == bool and array.shape == (n,):
+        return np.flatnonzero(array)
+    numbers = array.ndim == 1 and array.dtype.kind in "iu" and (array.size == 0 or 0 <= array.min() <= array.max() < n)
+    if not numbers and array.size:
+        raise ValueError(
+            f"cv must name the rows of each fold by numbers from 0 to {n - 1}, or by a mask of {n}; got {array.dtype} of shape "
+            f"{array.shape}" + (f" from {array.min()} to {array.max()}." if array.dtype.kind in "iu" else ".")
+        )
+    return array.astype(np.int64)
 
 
 def _short(value: Any) -> str:
@@ -227,6 +242,8 @@ def _metric(spec: Any, kind: str, n_outputs: int, y: NDArray) -> Metric:
     if spec is None:
         return metrics.default(kind, n_outputs)
     metric = metrics.resolve(spec)
+    if metric.name in metrics.OTHER_CURVES:
+        raise ValueError(f"metric is called {metric.name!r}, as another curve is: give the function another __name__.")
     if metric not in metrics.METRICS.values():
         return metric  # a function of the user's own, which may count its calls
     if metric.kind == "classification" and kind not in ("classes", "binary"):

@@ -45,6 +45,9 @@ def run(groups: Sequence[Group], problem: Problem, work: Work, n_jobs: int, take
     A worker that is lost costs no group: joblib's backends give its groups to others, and where they cannot, as when
     the data was lost with it, the groups that are left are given out again.
     """
+    for other, event in list(stops.items()):
+        if event.is_set():  # of a sweep that was ended; its threads have found it since
+            stops.pop(other, None)
     name = secrets.token_hex(8)
     stop = stops[name] = threading.Event()
     # Several groups side by side take a core each; one at a time may take them all.

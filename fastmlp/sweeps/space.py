@@ -139,9 +139,7 @@ def settings(space: dict[str, Any], n_trials: int | None, trials_seed: int) -> l
 
 def seeds_of(seeds: Any) -> list[int]:
     """Return the seeds, each once."""
-    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
-        raise TypeError(f"seeds must be a sequence such as range(8); got {seeds!r}.")
-    found = list(dict.fromkeys(checks.integer("seeds", seed, 0) for seed in seeds))
+    found = list(dict.fromkeys(checks.seeds(seeds)))
     if not found:
         raise ValueError("seeds is empty, so there is nothing to train. Pass at least one value.")
     return found

@@ -1,8 +1,9 @@
 """``fastmlp.sweep``: every setting and seed trained side by side, and compared on rows that none of them has seen.
 
 Kernels release the GIL, so threads are enough on one machine: the data is there once, and no process has to start.
-Everything a network does depends on its own setting and seed alone, so rows do not depend on how many are trained at once,
-in which order, or where.
+Everything a network does depends on its own setting and seed, and which networks are trained side by side on the sweep
+alone, so rows do not depend on how many are trained at once, in which order, or where. With halving, networks that go on
+after an interruption are trained from the start, beside others than before: their last bits may differ.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ def sweep(
         Of all networks.
     store : path, optional
         A folder where each finished group of networks is written down at once. The same call with the same store goes on
-        where the last one ended, however that was.
+        where the last one ended, however that was. The results are those of a call that ran through; with halving, their
+        last bits may differ.
     keep_best : int
         Keep so many of the best networks in ``result.networks``, and in the store as safetensors files. After a
         cross-validation they are trained on all rows; with halving, they are of those that were trained to the end.
