@@ -23,7 +23,7 @@ class History:
     metrics : dict of str to list of float
         Each metric after each epoch, on the training data under its name, on the validation data as ``val_<name>``.
     lr : list of float
-        Learning rate of each epoch's last step; L-BFGS has none.
+        Learning rate of each epoch's last step; L-BFGS has none, nor has a population.
     seconds : float
         Time spent in ``fit``.
     stopped : str

@@ -22,7 +22,7 @@ class PopulationHistory:
     ----------
     curves : dict of str to (epochs, size) array
         "loss", and where there were such data and metrics "val_loss", "<metric>" and "val_<metric>", as in
-        :class:`fastmlp.History`; NaN after a network has stopped.
+        :class:`fastmlp.History`; NaN where a network had stopped and others went on.
     seconds : float
         Time spent in ``fit``.
     stopped : list of str
