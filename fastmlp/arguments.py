@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import checks, optimizers
 from . import metrics as metric_table
@@ -22,7 +22,7 @@ from .schedules import Plateau, Schedule
 if TYPE_CHECKING:
     from .network import MLP
 
-__all__ = ["Options", "TrainingData", "prepare"]
+__all__ = ["Options", "TrainingData", "given_data", "parted", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,33 @@ class TrainingData:
 
     train: Rows
     validation: Rows | None
+
+
+def given_data(validation: Any) -> tuple[Any, Any, Any] | None:
+    """Return X, y and sample weights of the argument `validation`, or None if it is a fraction."""
+    if not isinstance(validation, (tuple, list)):
+        return None
+    if len(validation) not in (2, 3):
+        raise ValueError(f"validation must be a fraction, (X, y) or (X, y, sample_weight); got {len(validation)} parts.")
+    return validation[0], validation[1], validation[2] if len(validation) == 3 else None
+
+
+def parted(rows: Any, y: NDArray, fraction: Any, kind: str, n_outputs: int, seed: int) -> tuple[Any, Any]:
+    """Part rows, of one network or a population, into those to train on and a fraction held back; by classes if `y` has any."""
+    fraction = checks.real("validation", fraction, 0.0, 1.0, open_low=True, open_high=True)
+    classes = kind == "classes" or (kind == "binary" and n_outputs == 1 and bool(np.isin(y, (0, 1)).all()))
+    kept, held = split(y, fraction, classes=classes, seed=seed & (2**64 - 1))
+    if held.size == 0 or kept.size == 0:
+        raise ValueError(
+            f"validation={fraction} of {len(rows)} rows leaves {kept.size} to train on and {held.size} to validate on. "
+            "Pass another fraction, or validation=(X, y)."
+        )
+    train, held_back = rows.take(kept), rows.take(held)
+    for part, name in ((train, "training"), (held_back, "validation")):
+        if part.weight.size and (part.weight.max(axis=-1) == 0.0).any():
+            of = " of a network" if part.weight.ndim > 1 else ""
+            raise ValueError(f"all {name} rows{of} have sample_weight 0. Pass another fraction, or validation=(X, y).")
+    return train, held_back
 
 
 def prepare(
@@ -51,24 +78,10 @@ def prepare(
     everything = rows(X, y, sample_weight, "X", "y")
     if validation is None:
         return TrainingData(by_class(everything), None)
-    if isinstance(validation, (tuple, list)):
-        if len(validation) not in (2, 3):
-            raise ValueError(f"validation must be a fraction, (X, y) or (X, y, sample_weight); got {len(validation)} parts.")
-        weight = validation[2] if len(validation) == 3 else None
-        other = rows(validation[0], validation[1], weight, "validation X", "validation y")
-        return TrainingData(by_class(everything), other)
-    fraction = checks.real("validation", validation, 0.0, 1.0, open_low=True, open_high=True)
-    classes = kind == "classes" or (kind == "binary" and k == 1 and bool(np.isin(everything.y, (0, 1)).all()))
-    kept, held = split(everything.y, fraction, classes=classes, seed=net.seed & (2**64 - 1))
-    if held.size == 0 or kept.size == 0:
-        raise ValueError(
-            f"validation={fraction} of {len(everything)} rows leaves {kept.size} to train on and {held.size} to validate on. "
-            "Pass another fraction, or validation=(X, y)."
-        )
-    train, held_back = everything.take(kept), everything.take(held)
-    for part, name in ((train, "training"), (held_back, "validation")):
-        if part.weight.size and part.weight.max() == 0.0:
-            raise ValueError(f"all {name} rows have sample_weight 0. Pass another fraction, or validation=(X, y).")
+    given = given_data(validation)
+    if given is not None:
+        return TrainingData(by_class(everything), rows(*given, "validation X", "validation y"))
+    train, held_back = parted(everything, everything.y, validation, kind, k, net.seed)
     return TrainingData(by_class(train), held_back)
 
 
@@ -108,7 +121,7 @@ class Options:
 
     def _check_metrics(self) -> None:
         """Raise if two curves of the history would have one name."""
-        taken = {"loss", "val_loss", "lr"}
+        taken = set(metric_table.OTHER_CURVES)
         for metric in self.metrics:
             if metric.name in taken:
                 raise ValueError(f"metrics has a second curve called {metric.name!r}: give the function another __name__.")

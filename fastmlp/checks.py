@@ -255,7 +255,7 @@ def _several(n: int, thing: str) -> str:
     return f"{n} {thing}" + ("" if n == 1 else "s")
 
 
-def _place(index: Sequence[int]) -> str:
+def _place(index: Sequence[Any]) -> str:
     return "[" + ", ".join(str(int(i)) for i in index) + "]"
 
 

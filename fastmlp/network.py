@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import activations, checks, initializers, losses, summary
@@ -126,17 +125,7 @@ class MLP(Answers):
 
     @params.setter
     def params(self, values: ArrayLike) -> None:
-        array = np.asarray(values)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"params must be numbers; got an array of dtype {array.dtype}.")
-        if array.shape != self._params.shape:
-            raise ValueError(f"params must have shape {self._params.shape}; got {array.shape}.")
-        with np.errstate(over="ignore"):
-            converted = array.astype(self.dtype)
-        if not np.isfinite(converted).all():
-            place = int(np.argmin(np.isfinite(converted)))
-            raise ValueError(f"params[{place}] is {array[place]}, but must be finite in {self.dtype}.")
-        self._params[...] = converted
+        self._params[...] = checks.parameters(values, self._params.shape, self.dtype)
 
     @property
     def grad(self) -> NDArray:

@@ -42,6 +42,10 @@ def test_every_optimizer_writes_all_its_settings_and_nothing_else(name: str) -> 
     assert {i for i in range(ids.N_REALS) if reals[i] != 77.0} == own
 
 
+def test_momentum_of_each_network_is_a_state_vector_if_one_has_any() -> None:
+    assert [SGD(0.1, momentum=values).slots for values in ([0.5, 0.9], [0.0, 0.9], [0.0, 0.0])] == [1, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "slots", "lr"),
     [

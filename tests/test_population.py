@@ -101,6 +101,10 @@ def test_dropout_of_its_own(engine) -> None:
         np.testing.assert_allclose(population.params[i], net.params, rtol=1e-11, atol=1e-11)
 
 
+def test_dropout_may_be_an_array_of_one_number() -> None:
+    assert [net.layers[0].dropout for net in fm.Population([3, 4, 1], size=2, dropout=np.array(0.25))] == [0.25, 0.25]
+
+
 def test_label_smoothing_of_its_own(engine) -> None:
     smoothing = [0.0, 0.1, 0.3]
     population = fm.Population(
@@ -253,6 +257,33 @@ def test_callbacks_stop_all_or_some(engine) -> None:
     assert [len(history[i]) for i in range(3)] == [2, 6, 4]
 
 
+RATES = {
+    "one": fm.SGD(0.01),
+    "each": fm.SGD([0.01, 0.02, 0.03]),
+    "schedule": fm.SGD(fm.schedules.Cosine(0.02)),
+    "plateau": fm.SGD(fm.schedules.ReduceOnPlateau(0.1, patience=1, factor=0.1, min_delta=0.005, monitor="loss")),
+}
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_callbacks_are_told_each_networks_rate(name) -> None:
+    class Note(fm.Callback):
+        def __init__(self):
+            self.rates = []
+
+        def on_epoch_end(self, net, epoch, logs):
+            self.rates.append(logs["lr"])
+            return np.array([epoch == 4, False, False])
+
+    note, population = Note(), fm.Population([3, 6, 1], size=3, dtype="float64")
+    expected = [trained_alone(population, i, RATES[name].each(3)[i], epochs=8).history.lr for i in range(3)]
+    population.fit(X, Y, epochs=8, optimizer=RATES[name], callbacks=[note])
+    rates = np.array(note.rates)
+    assert np.isnan(rates[5:, 0]).all()
+    rates[5:, 0] = expected[0][5:]
+    np.testing.assert_allclose(rates, np.transpose(expected), rtol=1e-12)
+
+
 def test_plateau_is_each_networks_own(engine) -> None:
     optimizer = fm.SGD(fm.schedules.ReduceOnPlateau(0.1, patience=1, factor=0.1, min_delta=0.005, monitor="loss"))
     population = fm.Population([3, 6, 1], size=4, dtype="float64")
@@ -296,35 +327,6 @@ def test_select_goes_on_from_where_they_are(engine) -> None:
     assert population.select(np.array([True, False, False, True])).seeds == [4, 6]
 
 
-REFUSALS = {
-    "no size": (lambda: fm.Population([2, 1]), "a population needs size="),
-    "seeds": (lambda: fm.Population([2, 1], size=3, seeds=[1]), "seeds has 1 values, but size=3"),
-    "dropout": (lambda: fm.Population([2, 4, 1], size=3, dropout=[0.1]), r"dropout has shape \(1,\), but there are 3"),
-    "empty": (lambda: fm.Population.of([]), "at least one network"),
-    "outputs": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 2]}]), "network 1 is .* the same number of"),
-    "spec": (lambda: fm.Population.of([[2, 1]]), r"specs\[0\] must be an fm.MLP or a dict"),
-    "params": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 3, 1]}]).params, "different architectures"),
-    "lr": (
-        lambda: fm.Population([3, 1], size=2).fit(X, Y, optimizer=fm.SGD([0.1] * 3)),
-        r"lr has shape \(3,\), but there are 2",
-    ),
-    "single": (lambda: fm.MLP([3, 1]).fit(X, Y, optimizer=fm.SGD([0.1] * 3)), "SGD has 3 values of lr, one for each network"),
-    "weight": (lambda: fm.Population([3, 1], size=2).fit(X, Y, sample_weight=np.ones((3, 70))), "has 2 networks"),
-    "targets": (lambda: fm.Population([3, 1], size=2).fit(X, np.ones((3, 70, 1))), "has 2 networks"),
-    "lbfgs": (lambda: fm.Population([3, 1], size=2).fit(X, Y, optimizer=fm.LBFGS()), "L-BFGS trains one network at a time"),
-    "shuffle": (lambda: fm.Population([3, 1], size=2).fit(X, Y, shuffle="all"), "shuffle must be one of 'shared', 'each'"),
-    "select": (lambda: fm.Population([3, 1], size=2).select([0, 0]), "numbers from 0 to 1, each once"),
-    "index": (lambda: fm.Population([3, 1], size=2)[2], "number of the network must be"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSALS)
-def test_what_is_refused(name) -> None:
-    action, message = REFUSALS[name]
-    with pytest.raises((TypeError, ValueError), match=message):
-        action()
-
-
 @pytest.mark.parametrize(("widths", "size"), [([3, 80, 70, 1], 3), ([3, 4, 1], 33)])
 def test_large_and_small_networks_answer_as_they_would_by_themselves(engine, widths, size) -> None:
     population = fm.Population(widths, size=size, activation="tanh", dtype="float64")
@@ -360,6 +362,17 @@ def test_left_over_architectures_share_a_pack(engine) -> None:
     net = expected[7]
     net.fit(X, Y, epochs=1, batch_size=16, optimizer=fm.AdamW(0.01, l1=0.01))
     np.testing.assert_allclose(population[7].params, net.params, rtol=1e-10, atol=1e-12)
+
+
+def test_activations_of_ones_own_stand_beside_others(engine) -> None:
+    own = [fm.activation(np.arctan, lambda x: 1 / (1 + x * x), name=name) for name in ("arctan", "another")]
+    specs = [{"layers": [3, w, 1], "activation": a, "seed": s, "dtype": "float64"}
+             for a in (own[0], "tanh", own[1]) for w in (4, 5) for s in range(2)]  # fmt: skip
+    population = fm.Population.of(specs)
+    expected = [trained_alone(population, i, "adam", epochs=2) for i in range(len(specs))]
+    population.fit(X, Y, epochs=2)
+    for inside, net in zip(population, expected, strict=True):
+        np.testing.assert_allclose(inside.params, net.params, rtol=1e-9, atol=1e-11)
 
 
 def test_units_that_would_not_stay_zero_are_not_added(engine) -> None:

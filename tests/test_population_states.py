@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,85 @@ def test_networks_that_stopped_early_go_on_with_rates_of_their_own() -> None:
             net.fit(X, Y, epochs=3, optimizer=optimizer, **options)
             np.testing.assert_allclose(inside.params, net.params, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(inside.history.loss, net.history.loss, rtol=1e-9)
+
+
+def test_a_history_after_networks_stopped_and_went_on_has_their_own_epochs_alone() -> None:
+    options = {"batch_size": 10, "shuffle": False, "optimizer": fm.Adam(np.geomspace(1e-3, 1, 8)),
+               "validation": (X[:20], 1 - Y[:20]), "early_stopping": fm.EarlyStopping(patience=2)}  # fmt: skip
+    population = fm.Population([3, 5, 1], size=8, dtype="float64", activation="tanh")
+    population.fit(X, Y, epochs=30, **options)
+    nets, optimizers = list(population), options.pop("optimizer").each(8)
+    assert len({len(net.history) for net in nets}) > 1
+    population.fit(X, Y, epochs=20, optimizer=fm.Adam(np.geomspace(1e-3, 1, 8)), **options)
+    for net, inside, optimizer in zip(nets, population, optimizers, strict=True):
+        net.fit(X, Y, epochs=20, optimizer=optimizer, **options)
+        for mine, its in ((inside.history.loss, net.history.loss), (inside.history.val_loss, net.history.val_loss)):
+            np.testing.assert_allclose(mine, its, rtol=1e-9)
+        assert inside.history.best_epoch == net.history.best_epoch
+
+
+@pytest.mark.parametrize("width", [8, 400], ids=["packs", "one by one"])
+def test_drop_last_of_a_fit_before_is_of_that_fit_alone(width) -> None:
+    nets = [network(seed, width=width) for seed in range(3)]
+    for net in nets:
+        net.fit(X, Y, epochs=1, batch_size=16, shuffle=False, drop_last=True)
+    population = fm.Population.of(nets)
+    population.fit(X, Y, epochs=3, batch_size=16, shuffle=False)
+    for net, inside in zip(nets, population, strict=True):
+        net.fit(X, Y, epochs=3, batch_size=16, shuffle=False)
+        np.testing.assert_allclose(inside.params, net.params, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["weights of all", "of each"])
+def test_class_weights_are_those_of_the_rows_trained_on(own) -> None:
+    """A fraction held back keeps the classes' shares, but for rounding."""
+    y, weight = (np.arange(60) < 7).astype(int), RNG.uniform(1, 2, 60)
+    population = fm.Population([3, 4, 1], size=2, output="sigmoid", dtype="float64")
+    net = fm.MLP([3, 4, 1], output="sigmoid", dtype="float64")
+    options = {"epochs": 3, "class_weight": "balanced", "validation": 0.25, "shuffle": False}
+    net.fit(X, y, sample_weight=weight, **options)
+    population.fit(X, y, sample_weight=np.stack([weight, weight[::-1]]) if own else weight, **options)
+    np.testing.assert_allclose(population.params[0], net.params, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(population.history.val_loss[:, 0], net.history.val_loss, rtol=1e-9)
+
+
+def test_numpys_false_does_not_shuffle() -> None:
+    one, other = (fm.Population([3, 4, 1], size=2, output="sigmoid") for _ in range(2))
+    one.fit(X, Y, epochs=2, batch_size=16, shuffle=np.False_)
+    other.fit(X, Y, epochs=2, batch_size=16, shuffle=False)
+    np.testing.assert_array_equal(one.params, other.params)
+
+
+def test_a_fit_of_no_epochs_takes_any_schedule() -> None:
+    population = fm.Population([3, 4, 1], size=2, output="sigmoid")
+    history = population.fit(X, Y, epochs=0, optimizer=fm.SGD(fm.schedules.CosineLog(0.01)))
+    assert len(history) == 0
+
+
+def test_an_interruption_as_an_epoch_is_kept_leaves_history_and_steps_alike(monkeypatch) -> None:
+    """Copies of the networks and the number of epochs behind them are kept in one go."""
+    from fastmlp.population import PopulationHistory
+    from fastmlp.reference import ids
+
+    length, asked = PopulationHistory.__len__, []
+
+    def interrupted(self):
+        if sys._getframe(1).f_code.co_name == "_keep":
+            asked.append(length(self))
+            if asked[-1] == 3:
+                raise KeyboardInterrupt("as it is kept")
+        return length(self)
+
+    population = fm.Population([3, 4, 1], size=3, output="sigmoid")
+    monkeypatch.setattr(PopulationHistory, "__len__", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="as it is kept"):
+        population.fit(X, Y, epochs=9, batch_size=None, metrics=["mse"])
+    monkeypatch.undo()
+    assert asked == [0, 1, 2, 3]
+    assert population._groups[0].ints[:, ids.STEP].tolist() == [len(population.history)] * 3 == [2] * 3
+    expected = fm.Population([3, 4, 1], size=3, output="sigmoid")
+    expected.fit(X, Y, epochs=2, batch_size=None)
+    np.testing.assert_array_equal(population.params, expected.params)
 
 
 def test_an_interruption_while_a_network_is_done_again_keeps_all_at_one_epoch(monkeypatch) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..data import split
+from ..arguments import given_data, parted
+from ..rows import Rows
 
 if TYPE_CHECKING:
     from .population import Population
@@ -35,14 +36,27 @@ class PopulationRows:
         y = self.y[networks] if len(self.y) > 1 else self.y
         return PopulationRows(self.x, y, self.weight[networks] if len(self.weight) > 1 else self.weight)
 
+    def one(self, network: int) -> Rows:
+        """Return what one network sees of it."""
+        weight = self.weight[network if len(self.weight) > 1 else 0] if len(self.weight) else np.empty(0, self.x.dtype)
+        return Rows(self.x, self.y[network if len(self.y) > 1 else 0], weight)
 
-def rows_of(population: Population, X: Any, y: Any, weight: Any, class_weight: Any = None, name: str = "") -> PopulationRows:
+
+def _ndim(values: Any) -> int:
+    """Return the number of dimensions; 0 for rows of different lengths, of which `checks` tells."""
+    try:
+        return np.ndim(values)
+    except ValueError:
+        return 0
+
+
+def rows_of(population: Population, X: Any, y: Any, weight: Any, name: str = "") -> PopulationRows:
     """Check inputs, targets and weights; `name` goes before "X" and "y" in messages."""
     size, kind, k, dtype = len(population), population.kind, population.n_outputs, population.dtype
     x = checks.inputs(X, population.n_inputs, dtype, name=f"{name}X")
     n = len(x)
-    array = np.asarray(y)
-    if array.ndim == 3:
+    if _ndim(y) == 3:
+        array = np.asarray(y)
         if array.shape[0] != size:
             raise ValueError(
                 f"{name}y has shape {array.shape}, but this population has {size} networks. "
@@ -51,49 +65,42 @@ def rows_of(population: Population, X: Any, y: Any, weight: Any, class_weight: A
         t = np.stack([checks.targets(one, n, k, kind, dtype, f"{name}y[{i}]") for i, one in enumerate(array)])
     else:
         t = checks.targets(y, n, k, kind, dtype, f"{name}y")[np.newaxis]
-    own = weight is not None and np.ndim(weight) == 2
-    if own:
-        weight = np.asarray(weight)
-    if own and len(weight) != size:
-        raise ValueError(
-            f"{name}sample_weight has shape {np.shape(weight)}, but this population has {size} networks. "
-            f"Pass weights of each network of shape ({size}, {n}), or of all of shape ({n},)."
-        )
-    if class_weight is None and not own:
+    if _ndim(weight) != 2:
         w = checks.sample_weight(weight, n, dtype, f"{name}sample_weight")
         return PopulationRows(x, t, w[np.newaxis] if w.size else np.empty((0, n), dtype))
-    several = size if own or len(t) > 1 else 1
-    w = np.stack([
-        checks.combined_weight(weight[i] if own else weight, class_weight, t[i if len(t) > 1 else 0], k, kind, dtype)
-        for i in range(several)
-    ])  # fmt: skip
-    return PopulationRows(x, t, w)
+    weights = np.asarray(weight)
+    if len(weights) != size:
+        raise ValueError(
+            f"{name}sample_weight has shape {weights.shape}, but this population has {size} networks. "
+            f"Pass weights of each network of shape ({size}, {n}), or of all of shape ({n},)."
+        )
+    checked = [checks.sample_weight(one, n, dtype, f"{name}sample_weight[{i}]") for i, one in enumerate(weights)]
+    return PopulationRows(x, t, np.stack(checked))
+
+
+def _by_class(population: Population, rows: PopulationRows, class_weight: Any) -> PopulationRows:
+    """Return rows whose weights have those of their classes in them."""
+    if class_weight is None:
+        return rows
+    each = [rows.one(i) for i in range(max(len(rows.y), len(rows.weight)))]
+    weights = [
+        checks.combined_weight(
+            one.weight if one.weight.size else None, class_weight, one.y, population.n_outputs, population.kind, rows.x.dtype
+        )
+        for one in each
+    ]
+    return PopulationRows(rows.x, rows.y, np.stack(weights))
 
 
 def prepare(
     population: Population, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, class_weight: Any, validation: Any
 ) -> tuple[PopulationRows, PopulationRows | None]:
     """Return training and validation rows; arguments as in ``Population.fit``."""
-    everything = rows_of(population, X, y, sample_weight, class_weight)
+    everything = rows_of(population, X, y, sample_weight)
     if validation is None:
-        return everything, None
-    if isinstance(validation, (tuple, list)):
-        if len(validation) not in (2, 3):
-            raise ValueError(f"validation must be a fraction, (X, y) or (X, y, sample_weight); got {len(validation)} parts.")
-        weight = validation[2] if len(validation) == 3 else None
-        return everything, rows_of(population, validation[0], validation[1], weight, name="validation ")
-    fraction = checks.real("validation", validation, 0.0, 1.0, open_low=True, open_high=True)
-    kind, k = population.kind, population.n_outputs
-    classes = kind == "classes" or (kind == "binary" and k == 1 and bool(np.isin(everything.y, (0, 1)).all()))
-    kept, held = split(everything.y[0], fraction, classes=classes, seed=population.seed & (2**64 - 1))
-    if held.size == 0 or kept.size == 0:
-        raise ValueError(
-            f"validation={fraction} of {len(everything)} rows leaves {kept.size} to train on and {held.size} to validate on. "
-            "Pass another fraction, or validation=(X, y)."
-        )
-    # Class weights are for the rows that are trained on.
-    held_back = rows_of(population, X, y, sample_weight).take(held) if class_weight is not None else everything.take(held)
-    for part, name in ((everything.take(kept), "training"), (held_back, "validation")):
-        if len(part.weight) and bool((part.weight.max(axis=1) == 0.0).any()):
-            raise ValueError(f"all {name} rows of a network have sample_weight 0. Pass validation=(X, y, sample_weight).")
-    return everything.take(kept), held_back
+        return _by_class(population, everything, class_weight), None
+    given = given_data(validation)
+    if given is not None:
+        return _by_class(population, everything, class_weight), rows_of(population, *given, name="validation ")
+    train, held = parted(everything, everything.y[0], validation, population.kind, population.n_outputs, population.seed)
+    return _by_class(population, train, class_weight), held

@@ -42,8 +42,8 @@ def sort_out(nets: Sequence[MLP], seeds: Sequence[int]) -> list[list[int]]:
     for i in sorted(range(len(nets)), key=lambda i: (seeds[i], nets[i].plan.dropout.tobytes(), nets[i].loss_spec.smoothing)):
         kinds.setdefault(kind_of(nets[i]), []).append(i)
     families: dict[tuple, list[list[int]]] = {}
-    for kind in sorted(kinds):
-        families.setdefault(kind[:-1], []).append(kinds[kind])
+    for kind, members in kinds.items():
+        families.setdefault(kind[:-1], []).append(members)
     groups: list[list[int]] = []
     for family in families.values():
         first = nets[family[0][0]]

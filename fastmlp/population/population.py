@@ -83,7 +83,7 @@ class Population:
         dtype: DTypeLike = "float32",
         seed: int = 0,
     ) -> None:
-        given = None if seeds is None else [checks.integer(f"seeds[{i}]", one) for i, one in enumerate(seeds)]
+        given = None if seeds is None else checks.seeds(seeds)
         count = checks.integer("size", size, 1) if size is not None else len(given) if given is not None else 0
         if count == 0:
             raise ValueError("a population needs size=, the number of networks, or seeds=, one for each.")
@@ -200,12 +200,7 @@ class Population:
 
     @params.setter
     def params(self, values: ArrayLike) -> None:
-        array = np.asarray(values, self.dtype)
-        if array.shape != self.params.shape:
-            raise ValueError(f"params must have shape {self.params.shape}; got {array.shape}.")
-        if not np.isfinite(array).all():
-            raise ValueError("params must be finite.")
-        self.params[...] = array
+        self.params[...] = checks.parameters(values, self.params.shape, self.dtype)
 
     @property
     def n_params(self) -> NDArray[np.int64]:
@@ -266,11 +261,8 @@ class Population:
         """Return a metric of every network's predictions, (size,): by default accuracy for classes and R² for numbers."""
         data = rows_of(self, X, y, sample_weight)
         chosen = metric_table.default(self.kind, self.n_outputs) if metric is None else metric_table.resolve(metric)
-        return np.array([
-            chosen(data.y[i if len(data.y) > 1 else 0], prediction, data.weight[i if len(data.weight) > 1 else 0]
-                   if len(data.weight) else np.empty(0, self.dtype))
-            for i, prediction in enumerate(self.predict(data.x))
-        ])  # fmt: skip
+        each = ((data.one(i), prediction) for i, prediction in enumerate(self.predict(data.x)))
+        return np.array([chosen(own.y, prediction, own.weight) for own, prediction in each])
 
     def _members_of(self, group: Group) -> NDArray[np.int64]:
         return self._members[next(i for i, one in enumerate(self._groups) if one is group)]

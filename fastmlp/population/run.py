@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import interruption
-from .. import metrics as metric_table
-from ..arguments import Options
+from ..arguments import Options, TrainingData
 from ..callbacks import listeners
 from ..errors import DivergenceError, DivergenceWarning
 from ..optimizers import Stepping
@@ -43,7 +42,8 @@ class PopulationRun:
             raise ValueError(
                 "L-BFGS trains one network at a time: net = population[i], a copy, then net.fit(..., optimizer=fm.LBFGS())."
             )
-        self._check_metrics()
+        first = TrainingData(train.one(0), None if validation is None else validation.one(0))
+        options.check_metrics_on(first, population.n_outputs)
         self.optimizer: Stepping = options.optimizer
         size, rows = len(population), len(train)
         self.batch = min(options.batch_size or rows, rows)
@@ -58,10 +58,10 @@ class PopulationRun:
         self.span_of = which.ravel()
         self.factor = np.array(self.optimizer.varied.get("lr", np.ones(size)), np.float64)
         for span in self.spans:
-            self._rates(span, 0, 1)  # a schedule that does not fit this training says so now
+            self._rates(span, 0, min(1, options.epochs))  # a schedule that does not fit this training says so now
         for group, part in zip(population._groups, population._members, strict=True):
             group.use(self.optimizer.of(part))
-            group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.TRAINING]] = self.batch, options.shuffle, 1
+            group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, options.shuffle, 0, 1
             shared = population.seed & SEED_MASK
             group.ints[:, ids.SHUFFLE_SEED] = group.ints[:, ids.SEED] if own_shuffles else shared
         stopping = options.early_stopping
@@ -76,15 +76,6 @@ class PopulationRun:
         self.history = population.history or PopulationHistory(size)
         self.diverged_after: dict[int, int] = {}
         self._losses = np.empty((1, size))
-
-    def _check_metrics(self) -> None:
-        for metric in self.options.metrics:
-            if metric in metric_table.METRICS.values():
-                for rows in filter(None, (self.train, self.validation)):
-                    try:
-                        metric(rows.y[0], np.zeros((len(rows), self.population.n_outputs)), _weight(rows, 0))
-                    except ValueError as error:
-                        raise ValueError(f"metric {metric.name!r} does not suit these networks and data: {error}") from error
 
     def go(self) -> PopulationHistory:
         """Train; whatever ends it, each network is left as it was after a whole epoch."""
@@ -159,7 +150,7 @@ class PopulationRun:
         self.history.add(rows)
         self._keep()
         if self._looks_at_each_epoch:
-            self._look({name: values[-1] for name, values in rows.items()})
+            self._look({name: values[-1] for name, values in rows.items()} | {"lr": self._last_rates(rates)})
 
     def _advance_group(
         self, number: int, members: NDArray, rows: NDArray, first: int, lr: NDArray, losses: NDArray, kept: Kept
@@ -197,6 +188,14 @@ class PopulationRun:
         if not self.watches:
             return self.factor[networks]
         return np.array([self.watches[i].apply(lr[:1])[0] / lr[0] for i in networks])
+
+    def _last_rates(self, rates: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return each network's rate of the last of these steps; NaN of those that have stopped."""
+        found = np.full(len(self.active), math.nan)
+        for span, lr in enumerate(rates):
+            going = np.flatnonzero(self.active & (self.span_of == span))
+            found[going] = lr[-1] * self._factor(going, lr)
+        return found
 
     def _keep(self) -> None:
         """Remember the networks that are at it as they are, at the end of an epoch."""
@@ -243,9 +242,9 @@ class PopulationRun:
         for prefix, data in (("", self.train), ("val_", self.validation)):
             if data is not None:
                 for network, prediction in zip(networks, group.predict(rows, data.x), strict=True):
-                    y = data.y[network if len(data.y) > 1 else 0]
+                    own = data.one(network)
                     for metric in self.options.metrics:
-                        judged[prefix + metric.name][network] = metric(y, prediction, _weight(data, network))
+                        judged[prefix + metric.name][network] = metric(own.y, prediction, own.weight)
 
     def _look(self, logs: dict[str, NDArray[np.float64]]) -> None:
         """Tell callbacks of an epoch, and stop the networks that have done enough."""
@@ -266,9 +265,8 @@ class PopulationRun:
             worse = self.active & ~better
             self.waited[worse] += 1
             self._stop(worse & (self.waited > stopping.patience), "early stopping")
-        for answer in answers:
-            mask = np.asarray(answer, bool) if answer is not None else np.False_
-            self._stop(self.active & mask, "callback")
+        for callback, answer in zip(told, answers, strict=True):
+            self._stop(self.active & _answered(callback, answer, len(self.active)), "callback")
 
     def _stop(self, networks: NDArray[np.bool_], why: str) -> None:
         for i in np.flatnonzero(networks & self.active):
@@ -302,9 +300,15 @@ class PopulationRun:
             self.population._groups[number].params[rows] = self.best_params[number][rows]
 
 
-def _weight(rows: PopulationRows, network: int) -> NDArray:
-    """Return a network's sample weights, (n,), or (0,) for none."""
-    return rows.weight[network if len(rows.weight) > 1 else 0] if len(rows.weight) else np.empty(0, rows.x.dtype)
+def _answered(callback: Any, answer: Any, size: int) -> NDArray[np.bool_]:
+    """Return which networks a callback wants to stop: True or False for all, or one for each."""
+    stop = np.asarray(answer is not None and answer, bool)
+    if stop.shape not in ((), (size,)):
+        raise ValueError(
+            f"{type(callback).__name__}.on_epoch_end answered with shape {stop.shape}, but there are {size} networks. "
+            f"Return True or False for all of them, or an array of {size}."
+        )
+    return stop
 
 
 def _mean(values: NDArray) -> float | None:

@@ -1,0 +1,74 @@
+"""What a population refuses, before any network has changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+
+X = np.random.default_rng(0).normal(size=(70, 3)).astype(np.float32)
+Y = X[:, :1] * X[:, 1:2]
+
+
+class Two(fm.Callback):
+    def on_epoch_end(self, net, epoch, logs):
+        return np.array([True, False])
+
+
+def with_params(values) -> None:
+    fm.Population([3, 1], size=2).params = values
+
+
+REFUSALS = {
+    "no size": (lambda: fm.Population([2, 1]), "a population needs size="),
+    "seeds": (lambda: fm.Population([2, 1], size=3, seeds=[1]), "seeds has 1 values, but size=3"),
+    "dropout": (lambda: fm.Population([2, 4, 1], size=3, dropout=[0.1]), r"dropout has shape \(1,\), but there are 3"),
+    "empty": (lambda: fm.Population.of([]), "at least one network"),
+    "outputs": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 2]}]), "network 1 is .* the same number of"),
+    "spec": (lambda: fm.Population.of([[2, 1]]), r"specs\[0\] must be an fm.MLP or a dict"),
+    "params": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 3, 1]}]).params, "different architectures"),
+    "lr": (
+        lambda: fm.Population([3, 1], size=2).fit(X, Y, optimizer=fm.SGD([0.1] * 3)),
+        r"lr has shape \(3,\), but there are 2",
+    ),
+    "single": (lambda: fm.MLP([3, 1]).fit(X, Y, optimizer=fm.SGD([0.1] * 3)), "SGD has 3 values of lr, one for each network"),
+    "weight": (lambda: fm.Population([3, 1], size=2).fit(X, Y, sample_weight=np.ones((3, 70))), "has 2 networks"),
+    "targets": (lambda: fm.Population([3, 1], size=2).fit(X, np.ones((3, 70, 1))), "has 2 networks"),
+    "lbfgs": (lambda: fm.Population([3, 1], size=2).fit(X, Y, optimizer=fm.LBFGS()), "L-BFGS trains one network at a time"),
+    "shuffle": (lambda: fm.Population([3, 1], size=2).fit(X, Y, shuffle="all"), "shuffle must be one of 'shared', 'each'"),
+    "shuffle 0": (lambda: fm.Population([3, 1], size=2).fit(X, Y, shuffle=0), "shuffle must be True or False; got 0"),
+    "shuffle None": (lambda: fm.Population([3, 1], size=2).fit(X, Y, shuffle=None), "shuffle must be True or False; got None"),
+    "complex": (lambda: with_params(np.zeros((2, 4), complex)), "params must be numbers; got an array of dtype complex128"),
+    "text": (lambda: with_params(np.full((2, 4), "a")), "params must be numbers; got an array of dtype <U1"),
+    "shape": (lambda: with_params(np.zeros((2, 3))), r"params must have shape \(2, 4\); got \(2, 3\)"),
+    "large": (lambda: with_params(np.diag([1, 1, 1, 1e300])[2:]), r"params\[1, 3\] is 1e\+300, but must be finite in float32"),
+    "ragged": (lambda: fm.Population([3, 1], size=2).fit(X, [Y.tolist(), Y[1:].tolist()]), "y does not form an array"),
+    "weights": (
+        lambda: fm.Population([3, 1], size=2).fit(X, Y, sample_weight=[[1.0] * 70, [-1.0] * 70]),
+        r"sample_weight\[1\] has -1.0 in row 0",
+    ),
+    "ragged weights": (
+        lambda: fm.Population([3, 1], size=2).fit(X, Y, sample_weight=[[1.0] * 70, [1.0]]),
+        "sample_weight does not form an array",
+    ),
+    "no weight": (
+        lambda: fm.Population([3, 1], size=2).fit(X, Y, sample_weight=np.eye(2, 70), validation=0.2),
+        "rows of a network have",
+    ),
+    "metric": (lambda: fm.Population([3, 1], size=2).fit(X, Y, metrics=["accuracy"]), "metric 'accuracy' does not suit"),
+    "answer": (
+        lambda: fm.Population([3, 1], size=3).fit(X, Y, callbacks=[Two()]),
+        r"Two.on_epoch_end answered with shape \(2,\), but there are 3 networks. Return True",
+    ),
+    "one seed": (lambda: fm.Population([3, 1], seeds=3), r"seeds must be a sequence such as range\(8\); got 3"),
+    "select": (lambda: fm.Population([3, 1], size=2).select([0, 0]), "numbers from 0 to 1, each once"),
+    "index": (lambda: fm.Population([3, 1], size=2)[2], "number of the network must be"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_is_refused(name) -> None:
+    action, message = REFUSALS[name]
+    with pytest.raises((TypeError, ValueError), match=message):
+        action()
