@@ -17,11 +17,10 @@ from tests.compiler import needs_compiler
 
 
 @pytest.fixture(autouse=True)
-def _engine_as_before(monkeypatch):
+def _engine_as_before():
     """Put back what --engine and --threads change."""
-    monkeypatch.setattr(engine, "_name", engine._name)
-    monkeypatch.setattr(engine, "_module", engine._module)
     yield
+    engine.use_engine()
     engine.set_threads(None)
 
 
