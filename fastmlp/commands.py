@@ -59,7 +59,7 @@ class _Rows:
 
 def train(args: argparse.Namespace) -> None:
     """Train one network, say how good it is, and write what was asked for."""
-    _check_output(save=args.save, plot=args.plot)
+    _check_output(args.data, save=args.save, plot=args.plot)
     _choose_engine(args)
     rows = _load(args)
     net = MLP(
@@ -101,7 +101,7 @@ def sweep(args: argparse.Namespace) -> None:
     """Train a grid of networks and show which were best."""
     from .sweeps.sweep import sweep as run
 
-    _check_output(csv=args.csv, parquet=args.parquet, plot=args.plot)
+    _check_output(args.data, csv=args.csv, parquet=args.parquet, plot=args.plot)
     for axis in ("width", "depth", "lr", "dropout", "weight_decay", "l2"):
         if args.trials is None and hasattr(getattr(args, axis), "rvs"):
             option = axis.replace("_", "-")
@@ -191,7 +191,7 @@ def _choose_engine(args: argparse.Namespace) -> None:
         engine.set_threads(args.threads)
 
 
-def _check_output(**files: str | None) -> None:
+def _check_output(table: str, **files: str | None) -> None:
     """Refuse an option's file that could not be written, before the work rather than after."""
     options: dict[Path, str] = {}
     for option, name in files.items():
@@ -200,6 +200,8 @@ def _check_output(**files: str | None) -> None:
         if os.path.isdir(name):
             raise UsageError(f"{name} is a folder: give a file's name")
         path = Path(name).resolve()
+        if path == Path(table).resolve():
+            raise UsageError(f"--{option} {name} would replace the data: give it another name")
         folder = path.parent
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder} to write {path.name} in")

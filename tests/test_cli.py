@@ -61,6 +61,7 @@ WRONG_USE = {
     "many threads": (["train", "moons", "--threads", "9999"], "--threads: must be at most 1024, not 9999"),
     "same files": (["train", "moons", "--save", "a.png", "--plot", "./a.png"], "--save and --plot are the same file ./a.png"),
     "same rows": (["sweep", "moons", "--csv", "a.csv", "--parquet", "a.csv"], "--csv and --parquet are the same file a.csv"),
+    "own table": (["sweep", "rows.csv", "--csv", "./rows.csv"], "--csv ./rows.csv would replace the data"),
     "save folder": (["train", "moons", "--save", "no/such/model"], "to write model in"),
     "save on a folder": (["train", "moons", "--save", "/"], "/ is a folder"),
     "plot": (["train", "moons", "--plot", "curves.txt"], "its name must end in one of"),

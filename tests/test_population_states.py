@@ -215,3 +215,41 @@ def test_another_number_of_threads_does_not_overrun_the_scratch(width, monkeypat
             np.testing.assert_array_equal(population.loss(X, Y), expected)
     finally:
         fm.set_threads(None)
+
+
+@pytest.mark.parametrize("width", [4, 90])
+def test_a_callback_may_train_the_population_in_its_own_way(width) -> None:
+    """Its settings are not those of the training that goes on after it."""
+
+    class Nested(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 1:
+                net.fit(X[:20], Y[:20], epochs=2, batch_size=7, optimizer=fm.SGD(0.001))
+
+    population, parts = (fm.Population([3, width, 1], size=20, output="sigmoid") for _ in range(2))
+    population.fit(X, Y, epochs=4, batch_size=16, callbacks=[Nested()], optimizer=fm.SGD(0.1))
+    parts.fit(X, Y, epochs=2, batch_size=16, optimizer=fm.SGD(0.1))
+    parts.fit(X[:20], Y[:20], epochs=2, batch_size=7, optimizer=fm.SGD(0.001))
+    parts.fit(X, Y, epochs=2, batch_size=16, optimizer=fm.SGD(0.1))
+    np.testing.assert_array_equal(population.params, parts.params)
+    np.testing.assert_array_equal(population.history.loss, parts.history.loss)
+
+
+def test_what_a_callback_changed_stays_when_a_later_epoch_is_interrupted() -> None:
+    calls = []
+
+    def judge(y_true, y_pred):
+        calls.append(1)
+        if len(calls) > 5:
+            raise KeyboardInterrupt("in the third epoch")
+        return 0.0
+
+    class Prune(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            net.params[:, 0] = 0.0
+
+    population = fm.Population([3, 4, 1], size=2, output="sigmoid")
+    with pytest.raises(KeyboardInterrupt, match="in the third epoch"):
+        population.fit(X, Y, epochs=5, callbacks=[Prune()], metrics=[judge])
+    assert len(population.history) == 2
+    assert (population.params[:, 0] == 0.0).all()

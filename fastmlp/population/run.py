@@ -59,11 +59,8 @@ class PopulationRun:
         self.factor = np.array(self.optimizer.varied.get("lr", np.ones(size)), np.float64)
         for span in self.spans:
             self._rates(span, 0, min(1, options.epochs))  # a schedule that does not fit this training says so now
-        for group, part in zip(population._groups, population._members, strict=True):
-            group.use(self.optimizer.of(part))
-            group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, options.shuffle, 0, 1
-            shared = population.seed & SEED_MASK
-            group.ints[:, ids.SHUFFLE_SEED] = group.ints[:, ids.SEED] if own_shuffles else shared
+        self.own_shuffles = own_shuffles
+        self._set()
         stopping = options.early_stopping
         self.sign = -1.0 if stopping and options.higher_is_better(stopping.monitor) else 1.0
         self.best = np.full(size, math.inf)
@@ -76,6 +73,14 @@ class PopulationRun:
         self.history = population.history or PopulationHistory(size)
         self.diverged_after: dict[int, int] = {}
         self._losses = np.empty((1, size))
+
+    def _set(self) -> None:
+        """Write the settings where the engine reads them."""
+        shared = self.population.seed & SEED_MASK
+        for group, part in zip(self.population._groups, self.population._members, strict=True):
+            group.use(self.optimizer.of(part))
+            group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, self.options.shuffle, 0, 1
+            group.ints[:, ids.SHUFFLE_SEED] = group.ints[:, ids.SEED] if self.own_shuffles else shared
 
     def go(self) -> PopulationHistory:
         """Train; whatever ends it, each network is left as it was after a whole epoch."""
@@ -135,6 +140,8 @@ class PopulationRun:
 
     def _advance(self, epochs: int) -> None:
         """Do some epochs with all networks that are still at it."""
+        if self.options.callbacks:  # they may have trained the networks in their own way
+            self._set()
         rates = [self._rates(span, self.done, epochs) for span in self.spans]
         if len(self._losses) < epochs:
             self._losses = np.empty((2 * epochs, len(self.population)))
@@ -151,6 +158,8 @@ class PopulationRun:
         self._keep()
         if self._looks_at_each_epoch:
             self._look({name: values[-1] for name, values in rows.items()} | {"lr": self._last_rates(rates)})
+        if self.options.callbacks:  # they may have changed parameters
+            self._keep()
 
     def _advance_group(
         self, number: int, members: NDArray, rows: NDArray, first: int, lr: NDArray, losses: NDArray, kept: Kept
