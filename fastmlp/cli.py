@@ -6,6 +6,7 @@ Wrong use ends with status 2 and one line on standard error, Ctrl-C with 130, an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
 import re
@@ -115,7 +116,9 @@ def _flush(command: str, status: int) -> int:
 
 def _say(command: str, message: str, status: int) -> int:
     """Print one line to standard error and return the status."""
-    print(f"{command}: {' '.join(message.split())}", file=sys.stderr)
+    if sys.stderr is not None:  # to None, print would write to standard output
+        with contextlib.suppress(OSError):
+            print(f"{command}: {' '.join(message.split())}", file=sys.stderr)
     return status
 
 

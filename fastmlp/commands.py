@@ -200,7 +200,7 @@ def _check_output(table: str, **files: str | None) -> None:
         if os.path.isdir(name):
             raise UsageError(f"{name} is a folder: give a file's name")
         path = Path(name).resolve()
-        if path == Path(table).resolve():
+        if table not in datasets.NAMES and path == Path(table).resolve():
             raise UsageError(f"--{option} {name} would replace the data: give it another name")
         folder = path.parent
         if not folder.is_dir():

@@ -208,3 +208,8 @@ def test_a_command_does_without_output_or_errors_that_are_closed(argv, closed):
     status, out, err = shell(argv, closed)
     assert (status, err) == (0, "")
     assert bool(out) == (closed == "2>&-")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2> /dev/full"])
+def test_an_error_that_nobody_hears_is_a_status(closed):
+    assert shell(["train", "no_such_data"], closed) == (2, "", "")

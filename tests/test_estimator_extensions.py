@@ -29,7 +29,7 @@ def test_class_weight(iris) -> None:
     factors = {0: 1.0, 1: 3.0}
     by_hand = quick().fit(X, y, np.where(y == 1, 3.0, 1.0))
     np.testing.assert_array_equal(quick(class_weight=factors).fit(X, y).coefs_[0], by_hand.coefs_[0])
-    with pytest.raises(ValueError, match=r"class_weight has -1.0, but must be >= 0"):
+    with pytest.raises(ValueError, match=r"class_weight has -1.0, but must be finite and >= 0"):
         quick(class_weight={0: -1.0}).fit(X, y)
     with pytest.raises(ValueError, match="class_weight 'balanced' is not supported for partial_fit"):
         quick(class_weight="balanced").partial_fit(X, y, classes=[0, 1])

@@ -207,10 +207,14 @@ def test_a_refit_that_is_refused_changes_nothing(make, parameters, given, match,
     estimator = make(n_ensemble=2).fit(X, y)
     estimator.set_params(n_ensemble=1, warm_start=warm_start, **parameters)
     before, attributes = estimator.predict(X), dict(vars(estimator))
+    state = estimator.network_._state
+    optimizer, ints = state.optimizer, state.ints.copy()
     with pytest.raises((TypeError, ValueError), match=match):
         estimator.fit(X, (y + 1) % 3, **{name: named[value] for name, value in given.items()})
     np.testing.assert_array_equal(estimator.predict(X), before)
     assert vars(estimator) == attributes
+    assert (estimator.network_._state, state.optimizer) == (state, optimizer)
+    np.testing.assert_array_equal(state.ints, ints)
 
 
 def test_an_estimator_whose_first_fit_is_refused_is_not_fitted(iris) -> None:

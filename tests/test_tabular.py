@@ -229,12 +229,12 @@ def test_weights_count() -> None:
         classifier().fit(X, y, sample_weight=np.zeros(400))
 
 
-@pytest.mark.parametrize("name", ["sample_weight", "sample_weight_val"])
-def test_a_weight_that_is_too_large_is_refused_by_the_name_it_has(name) -> None:
+def test_a_weight_that_is_too_large_to_train_with_is_refused() -> None:
     X, y = IRIS
     weight = np.where(np.arange(150) == 7, 1e300, 1.0)
-    with pytest.raises(ValueError, match=rf"the largest {name} is 1e\+300.* Pass {name} / {name}.max\(\)"):
-        classifier().fit(X, y, X_val=X, y_val=y, **{name: weight})
+    with pytest.raises(ValueError, match=r"the largest sample_weight is 1e\+300.* Pass sample_weight / sample_weight.max\(\)"):
+        classifier().fit(X, y, sample_weight=weight)
+    assert classifier().fit(X, y, X_val=X, y_val=y, sample_weight_val=weight).score(X, y) > 0.9
 
 
 def test_validation_rows_and_weights_may_be_given() -> None:
@@ -312,7 +312,7 @@ def test_a_refit_that_fails_leaves_what_was_fitted(make, monkeypatch) -> None:
     X, y = IRIS
     estimator = make(n_jobs=1).fit(X, y)
     before, attributes = estimator.predict(X), dict(vars(estimator))
-    other = 3.0 * X[::-1], 10 - y[::-1]
+    other = 3.0 * X[::-1, :2], 10 - y[::-1]
     with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
         estimator.fit(*other, -np.ones(150))
     with pytest.raises(ValueError, match="epochs must be"):

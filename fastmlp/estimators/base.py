@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -34,6 +33,7 @@ from .judge import Judge
 from .lbfgs import fit_lbfgs
 from .objective import Objective
 from .rates import POLICIES, SOLVERS, Policy, is_lbfgs
+from .refits import unchanged_by_errors
 from .start import initial_network, network_to_go_on_with
 from .stochastic import StochasticRun, options_of
 
@@ -179,7 +179,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             raise ValueError("solver='lbfgs' looks at no validation data. Leave X_val out, or use another solver.")
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
-        with self._unchanged_by_errors():
+        with unchanged_by_errors(self):
             self.__dict__.pop("estimators_", None)
             given_y, rng, callbacks = y, check_random_state(self.random_state), as_callbacks(self.callbacks or ())
             first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
@@ -199,16 +199,6 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         if not np.isfinite(self.network_.params).all():
             raise ValueError(_NOT_FINITE)
         return self
-
-    @contextlib.contextmanager
-    def _unchanged_by_errors(self) -> Iterator[None]:
-        """Within it, an error leaves the estimator as it was before."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__ = before
-            raise
 
     def _check_sizes(self) -> None:
         sizes = self._hidden_sizes()

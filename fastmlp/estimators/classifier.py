@@ -354,8 +354,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             factors = compute_sample_weight(self.class_weight, y)
         else:
             factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)[np.searchsorted(self.classes_, y)]
-        if factors.min() < 0.0:
-            raise ValueError(f"class_weight has {factors.min()}, but must be >= 0. Pass 0 to leave a class out.")
+        wrong = factors[~(np.isfinite(factors) & (factors >= 0.0))]
+        if wrong.size:
+            raise ValueError(f"class_weight has {wrong[0]}, but must be finite and >= 0. Pass 0 to leave a class out.")
         return factors
 
     def _default_score(self, y: NDArray, outputs: NDArray, weight: NDArray | None) -> float:

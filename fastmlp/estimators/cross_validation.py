@@ -85,7 +85,7 @@ def cross_validate(
     folds = list(check_cv(cv, y, classifier=is_classifier(est)).split(X, y, groups))
     # Seeds side by side, a network on each core, unless something of the user's own runs in between or looks at the clock.
     together = 1
-    if checks.jobs(n_jobs) is None and _undisturbed(est, options):
+    if _undisturbed(est, options) and checks.jobs(n_jobs) is None:
         together, n_jobs = min(len(chosen), engine.threads()), None
     options |= {"cv": folds, "n_jobs": n_jobs}
     results = side_by_side(lambda seed: _one_seed(est, seed, X, y, **options), [(seed,) for seed in chosen], together)

@@ -59,7 +59,7 @@ def legend(ax: Axes, handles: Sequence[Any], names: Sequence[str], **style: Any)
     """Put a legend of these names on axes, each as it is."""
     made = ax.legend(handles, [""] * len(names), **style)  # which may leave out names that begin with "_"
     for text, name in zip(made.get_texts(), names, strict=True):
-        text.set_text(plain(name))
+        text.set_text(plain(str(name)))
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:

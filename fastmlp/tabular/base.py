@@ -34,7 +34,9 @@ class Tabular(BaseEstimator):
         fraction = checks.real("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
         seeds = check_random_state(self.random_state).randint(2**31, size=n_ensemble + 1).tolist()
         workers = checks.jobs(self.n_jobs) or engine.threads()
-        weight = _weights(sample_weight, X, "sample_weight")
+        weight = _weights(sample_weight, X)
+        if weight is not None:
+            checks.sample_weight(weight, len(weight), np.dtype(np.float32))
         encoder = TabularEncoder(self.categorical_features)
         rows = Rows(encoder.fit_transform(X), y, weight)
         if rows.X.shape[1] == 0:
@@ -43,7 +45,7 @@ class Tabular(BaseEstimator):
         if checks.is_validation(*held_out):
             X_val, y_val, weight_val = held_out
             check_consistent_length(X_val, y_val)
-            judge = Rows(encoder.transform(X_val), y_val, _weights(weight_val, X_val, "sample_weight_val"))
+            judge = Rows(encoder.transform(X_val), y_val, _weights(weight_val, X_val))
         jobs = self._jobs(rows, judge, fraction, seeds)
         trained = _run([(recipe, *job, n_outputs) for job in jobs], min(len(jobs), workers))
         self.encoder_ = encoder
@@ -123,13 +125,12 @@ def _parted(rows: Rows, kept: NDArray, held: NDArray) -> tuple[Rows, Rows | None
     return rows.take(kept), rows.take(held)
 
 
-def _weights(sample_weight: Any, X: Any, name: str) -> NDArray | None:
+def _weights(sample_weight: Any, X: Any) -> NDArray | None:
     if sample_weight is None:
         return None
     weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")  # as scikit-learn does from 1.9 on
-    checks.sample_weight(weight, len(weight), np.dtype(np.float32), name)
     return weight
 
 

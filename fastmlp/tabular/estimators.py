@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from .. import checks
+from ..estimators.refits import unchanged_by_errors
 from ..losses import CrossEntropy
 from .base import Tabular
 from .recipe import Recipe, error_rate, log_loss, squared_error
@@ -142,16 +143,17 @@ class TabularClassifier(ClassifierMixin, Tabular):
         X_val, y_val, sample_weight_val : array or frame, arrays, optional
             Rows to judge each epoch by, instead of some of X.
         """
-        self._check(X, y)
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(f"y has 1 class ({classes.tolist()[0]!r}), but a classifier needs 2 or more.")
-        codes_val = None if y_val is None else _codes(y_val, classes)
-        self._fit(X, codes, len(classes), sample_weight, (X_val, codes_val, sample_weight_val))
-        self.classes_ = classes
+        with unchanged_by_errors(self):
+            self._check(X, y)
+            y = column_or_1d(y, warn=True)
+            assert_all_finite(y, input_name="y")
+            check_classification_targets(y)
+            classes, codes = np.unique(y, return_inverse=True)
+            if len(classes) < 2:
+                raise ValueError(f"y has 1 class ({classes.tolist()[0]!r}), but a classifier needs 2 or more.")
+            codes_val = None if y_val is None else _codes(y_val, classes)
+            self._fit(X, codes, len(classes), sample_weight, (X_val, codes_val, sample_weight_val))
+            self.classes_ = classes
         return self
 
     def _recipe(self) -> Recipe:
@@ -256,14 +258,15 @@ class TabularRegressor(RegressorMixin, Tabular):
         X_val, y_val, sample_weight_val : array or frame, arrays, optional
             Rows to judge each epoch by, instead of some of X.
         """
-        self._check(X, y)
-        targets, one_output = _targets(y, "y")
-        targets_val = None if y_val is None else _targets(y_val, "y_val")[0]
-        if targets_val is not None and targets_val.shape[1] != targets.shape[1]:
-            raise ValueError(f"y_val has shape {targets_val.shape}, but y has {targets.shape}. Pass as many columns.")
-        self._shifts = self._fit(X, targets, targets.shape[1], sample_weight, (X_val, targets_val, sample_weight_val))
-        self._one_output = one_output
-        self._range = targets.min(axis=0), targets.max(axis=0)
+        with unchanged_by_errors(self):
+            self._check(X, y)
+            targets, one_output = _targets(y, "y")
+            targets_val = None if y_val is None else _targets(y_val, "y_val")[0]
+            if targets_val is not None and targets_val.shape[1] != targets.shape[1]:
+                raise ValueError(f"y_val has shape {targets_val.shape}, but y has {targets.shape}. Pass as many columns.")
+            self._shifts = self._fit(X, targets, targets.shape[1], sample_weight, (X_val, targets_val, sample_weight_val))
+            self._one_output = one_output
+            self._range = targets.min(axis=0), targets.max(axis=0)
         return self
 
     def _recipe(self) -> Recipe:

@@ -14,6 +14,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from ..estimators.refits import unchanged_by_errors
+
 __all__ = ["TabularEncoder"]
 
 # Beyond about this many times a column's usual spread, values are squeezed.
@@ -120,12 +122,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         return np.array(names, object)
 
     def _learn(self, X: Any) -> NDArray[np.float64]:
-        before = self.__dict__.copy()
-        try:
+        with unchanged_by_errors(self):
             return self._fit(X)
-        except BaseException:
-            self.__dict__ = before
-            raise
 
     def _fit(self, X: Any) -> NDArray[np.float64]:
         X = self._validated(X, reset=True)
