@@ -41,18 +41,19 @@ class Span:
         Number of steps it does.
     steps_per_epoch : int
         Number of steps in an epoch.
-    epoch : int
-        Number of epochs that the network had done before it.
+    epoch : int, optional
+        Number of epochs that the network had done before it; None for what the steps before would be here.
     """
 
     start: int
     steps: int
     steps_per_epoch: int
-    epoch: int = 0
+    epoch: int | None = None
 
     def epochs(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the epoch that each step is in, counted as the steps are."""
-        return self.epoch + (steps - self.start) // self.steps_per_epoch
+        before = self.start // self.steps_per_epoch if self.epoch is None else self.epoch
+        return before + (steps - self.start) // self.steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -305,7 +306,7 @@ class OneCycle(Schedule):
     def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
         """Return the rate of each step."""
         done = np.asarray(steps, np.float64) - span.start
-        last = float(max(span.steps - 1, 1))
+        last = float(span.steps - 1)
         peak = self.warmup * span.steps - 1.0  # before the first step, if the warm-up is shorter than one
         start = self.lr / self.start_factor
         rising = _cosine(start, self.lr, done / peak if peak > 0.0 else np.ones_like(done))

@@ -26,6 +26,7 @@ class Saved(NamedTuple):
     slots: NDArray
     ints: NDArray[np.int64]
     reals: NDArray[np.float64]
+    optimizer: Optimizer | None
 
 
 class TrainingState:
@@ -105,17 +106,20 @@ class TrainingState:
 
     def save(self, params: NDArray, into: Saved | None = None) -> Saved:
         """Copy everything, into the memory of `into` if that fits."""
-        current = Saved(params, self.slots, self.ints, self.reals)
+        arrays = params, self.slots, self.ints, self.reals
         if into is None or (into.slots.shape, into.reals.shape) != (self.slots.shape, self.reals.shape):
-            return Saved(params.copy(), self.slots.copy(), self.ints.copy(), self.reals.copy())
-        for target, array in zip(into, current, strict=True):
+            return Saved(params.copy(), self.slots.copy(), self.ints.copy(), self.reals.copy(), self.optimizer)
+        for target, array in zip(into[:4], arrays, strict=True):
             target[...] = array
-        return into
+        return into._replace(optimizer=self.optimizer)
 
     def restore(self, saved: Saved, params: NDArray) -> None:
         """Go back to a copy."""
-        for target, array in zip((params, self.slots, self.ints, self.reals), saved, strict=True):
+        if (saved.slots.shape, saved.reals.shape) != (self.slots.shape, self.reals.shape):  # another optimizer's since
+            self.slots, self.reals = aligned_zeros(saved.slots.shape, saved.slots.dtype), saved.reals.copy()
+        for target, array in zip((params, self.slots, self.ints, self.reals), saved[:4], strict=True):
             target[...] = array
+        self.optimizer = saved.optimizer
 
 
 class Arena:

@@ -65,6 +65,7 @@ class Fit:
         stopping = options.early_stopping
         self.best = Best(options.higher_is_better(stopping.monitor), stopping.min_delta) if stopping else None
         self.best_params: NDArray | None = None
+        self.best_epoch: int | None = None
         self._saved: tuple[Saved, int] | None = None
         self._spare: Saved | None = None
         self._divergence = ""
@@ -80,6 +81,7 @@ class Fit:
             with self.options.reporter as self.reporter:
                 for callback in listeners(self.options.callbacks, "on_train_begin"):
                     callback.on_train_begin(net)
+                self._keep_what_callbacks_did()
                 history.stopped = self.run()
                 if self._divergence and self.options.on_divergence == "raise":
                     raise DivergenceError(self._divergence)
@@ -89,6 +91,7 @@ class Fit:
             raise
         finally:
             history.seconds = before + time.perf_counter() - began
+            history.best_epoch = self.best_epoch  # a callback may have trained in between
             self._restore_best()
         if self._divergence:
             warnings.warn(self._divergence, DivergenceWarning, stacklevel=4)
@@ -111,6 +114,10 @@ class Fit:
         self._spare = self._saved[0] if self._saved else None
         self._saved = fresh
 
+    def _keep_what_callbacks_did(self) -> None:
+        if self.options.callbacks and _finite(self.net.params):
+            self.keep()
+
     def go_back(self) -> None:
         """Go back to the moment that was remembered."""
         assert self._saved is not None
@@ -126,8 +133,7 @@ class Fit:
         self.history.add(losses, rates, judged)
         self.keep()
         ended = self._ended()
-        if self.options.callbacks:  # they may have changed parameters
-            self.keep()
+        self._keep_what_callbacks_did()
         return ended
 
     @property
@@ -160,7 +166,7 @@ class Fit:
         stopping = self.options.early_stopping
         if stopping and self.best:
             if self.best.improves(logs[stopping.monitor]):
-                self.history.best_epoch = epoch
+                self.history.best_epoch = self.best_epoch = epoch
                 if stopping.restore_best:
                     self.best_params = self.net.params.copy()
             elif self.best.epochs_since > stopping.patience:
@@ -169,7 +175,7 @@ class Fit:
 
     def _kept_epochs(self) -> int:
         """Return after how many epochs the parameters were what they will be when this ends."""
-        best = self.history.best_epoch
+        best = self.best_epoch
         return len(self.history) if self.best_params is None or best is None else best + 1
 
     def _restore_best(self) -> None:

@@ -24,49 +24,45 @@ def aside(work, *args):
     Python tells the main thread alone of a Ctrl-C, and not before it comes out of LLVM. Other threads do the work themselves.
     """
     if threading.current_thread() is not threading.main_thread():
-        with no_fork():
+        with _no_fork():
             return work(*args)
     outcome: Future = Future()
-    try:
-        _begin(outcome)
-        threading.Thread(target=_work, args=(outcome, work, args), name="fastmlp-compiler", daemon=True).start()
-    except BaseException:
-        _working.discard(outcome)
-        raise
+    threading.Thread(target=_work, args=(outcome, work, args), name="fastmlp-compiler", daemon=True).start()
     while not wait([outcome], _SECONDS).done:
         pass
     return outcome.result()
 
 
-@contextlib.contextmanager
-def no_fork():
-    """Within it, other threads that fork wait for its end."""
-    end: Future = Future()
-    before = getattr(_here, "works", False)
+def _work(outcome: Future, work, args) -> None:
     try:
-        _begin(end)
-        _here.works = True
+        with _no_fork():
+            result = work(*args)
+    except BaseException as error:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(result)
+
+
+@contextlib.contextmanager
+def _no_fork():
+    """Within it, other threads that fork wait for its end. The main thread is never in it: no Ctrl-C interrupts this."""
+    if _works():
+        yield
+        return
+    end: Future = Future()
+    with _gate:
+        _working.add(end)
+    _here.works = True
+    try:
         yield
     finally:
-        _here.works = before
+        _here.works = False
         _working.discard(end)
         end.set_result(None)
 
 
-def _work(outcome: Future, work, args) -> None:
-    _here.works = True
-    try:
-        outcome.set_result(work(*args))
-    except BaseException as error:
-        outcome.set_exception(error)
-    finally:
-        _working.discard(outcome)
-
-
-def _begin(work: Future) -> None:
-    if not getattr(_here, "works", False):
-        with _gate:
-            _working.add(work)
+def _works() -> bool:
+    return getattr(_here, "works", False)
 
 
 def _wait_for_all() -> None:
@@ -76,7 +72,8 @@ def _wait_for_all() -> None:
 def _close() -> None:
     """A forked child would wait forever for a lock that a thread of its parent holds: let all come to an end first."""
     _gate.acquire()
-    _wait_for_all()
+    if not _works():  # it would wait for itself
+        _wait_for_all()
 
 
 if hasattr(os, "register_at_fork"):

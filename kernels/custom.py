@@ -22,7 +22,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 
-from .aside import no_fork
+from .aside import aside
 from .formulas import function
 from .ids import FIRST_CUSTOM, MOST_CUSTOM
 from .jit import cache_folder, callback, remove_stale, scalar, sealed, sources_stamp, unsealed
@@ -63,11 +63,15 @@ def define(number, lines, value_at, slope_at):
     stamp = repr((lines, value_at, slope_at, sources_stamp(), codegen.magic_tuple()))
     key = hashlib.sha256(stamp.encode()).hexdigest()[:24]
     names = [f"fastmlp_custom_{key}_{column}" for column in range(COLUMNS)]
-    with no_fork(), global_compiler_lock:
-        library = _from_cache(codegen, key) or _compile(codegen, key, names, lines, value_at, slope_at)
-        _kept.append(library)
-        for column, name in enumerate(names):
-            _enter(number, column, library.get_pointer_to_function(name))
+    library = aside(_library, codegen, key, names, lines, value_at, slope_at)
+    _kept.append(library)
+    for column, name in enumerate(names):
+        _enter(number, column, library.get_pointer_to_function(name))
+
+
+def _library(codegen, key, *definition):
+    with global_compiler_lock:
+        return _from_cache(codegen, key) or _compile(codegen, key, *definition)
 
 
 def _compile(codegen, key, names, lines, value_at, slope_at):
@@ -122,8 +126,7 @@ def define_functions(number, f, df):
         elem = types.CPointer(types.float32 if column < 2 else types.float64)
         loops, pointers = (_both(f, df), 3) if column % 2 == ACTIVATE else (_value(f), 2)
         try:
-            with no_fork():
-                made = callback(loops, types.void(types.int64, types.int64, types.int64, *[elem] * pointers))
+            made = aside(callback, loops, types.void(types.int64, types.int64, types.int64, *[elem] * pointers))
         except NumbaError as error:
             raise TypeError(
                 "Numba cannot compile the activation's function or its derivative for numbers: write them with arithmetic and "

@@ -352,3 +352,46 @@ def test_what_a_callback_changed_stays_when_a_later_epoch_is_interrupted(engine)
         net.fit(X, y, epochs=5, callbacks=[Prune()], metrics=["r2"])
     assert len(net.history) == 2
     assert (net.weights[0][0] == 0.0).all()
+
+
+def test_an_error_after_a_fit_by_another_optimizer_comes_out_as_it_is(engine) -> None:
+    X, y = numbers(30)
+
+    class Nested(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            net.fit(X, y, epochs=1, optimizer=fm.SGD(0.01))
+            raise KeyError("mine")
+
+    net = regressor()
+    with pytest.raises(KeyError, match="mine"):
+        net.fit(X, y, epochs=3, callbacks=[Nested()])
+    assert net._state.optimizer == fm.Adam()
+    assert net._state.slots.shape == (2, net.n_params)
+    assert (len(net.history), net.history.stopped) == (1, "failed")
+
+
+def test_a_callback_that_ruins_a_network_is_not_what_it_goes_back_to(engine) -> None:
+    X, y = numbers(30)
+
+    class Ruin(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 1:
+                net.params[...] = np.inf
+
+    net = regressor()
+    with pytest.warns(fm.DivergenceWarning, match="The parameters are those after 2 epochs"):
+        net.fit(X, y, epochs=5, callbacks=[Ruin()])
+    assert np.isfinite(net.params).all()
+
+
+def test_what_is_changed_before_the_first_epoch_stays_if_that_diverges(engine) -> None:
+    X, y = numbers(30)
+
+    class Begin(fm.Callback):
+        def on_train_begin(self, net):
+            net.params[...] = 0.123
+
+    net = regressor()
+    with pytest.warns(fm.DivergenceWarning, match="Training diverged in epoch 0"):
+        net.fit(X, y, epochs=5, batch_size=1, callbacks=[Begin()], optimizer=fm.SGD(1e308))
+    np.testing.assert_array_equal(net.params, 0.123)

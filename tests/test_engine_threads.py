@@ -313,3 +313,21 @@ os.sched_setaffinity(0, cores)
 print((changing == train([])).all())
 """
     assert run(script) == "True"
+
+
+def test_a_work_may_fork_within_itself() -> None:
+    script = """
+import os, signal
+from fastmlp.kernels.aside import aside
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+signal.alarm(60)
+print(aside(fork))
+"""
+    if hasattr(os, "fork"):
+        assert run(script) == "7"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from fastmlp.reference import ids
 from tests.compiler import needs_compiler
 
 RNG = np.random.default_rng(0)
@@ -144,7 +145,6 @@ def test_a_fit_of_no_epochs_takes_any_schedule() -> None:
 def test_an_interruption_as_an_epoch_is_kept_leaves_history_and_steps_alike(monkeypatch) -> None:
     """Copies of the networks and the number of epochs behind them are kept in one go."""
     from fastmlp.population import PopulationHistory
-    from fastmlp.reference import ids
 
     length, asked = PopulationHistory.__len__, []
 
@@ -170,7 +170,6 @@ def test_an_interruption_as_an_epoch_is_kept_leaves_history_and_steps_alike(monk
 def test_an_interruption_while_a_network_is_done_again_keeps_all_at_one_epoch(monkeypatch) -> None:
     """One network diverges in the midst of a call of many epochs, which are done again one by one to find the last good one."""
     from fastmlp.population.group import Group
-    from fastmlp.reference import ids
 
     train = Group.train
 
@@ -253,3 +252,57 @@ def test_what_a_callback_changed_stays_when_a_later_epoch_is_interrupted() -> No
         population.fit(X, Y, epochs=5, callbacks=[Prune()], metrics=[judge])
     assert len(population.history) == 2
     assert (population.params[:, 0] == 0.0).all()
+
+
+def test_networks_of_equal_rates_go_together_whatever_they_have_behind_them(monkeypatch) -> None:
+    """One by one they would leave most lanes of a pack empty."""
+    from fastmlp.population.group import Group
+
+    population = fm.Population([3, 4, 1], size=32, output="sigmoid")
+    population._groups[0].ints[:, ids.STEP] = np.arange(32)
+    calls, train = [], Group.train
+    monkeypatch.setattr(Group, "train", lambda self, rows, *others: calls.append(len(rows)) or train(self, rows, *others))
+    population.fit(X, Y, epochs=3, optimizer=fm.Adam(0.01))
+    assert set(calls) == {32}
+    calls.clear()
+    population.fit(X, Y, epochs=1, optimizer=fm.SGD(fm.schedules.InverseScaling(0.1)))
+    assert calls == [1] * 32
+
+
+def test_a_callback_that_ruins_a_population_is_not_what_it_goes_back_to() -> None:
+    class Ruin(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 1:
+                net.params[...] = np.inf
+
+    population = fm.Population([3, 4, 1], size=4, output="sigmoid")
+    with pytest.warns(fm.DivergenceWarning, match="4 of 4 networks diverged"):
+        population.fit(X, Y, epochs=5, callbacks=[Ruin()])
+    assert np.isfinite(population.params).all()
+
+
+def test_a_nested_fit_keeps_what_early_stopping_found() -> None:
+    class Nested(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 3:
+                net.fit(X, Y, epochs=2, optimizer=fm.Adam(0.1))
+
+    population = fm.Population([3, 4, 1], size=3, output="sigmoid")
+    history = population.fit(X, Y, epochs=8, validation=(X, 1 - Y), optimizer=fm.Adam(0.1), callbacks=[Nested()],
+                             early_stopping=fm.EarlyStopping(patience=4))  # fmt: skip
+    assert history.best_epoch.tolist() == [0, 0, 0]
+    assert history.stopped == ["early stopping"] * 3
+    np.testing.assert_allclose(population.loss(X, 1 - Y), history.val_loss[0], rtol=1e-6)
+
+
+def test_an_error_after_a_fit_by_another_optimizer_comes_out_as_it_is() -> None:
+    class Nested(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            net.fit(X, Y, epochs=1, optimizer=fm.SGD(0.1))
+            raise KeyError("mine")
+
+    population = fm.Population([3, 4, 1], size=3, output="sigmoid")
+    with pytest.raises(KeyError, match="mine"):
+        population.fit(X, Y, epochs=3, callbacks=[Nested()])
+    assert population._groups[0].ints[:, ids.STEP].tolist() == [1] * 3
+    assert population._groups[0].slots.shape[1] == 2

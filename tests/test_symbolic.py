@@ -498,3 +498,13 @@ def test_any_formula_is_right_in_both_engines_or_told_of(expr, seed) -> None:
             left, middle, right = (function(mpmath.mpf(float(number)) + side) for side in (-step, 0, step))
             assert float(middle) == pytest.approx(a[place], rel=1e-9, abs=1e-9)
             assert float((right - left) / (2 * step)) == pytest.approx(g[place], rel=1e-8, abs=1e-8)
+
+
+def test_powers_of_powers_have_their_values_where_those_are_finite() -> None:
+    sympy = pytest.importorskip("sympy")
+    from fastmlp.symbolic.check import X, exact
+
+    values = exact(1 / (1 + sympy.Rational(3, 2) ** (-(X**3))))
+    assert (values[0], values[-1]) == (0.0, 1.0)
+    assert None not in values
+    assert exact(2 ** (X**2))[-1] == math.inf

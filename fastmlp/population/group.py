@@ -25,11 +25,17 @@ class Kept:
     def __init__(self, group: Group, rows: NDArray[np.int64]) -> None:
         self.rows = rows
         self.arrays = [array[rows] for array in group.arrays]
+        self.optimizers = [group.optimizers[i] for i in rows]
 
     def restore(self, group: Group, places: NDArray[np.int64]) -> None:
         """Put back the networks that stand at these places of the copy."""
+        slots = self.arrays[1]
+        if slots.shape[1] != group.slots.shape[1]:  # another optimizer has been at work since
+            group.slots = aligned_zeros((len(group), *slots.shape[1:]), group.dtype)
         for array, copy in zip(group.arrays, self.arrays, strict=True):
             array[self.rows[places]] = copy[places]
+        for i in places:
+            group.optimizers[self.rows[i]] = self.optimizers[i]
 
 
 class Group:

@@ -68,6 +68,7 @@ class PopulationRun:
         self.best_params = [group.params.copy() for group in population._groups] if stopping else []
         self.watches = [options.watch() for _ in range(size)] if options.watch() else []
         self.active = np.ones(size, bool)
+        self.stopped, self.best_epoch = [""] * size, np.full(size, -1, np.int64)
         self.done = 0
         self.epochs_in_call = 1
         self.history = population.history or PopulationHistory(size)
@@ -81,13 +82,13 @@ class PopulationRun:
             group.use(self.optimizer.of(part))
             group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, self.options.shuffle, 0, 1
             group.ints[:, ids.SHUFFLE_SEED] = group.ints[:, ids.SEED] if self.own_shuffles else shared
+        self._given = [group.optimizers for group in self.population._groups]
 
     def go(self) -> PopulationHistory:
         """Train; whatever ends it, each network is left as it was after a whole epoch."""
         population, history = self.population, self.history
         population.history = history
-        history.stopped = [""] * len(population)
-        history.best_epoch = np.full(len(population), -1, np.int64)
+        self._own_history()
         began, before = time.perf_counter(), history.seconds
         self._keep()
         history.reserve(self.options.epochs)
@@ -95,6 +96,7 @@ class PopulationRun:
             with self.options.reporter as self.reporter:
                 for callback in listeners(self.options.callbacks, "on_train_begin"):
                     callback.on_train_begin(population)
+                self._keep_what_callbacks_did()
                 self._run()
                 self._stop(self.active, "epochs")
                 if self.diverged_after and self.options.on_divergence == "raise":
@@ -105,12 +107,17 @@ class PopulationRun:
             raise
         finally:
             history.seconds = before + time.perf_counter() - began
+            self._own_history()
             self._restore_best()
         if self.diverged_after:
             warnings.warn(self._divergence(), DivergenceWarning, stacklevel=3)
         for callback in listeners(self.options.callbacks, "on_train_end"):
             callback.on_train_end(population, history)
         return history
+
+    def _own_history(self) -> None:
+        """Show how this fit goes; one that a callback makes shows its own meanwhile."""
+        self.history.stopped, self.history.best_epoch = self.stopped, self.best_epoch
 
     def _run(self) -> None:
         epochs, rows = self.options.epochs, len(self.train)
@@ -140,17 +147,20 @@ class PopulationRun:
 
     def _advance(self, epochs: int) -> None:
         """Do some epochs with all networks that are still at it."""
-        if self.options.callbacks:  # they may have trained the networks in their own way
-            self._set()
+        if any(group.optimizers is not own for group, own in zip(self.population._groups, self._given, strict=True)):
+            self._set()  # a callback has trained the networks in its own way
         rates = [self._rates(span, self.done, epochs) for span in self.spans]
         if len(self._losses) < epochs:
             self._losses = np.empty((2 * epochs, len(self.population)))
         losses = self._losses[:epochs]
         losses[:, ~self.active] = math.nan
+        alike: dict[bytes, list[int]] = {}  # those of equal rates go together
+        for span, lr in enumerate(rates):
+            alike.setdefault(lr.tobytes(), []).append(span)
         for number, members in enumerate(self.population._members):
-            for span, lr in enumerate(rates):
-                going = np.flatnonzero(self.active[members] & (self.span_of[members] == span))
-                self._advance_group(number, members, going, self.done, lr, losses, self._saved[0][number])
+            for spans in alike.values():
+                going = np.flatnonzero(self.active[members] & np.isin(self.span_of[members], spans))
+                self._advance_group(number, members, going, self.done, rates[spans[0]], losses, self._saved[0][number])
         self.done += epochs
         rows = {"loss": losses}
         rows |= {name: values[np.newaxis] for name, values in self._judge(losses).items()} if epochs == 1 else {}
@@ -158,8 +168,7 @@ class PopulationRun:
         self._keep()
         if self._looks_at_each_epoch:
             self._look({name: values[-1] for name, values in rows.items()} | {"lr": self._last_rates(rates)})
-        if self.options.callbacks:  # they may have changed parameters
-            self._keep()
+        self._keep_what_callbacks_did()
 
     def _advance_group(
         self, number: int, members: NDArray, rows: NDArray, first: int, lr: NDArray, losses: NDArray, kept: Kept
@@ -212,6 +221,10 @@ class PopulationRun:
         kept = [Kept(group, np.flatnonzero(self.active[part])) for group, part in groups]
         # In one assignment: an interruption finds either the old copies or the new ones.
         self._saved = kept, len(self.history)
+
+    def _keep_what_callbacks_did(self) -> None:
+        if self.options.callbacks and all(np.isfinite(group.params).all() for group in self.population._groups):
+            self._keep()
 
     def _go_back(self) -> None:
         saved, epochs = self._saved
@@ -267,7 +280,7 @@ class PopulationRun:
             values = self.sign * logs[stopping.monitor]
             better = self.active & (values < self.best - stopping.min_delta)
             self.best[better], self.waited[better] = values[better], 0
-            self.history.best_epoch[better] = len(self.history) - 1
+            self.best_epoch[better] = len(self.history) - 1
             for number, members in enumerate(self.population._members):
                 rows = np.flatnonzero(better[members])
                 self.best_params[number][rows] = self.population._groups[number].params[rows]
@@ -279,12 +292,12 @@ class PopulationRun:
 
     def _stop(self, networks: NDArray[np.bool_], why: str) -> None:
         for i in np.flatnonzero(networks & self.active):
-            self.history.stopped[i] = why
+            self.stopped[i] = why
         self.active = self.active & ~networks
 
     def _diverged(self, network: int, epoch: int) -> None:
         self.diverged_after[network] = epoch
-        self.history.stopped[network] = "diverged"
+        self.stopped[network] = "diverged"
         self.active[network] = False
 
     def _divergence(self) -> str:
@@ -305,7 +318,7 @@ class PopulationRun:
         if not stopping or not stopping.restore_best:
             return
         for number, members in enumerate(self.population._members):
-            rows = np.flatnonzero(self.history.best_epoch[members] >= 0)
+            rows = np.flatnonzero(self.best_epoch[members] >= 0)
             self.population._groups[number].params[rows] = self.best_params[number][rows]
 
 

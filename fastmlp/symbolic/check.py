@@ -31,8 +31,8 @@ _RELATIVE, _ABSOLUTE = 256, 16
 _BEYOND = 1e7
 
 
-def _bounded(function: Callable, high: float, low: float) -> Callable:
-    return lambda x: mpmath.mpf(high if x > 0 else low) if abs(x) > _BEYOND else function(x)
+def _bounded(function: Callable, high: float, low: float, beyond: float = _BEYOND) -> Callable:
+    return lambda x: mpmath.mpf(high if x > 0 else low) if abs(x) > beyond else function(x)
 
 
 _inf, _nan = float("inf"), float("nan")
@@ -41,11 +41,15 @@ _cosh = _bounded(mpmath.cosh, _inf, _inf)
 _tanh = _bounded(mpmath.tanh, 1.0, -1.0)
 
 
+# Of a power, e^x is asked for larger x before it is a part of something else: up to what takes some hundred bits more.
+_power_of_e = _bounded(mpmath.exp, _inf, 0.0, 1e100)
+
+
 def _power(base: Any, exponent: Any) -> Any:
-    """Return base ** exponent, with the bounds of the exponential."""
+    """Return base ** exponent, infinite or 0 where that is beyond all bounds."""
     if base == 0:
         return base**exponent
-    size = _exp(exponent * mpmath.log(abs(base)))
+    size = _power_of_e(exponent * mpmath.log(abs(base)))
     return size if base > 0 else size * mpmath.expjpi(exponent)
 
 
