@@ -29,6 +29,8 @@ from .threads import ABORT, alone, threads, threads_here, together
 
 # Parameters of a network up to which packs are faster; see docs/performance.md.
 LANE_PARAMETERS = 4096
+# What the works of `_one_by_one` call, and for which numbers.
+_compiled: set[tuple[str, str]] = set()
 
 
 def population_arena_size(table, size, slots, rows):
@@ -70,10 +72,16 @@ def _one_by_one(table, x, size, arena, work):
     """work(i, scratch) for each network, on as many threads as there are and have room in the arena."""
     part = _scratch_size(table, x.shape[1], len(x), 1)
     n = max(1, min(threads_here(), size, arena.size // part))
+    kind, first = (work.__qualname__, arena.dtype.char), 0
+    if kind not in _compiled:  # by the caller, who may be interrupted
+        with alone():
+            work(0, arena[:part])
+        _compiled.add(kind)
+        first = 1
 
     def share(tid, n, sync):
         with alone():
-            for i in range(tid, size, n):
+            for i in range(first + tid, size, n):
                 if sync[ABORT]:
                     return
                 work(i, arena[tid * part : (tid + 1) * part])
