@@ -15,6 +15,15 @@ import numpy as np
 from . import checks
 from .progress import watched
 
+try:
+    from .kernels.aside import aside
+except ImportError:  # a clone that is not installed
+
+    def aside(work: Any, *args: Any) -> Any:
+        """work(*args)."""
+        return work(*args)
+
+
 __all__ = ["active", "active_name", "alone", "at_most", "define", "info", "set_threads", "threads", "use_engine", "warmup"]
 
 ENGINES = ("numba", "numpy")
@@ -75,7 +84,7 @@ def use_engine(name: str | None = None) -> None:
         )
     package = "fastmlp.kernels" if name == "numba" else "fastmlp.reference"
     try:
-        module = importlib.import_module(f"{package}.train")
+        module = _imported(f"{package}.train")
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
@@ -109,7 +118,7 @@ def define(number: int, how: str, *definition: Any) -> None:
 
 def _enter(package: str, number: int, how: str, definition: tuple) -> None:
     if (package, number) not in _entered:
-        getattr(importlib.import_module(f"{package}.custom"), how)(number, *definition)
+        getattr(_imported(f"{package}.custom"), how)(number, *definition)
         _entered.add((package, number))
 
 
@@ -123,7 +132,12 @@ def _installed(package: str) -> bool:
 
 def _compiles() -> bool:
     """Whether numba, which is installed, may compile."""
-    return not importlib.import_module("numba").config.DISABLE_JIT
+    return not _imported("numba").config.DISABLE_JIT
+
+
+def _imported(name: str) -> Any:
+    """Import a module where no Ctrl-C and no fork comes in between: Numba is not imported a second time after that."""
+    return aside(importlib.import_module, name)
 
 
 def active() -> Any:
@@ -138,7 +152,7 @@ def part(name: str) -> Any:
     package = active().__package__
     found = _parts.get((package, name))
     if found is None:
-        found = _parts[package, name] = importlib.import_module(f".{name}", package)
+        found = _parts[package, name] = _imported(f"{package}.{name}")
     return found
 
 

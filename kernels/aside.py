@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import ctypes
@@ -16,6 +17,7 @@ _SECONDS = 0.05
 _working: set[Future] = set()
 _gate = threading.Lock()
 _here = threading.local()
+_interrupted = False
 
 
 def aside(work, *args):
@@ -71,13 +73,33 @@ def _wait_for_all() -> None:
 
 def _close() -> None:
     """A forked child would wait forever for a lock that a thread of its parent holds: let all come to an end first."""
-    _gate.acquire()
+    _surely(_gate.acquire)
     if not _works():  # it would wait for itself
-        _wait_for_all()
+        _surely(_wait_for_all)
+
+
+def _surely(wait_for) -> None:
+    """Call it, again after each Ctrl-C: what is raised before a fork Python reports, and forks."""
+    global _interrupted
+    while True:
+        try:
+            wait_for()
+            return
+        except KeyboardInterrupt:
+            _interrupted = True
+
+
+def _open() -> None:
+    """Let works begin again, and a Ctrl-C that came before the fork come now."""
+    global _interrupted
+    _gate.release()
+    if _interrupted:
+        _interrupted = False
+        threading.Timer(_SECONDS, _thread.interrupt_main).start()  # after the fork's own end
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_close, after_in_parent=_gate.release, after_in_child=_gate.release)
+    os.register_at_fork(before=_close, after_in_parent=_open, after_in_child=_gate.release)
 
 
 @atexit.register

@@ -116,3 +116,23 @@ def test_calls_are_left_before_the_compiler_ends_and_the_network_is_as_it_was(tm
     lines, errors, status = interrupt(AGAIN, tmp_path)
     assert (status, errors) == (0, "")
     assert lines == ["begun", *["interrupted"] * 3, "compiled", "trained"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+@pytest.mark.parametrize("seconds", [0.02, 0.06, 0.12])
+def test_an_interruption_while_the_engine_is_imported_breaks_nothing(seconds) -> None:
+    script = f"""
+import os, signal, threading, numpy as np, fastmlp as fm
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Timer({seconds}, os.kill, (os.getpid(), signal.SIGINT)).start()
+for _ in range(3):
+    try:
+        fm.MLP([2, 8, 1]).fit(np.eye(4, 2), np.arange(4.0), progress=False)
+        print("trained")
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False)
+    lines = done.stdout.split()
+    assert len(lines) == 3, done.stderr
+    assert lines[1:] == ["trained", "trained"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 
 import numpy as np
@@ -306,3 +308,25 @@ def test_an_error_after_a_fit_by_another_optimizer_comes_out_as_it_is() -> None:
         population.fit(X, Y, epochs=3, callbacks=[Nested()])
     assert population._groups[0].ints[:, ids.STEP].tolist() == [1] * 3
     assert population._groups[0].slots.shape[1] == 2
+
+
+def readonly(buffers):
+    """As joblib hands out what it keeps in files."""
+    return [memoryview(bytes(buffer)) for buffer in buffers]
+
+
+@pytest.mark.parametrize("width", [4, 90])
+def test_a_population_from_read_only_memory_goes_on_training(width) -> None:
+    population = fm.Population([3, width, 1], size=20, output="sigmoid")
+    population.fit(X, Y, epochs=3)
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(population, 5, buffer_callback=buffers.append)
+    assert buffers
+    again = pickle.loads(pickled, buffers=readonly(buffers))
+    assert again.params.ctypes.data % 64 == 0
+    other = copy.copy(population)
+    for each in (again, other, population):
+        each.fit(X, Y, epochs=2)
+    for each in (again, other):
+        np.testing.assert_array_equal(each.params, population.params)
+        np.testing.assert_array_equal(each.history.loss, population.history.loss)

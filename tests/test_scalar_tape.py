@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import threading
 
 import numpy as np
@@ -361,3 +362,12 @@ def test_random_tapes_match_the_reference(seed, rows) -> None:
         results.append((values, grad, d_inputs))
     for got, expected in zip(*results, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_a_tape_from_read_only_memory_computes() -> None:
+    x = Value(2.0)
+    tape = compile((x * x).tanh(), inputs=[x])
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(tape, 5, buffer_callback=buffers.append)
+    again = pickle.loads(pickled, buffers=[memoryview(bytes(buffer)) for buffer in buffers])
+    assert again([0.5]) == tape([0.5])

@@ -36,6 +36,7 @@ results = {}
 signal.signal(signal.SIGINT, signal.default_int_handler)
 fm.set_threads(2)
 fm.warmup()
+fm.MLPClassifier, fm.TabularClassifier, fm.cross_validate  # imported now: SciPy does not survive an interrupted import
 for name, run in CASES.items():
     threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     try:

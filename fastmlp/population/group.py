@@ -75,6 +75,14 @@ class Group:
             self.ints[i, ids.SEED] = seed & SEED_MASK
             self.params[i, self.places[i]] = initializers.initialize(net.plan, net.layers, seed, self.dtype)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what pickling kept, in memory of its own: joblib may have handed out read-only files."""
+        self.__dict__.update(state)
+        for name in ("params", "slots", "ints", "reals"):
+            values = getattr(self, name)
+            setattr(self, name, aligned_zeros(values.shape, values.dtype))
+            getattr(self, name)[...] = values
+
     def __len__(self) -> int:
         """Return the number of networks."""
         return len(self.seeds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,11 @@ class PopulationHistory:
         self.stopped = self.stopped or [""] * self.size
         if self.best_epoch.size == 0:
             self.best_epoch = np.full(self.size, -1, np.int64)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what pickling kept, in memory of its own: `add` writes behind the end of a curve into what that lies in."""
+        curves = {name: np.array(curve) for name, curve in state["curves"].items()}
+        self.__dict__.update(state, curves=curves, best_epoch=np.array(state["best_epoch"]))
 
     def __len__(self) -> int:
         """Return the number of epochs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -164,6 +165,10 @@ class Population:
         return self._groups[group], int(row)
 
     # ---- what it is
+
+    def __copy__(self) -> Population:
+        """Return a copy with parameters of its own."""
+        return copy.deepcopy(self)
 
     def __len__(self) -> int:
         """Return the number of networks."""

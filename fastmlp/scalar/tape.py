@@ -126,6 +126,11 @@ class Tape:
         # Memory that no call is using. Threads that call at the same time make themselves more.
         self._free = [self._slots.copy()]
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what pickling kept, in memory of its own: joblib may have handed out read-only files."""
+        self.__dict__.update(state, code=np.array(state["code"]), _slots=np.array(state["_slots"]))
+        self._free = [self._slots.copy()]
+
     def __call__(self, inputs: ArrayLike | None = None, parameters: ArrayLike | None = None) -> Any:
         """Return the value: a float for inputs (k,), an array (n,) for inputs (n, k).
 
