@@ -6,13 +6,12 @@ Wrong use ends with status 2 and one line on standard error, Ctrl-C with 130, an
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from .engine import MOST_THREADS
 
@@ -106,8 +105,7 @@ def _flush(command: str, status: int) -> int:
     try:
         print(end="", flush=True)  # also where there is no sys.stdout
     except OSError as error:
-        # Point the output elsewhere, else Python tries and complains again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up(sys.stdout)
         if status == 0 and not isinstance(error, BrokenPipeError):
             _say(command, str(error), 1)
         return status or 1
@@ -117,9 +115,16 @@ def _flush(command: str, status: int) -> int:
 def _say(command: str, message: str, status: int) -> int:
     """Print one line to standard error and return the status."""
     if sys.stderr is not None:  # to None, print would write to standard output
-        with contextlib.suppress(OSError):
-            print(f"{command}: {' '.join(message.split())}", file=sys.stderr)
+        try:
+            print(f"{command}: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        except OSError:
+            _give_up(sys.stderr)
     return status
+
+
+def _give_up(stream: TextIO) -> None:
+    """Point a stream elsewhere, else Python tries and complains again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Parser(argparse.ArgumentParser):

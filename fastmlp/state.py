@@ -111,7 +111,7 @@ class TrainingState:
             return Saved(params.copy(), self.slots.copy(), self.ints.copy(), self.reals.copy(), self.optimizer)
         for target, array in zip(into[:4], arrays, strict=True):
             target[...] = array
-        return into._replace(optimizer=self.optimizer)
+        return Saved(*into[:4], self.optimizer)
 
     def restore(self, saved: Saved, params: NDArray) -> None:
         """Go back to a copy."""
