@@ -212,7 +212,7 @@ def resolve(spec: Any, output: str = "identity") -> LossSpec:
             raise ValueError(
                 "label_smoothing has a value for each network of a fm.Population; a single network takes one number."
             )
-        return LossSpec(LOSSES["cross_entropy"], smoothing=float(spec.label_smoothing))  # type: ignore[arg-type]
+        return LossSpec(LOSSES["cross_entropy"], smoothing=np.asarray(spec.label_smoothing).item())
     if isinstance(spec, Mapping):
         return _from_dict(spec)
     if spec == "auto":

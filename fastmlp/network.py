@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import activations, checks, initializers, losses, summary
 from .answers import Answers
 from .layers import as_dense, output_layer, split_layers
-from .plan import aligned_zeros, make_plan
+from .plan import aligned_copies, aligned_zeros, make_plan
 from .state import Arena, TrainingState
 
 if TYPE_CHECKING:
@@ -283,11 +283,7 @@ class MLP(Answers):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what pickling kept, in aligned memory."""
-        self.__dict__.update(state)
-        for name in ("_params", "_grad"):
-            values = getattr(self, name)
-            setattr(self, name, aligned_zeros(values.shape, values.dtype))
-            getattr(self, name)[...] = values
+        self.__dict__.update(state, **aligned_copies({name: state[name] for name in ("_params", "_grad")}))
         self._arena = Arena(self.plan, self.dtype)
 
     def save(self, path: str | os.PathLike) -> None:

@@ -15,7 +15,7 @@ from . import activations, checks
 from .layers import Dense
 from .reference.ids import ACTIVATION, COLUMNS, FAN_IN, HAS_BIAS, OFFSET, WIDTH
 
-__all__ = ["Plan", "aligned_zeros", "make_plan"]
+__all__ = ["Plan", "aligned_copies", "aligned_zeros", "make_plan"]
 
 # More than any machine's memory holds.
 _MOST_PARAMETERS = 2**44
@@ -179,3 +179,11 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray:
     raw = np.zeros(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def aligned_copies(values: dict[str, NDArray]) -> dict[str, NDArray]:
+    """Return copies of arrays in memory of their own: joblib hands out what it keeps in files as read-only."""
+    copies = {name: aligned_zeros(array.shape, array.dtype) for name, array in values.items()}
+    for name, array in values.items():
+        copies[name][...] = array
+    return copies

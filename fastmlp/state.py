@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from . import engine
 from .losses import LossSpec
 from .optimizers import Optimizer
-from .plan import Plan, aligned_zeros
+from .plan import Plan, aligned_copies, aligned_zeros
 from .reference import ids
 
 __all__ = ["SEED_MASK", "Arena", "Saved", "TrainingState"]
@@ -61,11 +61,7 @@ class TrainingState:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what pickling kept, in memory of its own: joblib may have handed out read-only files."""
-        self.__dict__.update(state)
-        for name in ("ints", "reals", "still", "slots"):
-            values = getattr(self, name)
-            setattr(self, name, aligned_zeros(values.shape, values.dtype))
-            getattr(self, name)[...] = values
+        self.__dict__.update(state, **aligned_copies({name: state[name] for name in ("ints", "reals", "still", "slots")}))
 
     def reseed(self, seed: int) -> None:
         """Let shuffles and dropout masks follow another seed."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import engine, initializers
 from ..network import MLP
 from ..optimizers import Optimizer
-from ..plan import aligned_zeros
+from ..plan import aligned_copies, aligned_zeros
 from ..reference import ids
 from ..state import SEED_MASK
 from .padding import embedding, widened
@@ -77,11 +77,7 @@ class Group:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what pickling kept, in memory of its own: joblib may have handed out read-only files."""
-        self.__dict__.update(state)
-        for name in ("params", "slots", "ints", "reals"):
-            values = getattr(self, name)
-            setattr(self, name, aligned_zeros(values.shape, values.dtype))
-            getattr(self, name)[...] = values
+        self.__dict__.update(state, **aligned_copies({name: state[name] for name in ("params", "slots", "ints", "reals")}))
 
     def __len__(self) -> int:
         """Return the number of networks."""
