@@ -315,6 +315,7 @@ print((changing == train([])).all())
     assert run(script) == "True"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_work_may_fork_within_itself() -> None:
     script = """
 import os, signal
@@ -329,5 +330,4 @@ def fork():
 signal.alarm(60)
 print(aside(fork))
 """
-    if hasattr(os, "fork"):
-        assert run(script) == "7"
+    assert run(script) == "7"
