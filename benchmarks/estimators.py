@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 from rich.table import Table
-from sklearn.datasets import load_digits, make_classification
+from sklearn.datasets import load_digits, load_iris, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier as Theirs
@@ -66,6 +66,9 @@ class Case:
 
 CASES = {
     "digits": Case("digits, the default network, 50 epochs", 15.0, _digits, {"max_iter": 50}),
+    "judged": Case("digits, early_stopping=True, 50 epochs", 1.0, _digits, {"max_iter": 50, "early_stopping": True}),
+    "judged iris": Case("iris, (16,), early_stopping=True, 200 epochs", 1.0, lambda: load_iris(return_X_y=True),
+                        {"hidden_layer_sizes": (16,), "max_iter": 200, "early_stopping": True}),
     "small": Case("2,000 × 20, (64, 64), batch 32, 10 epochs", 20.0, lambda: _made(2000, 20),
                   {"hidden_layer_sizes": (64, 64), "batch_size": 32, "max_iter": 10}),
     "large": Case("20,000 × 784, (100,), batch 200, 3 epochs", 2.5, lambda: _made(20_000, 784), {"max_iter": 3}),

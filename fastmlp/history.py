@@ -63,16 +63,19 @@ class History:
 
     def last(self) -> dict[str, float]:
         """Return the last epoch's numbers, by name."""
-        return {name: curve[-1] for name, curve in self.curves().items() if len(curve) == len(self)}
+        return self.at(len(self) - 1)
 
-    def add(self, losses: list[float], rates: list[float], judged: Mapping[str, float]) -> None:
-        """Add whole epochs: their losses and learning rates, and the last one's other numbers by name."""
+    def at(self, epoch: int) -> dict[str, float]:
+        """Return the numbers of an epoch, counted from 0, by name."""
+        return {name: curve[epoch] for name, curve in self.curves().items() if len(curve) > epoch}
+
+    def add(self, losses: list[float], rates: list[float], judged: Mapping[str, list[float]]) -> None:
+        """Add whole epochs: their losses, learning rates, and other numbers by name."""
         before = len(self)
         self.loss += losses
         _put(self.lr, before, rates)
-        for name, value in judged.items():
-            curve = self.val_loss if name == "val_loss" else self.metrics.setdefault(name, [])
-            _put(curve, len(self) - 1, [value])
+        for name, values in judged.items():
+            _put(self.val_loss if name == "val_loss" else self.metrics.setdefault(name, []), before, values)
 
     def cut(self, epochs: int) -> None:
         """Forget all but the first `epochs` epochs."""

@@ -72,6 +72,13 @@ def _mean(values: NDArray, weight: NDArray | None) -> NDArray:
     return weight @ values / weight.sum()
 
 
+def _share(right: NDArray, weight: NDArray | None) -> float:
+    """Weighted part of the rows (n,), or of all numbers (n, K), that are true."""
+    if weight is None:
+        return np.count_nonzero(right) / right.size if right.size else math.nan
+    return float(_mean(right.astype(np.float64), weight).mean())
+
+
 def _accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
     """Part of the rows whose class is right; a row with NaN is wrong."""
     y, prediction = _columns(y, prediction)
@@ -97,8 +104,10 @@ def _accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
         )
     else:
         labels = y.argmax(axis=1)
-    right = (prediction.argmax(axis=1) == labels) & ~np.isnan(prediction).any(axis=1)
-    return float(_mean(right.astype(np.float64), weight))
+    right = prediction.argmax(axis=1) == labels
+    if not checks.surely_finite(prediction):
+        right &= ~np.isnan(prediction).any(axis=1)
+    return _share(right, weight)
 
 
 def _binary_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
@@ -112,7 +121,7 @@ def _binary_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) ->
         )
     prediction = prediction.reshape(y.shape)
     right = ((prediction > 0.5) == (y > 0.5)) & ~np.isnan(prediction)
-    return float(_mean(right.astype(np.float64), weight).mean())
+    return _share(right, weight)
 
 
 def _mse(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:

@@ -422,6 +422,11 @@ class Plateau:
         self._best = math.inf
         self._waited = 0
 
+    @property
+    def epochs_left(self) -> int:
+        """After how many epochs the factor may change."""
+        return self.schedule.patience - self._waited
+
     def update(self, loss: float) -> float:
         """Take an epoch's loss and return the factor from now on."""
         if loss < self._best - self.schedule.min_delta:

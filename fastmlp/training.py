@@ -1,7 +1,8 @@
 """fit: epochs, validation, stopping, callbacks, interruption, divergence.
 
 An epoch, or many short ones, is one call of the engine. It comes back several times a second, so that a Ctrl-C
-gets through and the progress bar moves, and after each epoch if somebody wants to look at it.
+gets through and the progress bar moves, and after each epoch if a callback wants to hear of it. Where epochs are only
+judged, the engine copies the parameters after each, and they are judged together after the call.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,9 @@ from .arguments import Options, TrainingData, prepare
 from .callbacks import Best, listeners
 from .errors import DivergenceError, DivergenceWarning
 from .history import History
+from .metrics import METRICS
 from .optimizers import LBFGS
+from .plan import aligned_zeros
 from .reference import ids
 from .rows import loss
 from .schedules import Span
@@ -38,9 +42,13 @@ FIRST_CALL_SECONDS = 0.001
 # How many steps one call may run at most: the rates and losses of so many fit into memory that malloc hands out again and
 # again, where larger arrays come from the system as pages that it clears first.
 MOST_STEPS = 1 << 13
+# How many epochs of a call are judged after it, at most, and how many numbers the copies of their parameters may be.
+MOST_JUDGED, MOST_COPIED = 64, 1 << 20
 # How long a step of a kind of training took last time in this process.
 _step_seconds: dict[tuple, float] = {}
 MOST_KINDS = 1000
+# What mostly becomes infinite or NaN.
+LOSS_OR_PARAMETER = "its loss or a parameter"
 
 
 def fit(net: MLP, data: TrainingData, options: Options) -> History:
@@ -127,20 +135,42 @@ class Fit:
 
     def record(self, losses: list[float], rates: list[float]) -> str | None:
         """Note whole epochs that are over; judge the network if somebody wants to. Returns what ends the training."""
-        judged = self._judge()
-        if not math.isfinite(judged.get("val_loss", 0.0)):
-            return self.diverged("its validation loss")
+        judged: dict[str, list[float]] = {}
+        if self.options.metrics or self.data.validation is not None:
+            for _ in self._after_each(len(losses)):
+                for name, value in self._judge().items():
+                    judged.setdefault(name, []).append(value)
+        if not all(map(math.isfinite, judged.get("val_loss", ()))):
+            return self.went_wrong(len(losses), "its validation loss")
+        first, ended = len(self.history), None
         self.history.add(losses, rates, judged)
         self.keep()
-        ended = self._ended()
+        if self.followed:
+            for number in self._after_each(len(losses)):
+                ended = self._ended(first + number)
         self._keep_what_callbacks_did()
         return ended
 
     @property
-    def looks_at_each_epoch(self) -> bool:
-        """Whether anything has to happen between one epoch and the next."""
+    def judged(self) -> bool:
+        """Whether anybody wants to know of the network as it is after each epoch."""
         o = self.options
         return bool(o.callbacks or o.metrics or self.best or self.watch or self.data.validation is not None)
+
+    @property
+    def followed(self) -> bool:
+        """Whether anything happens after each epoch."""
+        return self.judged
+
+    def _after_each(self, epochs: int) -> Iterator[int]:
+        """Count the epochs just over, the network being, if it is judged, as it was after each of them."""
+        assert epochs == 1
+        yield 0
+
+    def went_wrong(self, epochs: int, what: str = LOSS_OR_PARAMETER) -> str | None:
+        """Give up one of the epochs just over; returns what ends the training."""
+        assert epochs <= 1
+        return self.diverged(what)
 
     def _judge(self) -> dict[str, float]:
         """Return the validation loss and the metrics of the network as it is."""
@@ -154,10 +184,11 @@ class Fit:
                         judged[prefix + metric.name] = metric(rows.y, prediction, rows.weight)
         return judged
 
-    def _ended(self) -> str | None:
+    def _ended(self, epoch: int) -> str | None:
         """Return what ends the training after this epoch, if anything does."""
-        logs = self.history.last()
-        epoch = len(self.history) - 1
+        if not (self.options.callbacks or self.watch or self.best):
+            return None
+        logs = self.history.at(epoch)
         # Every callback hears of the epoch, whichever of them wants to stop.
         told = listeners(self.options.callbacks, "on_epoch_end")
         answers = [callback.on_epoch_end(self.net, epoch, logs) for callback in told]
@@ -182,7 +213,7 @@ class Fit:
         if self.best_params is not None:
             self.net.params[...] = self.best_params
 
-    def diverged(self, what: str = "its loss or a parameter") -> str:
+    def diverged(self, what: str = LOSS_OR_PARAMETER) -> str:
         """Go back to the last finite epoch, and say so."""
         self.go_back()
         epochs = len(self.history)
@@ -209,13 +240,13 @@ class Run(Fit):
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
         self.reader = Reader(data.train.x, self.batch) if is_sparse(data.train.x) else None
         self.losses = np.zeros(1)
-        self.copies = np.zeros((0, net.n_params), net.dtype)  # for a subclass that wants the parameters after each epoch
+        self.copies = aligned_zeros((max(1, min(MOST_JUDGED, MOST_COPIED // net.n_params)), net.n_params), net.dtype)
         self._kind = (self.reader is None, self.batch, net.dtype.char, engine.active_name(), net.plan.table.tobytes())
         # A guess on the safe side: a microsecond, and what a tenth of an old core's speed gives.
         guess = 1e-6 + 6 * self.batch * net.n_params / 1e9
         seconds = _step_seconds.get(self._kind)
         self.steps_in_call = max(1, int(CALL_SECONDS / seconds if seconds else FIRST_CALL_SECONDS / guess))
-        self.done = 0
+        self.done, self.epochs_before = 0, len(self.history)
         self.rate = math.nan
 
     def _set(self) -> None:
@@ -253,11 +284,20 @@ class Run(Fit):
         steps = max(1, min(self.steps_in_call, MOST_STEPS))
         if self.reader is not None:
             steps = min(steps, self.reader.steps, left_in_epoch)
-        elif self.looks_at_each_epoch or into or steps < left_in_epoch:
+        elif into or steps < left_in_epoch:
             steps = min(steps, left_in_epoch)
         else:
-            steps -= steps % self.per_epoch
+            steps = self.per_epoch * int(max(1, min(steps // self.per_epoch, self._epochs_at_once())))
         return min(steps, self.span.steps - self.done)
+
+    def _epochs_at_once(self) -> float:
+        """Return how many epochs may pass until something may have to change, or a user's function wants to see the network."""
+        if self.options.callbacks or any(METRICS.get(metric.name) is not metric for metric in self.options.metrics):
+            return 1
+        epochs: float = len(self.copies) if self.judged else math.inf
+        if self.best and self.options.early_stopping:
+            epochs = min(epochs, self.options.early_stopping.patience + 1 - self.best.epochs_since)
+        return min(epochs, self.watch.epochs_left) if self.watch else epochs
 
     def _advance(self, steps: int) -> str | None:
         """Do `steps` steps; returns what ends the training."""
@@ -272,9 +312,7 @@ class Run(Fit):
         losses = self.losses[:finished]
         if _finite(losses) and _finite(self.net.params):
             return self._accept(steps, losses, rates)
-        if finished <= 1:
-            return self.diverged()
-        return self._replay(finished)
+        return self.went_wrong(finished)
 
     def call(self, steps: int) -> tuple[int, NDArray[np.float64]]:
         """Let the engine do `steps` steps; returns the epochs that it finished, and the rates."""
@@ -291,7 +329,7 @@ class Run(Fit):
         kernels, scratch = net._arena.take(len(train), x.shape[1])
         finished = kernels.train_steps(
             net.plan.table, state.ints, state.reals, net.params, state.slots, x, train.y, train.weight, self.order,
-            rates, self.losses, scratch, self.copies,
+            rates, self.losses, scratch, self.copies if self.judged and steps > self.per_epoch else self.copies[:0],
         )  # fmt: skip
         net._arena.give(scratch)
         return finished, rates
@@ -327,9 +365,18 @@ class Run(Fit):
         first = float(ends[0])
         return self.record(losses.tolist(), [first] * ends.size if (ends == first).all() else ends.tolist())
 
-    def _replay(self, epochs: int) -> str | None:
-        """Find the epoch that went wrong in a call of many: do them again, one by one."""
+    def _after_each(self, epochs: int) -> Iterator[int]:
+        for number in range(epochs):
+            if self.judged and epochs > 1:
+                self.net.params[...] = self.copies[number]
+            yield number
+
+    def went_wrong(self, epochs: int, what: str = LOSS_OR_PARAMETER) -> str | None:
+        """Find the epoch that went wrong in a call of several: do them again, one by one."""
+        if epochs <= 1:
+            return self.diverged(what)
         self.go_back()
+        self.done = self.per_epoch * (len(self.history) - self.epochs_before)
         for _ in range(epochs):
             ended = self._advance(self.per_epoch)
             if ended:

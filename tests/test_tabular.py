@@ -98,7 +98,7 @@ def test_epochs_judged_together_are_those_judged_one_by_one(engine, monkeypatch,
     y = (X[:, 0] * X[:, 1] + 0.5 * rng.normal(size=100) > 0).astype(int)
     fitted = []
     for together in (1, 8):
-        monkeypatch.setattr("fastmlp.tabular.recipe.MOST_EPOCHS", together)
+        monkeypatch.setattr("fastmlp.training.MOST_JUDGED", together)
         fitted.append(fm.TabularClassifier(hidden=(16,), epochs=30, batch_size=batch_size, random_state=2).fit(X, y))
     one, many = fitted
     assert one.best_epochs_ == many.best_epochs_

@@ -82,7 +82,7 @@ def accuracy(y: NDArray, outputs: NDArray, weight: NDArray | None) -> float:
         right = ((outputs > 0.5) == (y > 0.5)).all(axis=1)
     else:
         right = outputs.argmax(axis=1) == y[:, 0]
-    return float(np.average(right, weights=weight))
+    return float(np.count_nonzero(right) / len(right) if weight is None else np.average(right, weights=weight))
 
 
 def r_squared(y: NDArray, outputs: NDArray, weight: NDArray | None) -> float:

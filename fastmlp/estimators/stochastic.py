@@ -28,6 +28,8 @@ class StochasticRun(Run):
     falling that is n_iter_no_change and one more.
     """
 
+    followed = True
+
     def __init__(self, est: BaseMLP, data: TrainingData, options: Options, judge: Judge | None) -> None:
         assert est.network_ is not None
         super().__init__(est.network_, data, options)
@@ -40,13 +42,7 @@ class StochasticRun(Run):
         own = optimizer_of(est, 1.0) is not est.solver
         self.rate_factor = self.objective.gradient if own and options.optimizer.kind == ids.SGD else 1.0
         self.seen_before = est.t_
-        self.pending: list[float] = []
         self.began = time.perf_counter()
-
-    @property
-    def looks_at_each_epoch(self) -> bool:
-        """Whether anything has to happen between one epoch and the next."""
-        return super().looks_at_each_epoch or self.est.max_time is not None
 
     def go(self) -> History:
         """Train; the best parameters come back where there is a judge."""
@@ -54,15 +50,10 @@ class StochasticRun(Run):
             self.best_params = self.judge.best_params
         return super().go()
 
-    def record(self, losses: list[float], rates: list[float]) -> str | None:
-        """Note whole epochs that are over; returns what ends the training."""
-        self.pending = losses
-        return super().record(losses, rates)
-
-    def _steps(self) -> int:
-        left = self.est.n_iter_no_change + 1 - self.est._no_improvement_count
-        into = self.done % self.per_epoch
-        return int(max(1, min(super()._steps(), left * self.per_epoch - into)))
+    def _epochs_at_once(self) -> float:
+        if self.est.max_time is not None or (self.judge is not None and self.judge.scorer is not None):
+            return 1
+        return min(super()._epochs_at_once(), self.est.n_iter_no_change + 1 - self.est._no_improvement_count)
 
     def _rates(self, steps: int) -> NDArray[np.float64]:
         policy = self.est._policy
@@ -73,27 +64,25 @@ class StochasticRun(Run):
         rows = len(self.data.train)
         return self.rate_factor * policy.rates(epochs - first, self.seen_before + first * rows, rows)
 
-    def _ended(self) -> str | None:
-        stalled = False
-        for loss in self.pending:
-            stalled = self._epoch_over(loss)
-        ended = super()._ended()
+    def _ended(self, epoch: int) -> str | None:
+        stalled = self._epoch_over(epoch)
+        ended = super()._ended(epoch)
         if ended or stalled:
             return ended or ("converged" if self.judge is None else "early stopping")
         limit = self.est.max_time
         return "time" if limit is not None and time.perf_counter() - self.began >= limit else None
 
-    def _epoch_over(self, loss: float) -> bool:
+    def _epoch_over(self, epoch: int) -> bool:
         """Take note of an epoch; returns whether training has come to its end."""
         est = self.est
         est.n_iter_ += 1
-        est.loss_ = self.objective.gradient * loss + self.constant
+        est.loss_ = self.objective.gradient * self.history.loss[epoch] + self.constant
         est.t_ += len(self.data.train)
         est.loss_curve_.append(est.loss_)
         if est.verbose:
             print(f"Iteration {est.n_iter_}, loss = {est.loss_:.8f}")
         if self.data.validation is not None:
-            value = self.objective.value * self.history.val_loss[-1] + self.validation_constant
+            value = self.objective.value * self.history.val_loss[epoch] + self.validation_constant
             est.validation_loss_curve_.append(value)
         if self.judge is not None:
             self._judge_epoch(self.judge)

@@ -14,7 +14,6 @@ from .. import checks
 from ..layers import Dense
 from ..network import MLP
 from ..optimizers import Adam
-from ..plan import aligned_zeros
 from ..schedules import CosineLog
 from ..training import Options, Run, prepare
 
@@ -27,8 +26,6 @@ __all__ = ["JudgedRun", "LastBest", "Recipe", "Rows"]
 # What the learning rate of the scales of inputs and of biases is multiplied by.
 SCALE_FACTOR, BIAS_FACTOR = 6.0, 0.1
 BETA2 = 0.95
-# Epochs that are judged together, and how many numbers their parameters may be.
-MOST_EPOCHS, MOST_COPIED = 8, 1 << 22
 
 
 @dataclass(frozen=True)
@@ -73,13 +70,15 @@ class LastBest:
 
 
 class JudgedRun(Run):
-    """A training in which every epoch is judged, several at a time: the engine keeps the parameters after each."""
+    """A training in which every epoch is judged by a prediction for rows that were held out."""
+
+    judged = True
 
     def __init__(self, net: MLP, data: TrainingData, options: Options, judge: LastBest) -> None:
         super().__init__(net, data, options)
         self.judge = judge
         self.x = checks.inputs(judge.rows.X, net.plan.n_inputs, net.dtype)
-        self.copies = aligned_zeros((max(1, min(MOST_EPOCHS, MOST_COPIED // net.n_params)), net.n_params), net.dtype)
+        self.prediction = np.empty((len(self.x), net.plan.n_outputs), net.dtype)
 
     def go(self) -> History:
         """Train, and bring the best epoch back."""
@@ -89,20 +88,13 @@ class JudgedRun(Run):
             history.best_epoch = self.judge.epoch
         return history
 
-    def record(self, losses: list[float], rates: list[float]) -> str | None:
-        """Judge whole epochs that are over, and note them."""
+    def _ended(self, epoch: int) -> str | None:
         net = self.net
-        prediction = np.empty((len(self.x), net.plan.n_outputs), net.dtype)
         kernels, scratch = net._arena.take(len(self.x))
-        for params in self.copies[: len(losses)]:
-            kernels.predict(net.plan.table, params, self.x, prediction, scratch)
-            self.judge.judge(prediction, params)
+        kernels.predict(net.plan.table, net.params, self.x, self.prediction, scratch)
         net._arena.give(scratch)
-        return super().record(losses, rates)
-
-    def _steps(self) -> int:
-        into = self.done % self.per_epoch
-        return min(super()._steps(), len(self.copies) * self.per_epoch - into)
+        self.judge.judge(self.prediction, net.params)
+        return super()._ended(epoch)
 
 
 @dataclass(frozen=True)

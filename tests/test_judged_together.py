@@ -1,0 +1,151 @@
+"""Epochs that are judged after a call of several are what they are one by one: curves, decisions, and what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from tests.problems import classes, classifier
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+def both_ways(monkeypatch: pytest.MonkeyPatch, fit: Callable[[], Any]) -> tuple[Any, Any]:
+    """Return what `fit` gives if each epoch is a call, and if as many go in one as may; checks that several do."""
+    # However slow the machine, time does not make calls short.
+    monkeypatch.setattr("fastmlp.training.FIRST_CALL_SECONDS", 1e9)
+    monkeypatch.setattr("fastmlp.training.CALL_SECONDS", 1e9)
+    finished: list[int] = []
+    call = fm.training.Run.call
+
+    def counted(run: Any, steps: int) -> Any:
+        result = call(run, steps)
+        finished.append(result[0])
+        return result
+
+    monkeypatch.setattr("fastmlp.training.Run.call", counted)
+    monkeypatch.setattr("fastmlp.training.MOST_JUDGED", 1)
+    one = fit()
+    assert max(finished) == 1
+    monkeypatch.setattr("fastmlp.training.MOST_JUDGED", 64)
+    finished.clear()
+    many = fit()
+    assert max(finished) > 1
+    return one, many
+
+
+def same(a: fm.MLP, b: fm.MLP) -> None:
+    assert a.history.curves() == b.history.curves()
+    assert (a.history.stopped, a.history.best_epoch) == (b.history.stopped, b.history.best_epoch)
+    np.testing.assert_array_equal(a.params, b.params)
+    np.testing.assert_array_equal(a._state.slots, b._state.slots)
+    np.testing.assert_array_equal(a._state.ints, b._state.ints)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"validation": 0.3},
+        {"metrics": ["accuracy"]},
+        {"validation": 0.3, "metrics": ["accuracy"], "early_stopping": fm.EarlyStopping("val_accuracy", patience=4)},
+        {"validation": 0.3, "early_stopping": fm.EarlyStopping(patience=2, restore_best=False), "batch_size": 7},
+        {"validation": 0.3, "early_stopping": fm.EarlyStopping(patience=1)},
+        {"early_stopping": fm.EarlyStopping("loss", patience=3, min_delta=0.01)},
+        {"validation": 0.3, "optimizer": fm.Adam(fm.schedules.ReduceOnPlateau(0.3, patience=2))},
+    ],
+)
+def test_curves_decisions_and_state_are_those_of_single_epochs(options, monkeypatch) -> None:
+    X, y = classes(60)
+
+    def fit() -> fm.MLP:
+        net = classifier()
+        net.fit(X, y, **{"epochs": 40, "batch_size": 16, "optimizer": fm.Adam(0.1)} | options)
+        net.fit(X, y, epochs=1, batch_size=16, optimizer=fm.Adam(0.1))  # goes on from the same moments and shuffles
+        return net
+
+    same(*both_ways(monkeypatch, fit))
+
+
+@pytest.mark.parametrize("scoring", [None, "loss"])
+@pytest.mark.parametrize("held_out", ["a part", "rows of their own"])
+def test_estimators_stop_where_single_epochs_stop(scoring, held_out, monkeypatch) -> None:
+    X, y = classes(60)
+    own = {} if held_out == "a part" else {"X_val": X[::3], "y_val": y[::3]}
+
+    def fit() -> fm.MLPClassifier:
+        estimator = fm.MLPClassifier(
+            (8,), early_stopping=True, scoring=scoring, random_state=3, n_iter_no_change=4, learning_rate_init=0.05,
+            max_iter=500,
+        )  # fmt: skip
+        return estimator.fit(X, y, **own)
+
+    one, many = both_ways(monkeypatch, fit)
+    for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_", "n_iter_", "t_", "best_validation_score_"):
+        assert getattr(one, name) == getattr(many, name)
+    assert one.n_iter_ < 500
+    same(one.network_, many.network_)
+
+
+def test_a_scorer_sees_the_estimator_after_each_epoch() -> None:
+    """It may look at anything of the estimator, which must be as it was then."""
+    X, y = classes(60)
+    seen = []
+
+    def scorer(estimator, X, y) -> float:
+        seen.append((estimator.n_iter_, estimator.t_))
+        return -float(estimator.n_iter_)
+
+    estimator = fm.MLPClassifier((4,), early_stopping=True, scoring=scorer, n_iter_no_change=5, random_state=0).fit(X, y)
+    assert seen == [(epoch + 1, 54 * (epoch + 1)) for epoch in range(estimator.n_iter_)]
+
+
+def test_a_validation_loss_that_becomes_infinite_between_two_epochs_of_a_call(monkeypatch) -> None:
+    """w doubles and changes its sign in each epoch; of inputs of 2^40 the square overflows 40 epochs before the training's."""
+
+    def fit() -> fm.MLP:
+        net = fm.MLP([1, (1, False)])
+        net.params = [1.0]
+        one = np.ones((1, 1), np.float32)
+        with pytest.warns(fm.DivergenceWarning, match="in epoch 23: its validation loss .* after 23 epochs. .* rate was 1.5"):
+            net.fit(
+                one, 0 * one, epochs=50, optimizer=fm.SGD(1.5), validation=(2.0**40 * one, 0 * one),
+                early_stopping=fm.EarlyStopping("loss", patience=50, restore_best=False),
+            )  # fmt: skip
+        return net
+
+    one, many = both_ways(monkeypatch, fit)
+    same(one, many)
+    assert many.history.loss == [4.0**epoch for epoch in range(23)]
+    assert many.history.stopped == "diverged"
+
+
+def test_an_interruption_while_epochs_are_judged_leaves_a_whole_epoch(monkeypatch) -> None:
+    """Whether it comes while the network is judged or while what came of it is noted."""
+    X, y = classes(60)
+    monkeypatch.setattr("fastmlp.training.FIRST_CALL_SECONDS", 1e9)
+    for method in ("_judge", "_ended"):
+        for nth in (1, 5, 19):
+            net, fresh, calls = classifier(), classifier(), []
+
+            def interrupted(run: Any, *args: Any, nth=nth, calls=calls, whole=getattr(fm.training.Fit, method)) -> Any:
+                calls.append(1)
+                if len(calls) == nth:
+                    raise KeyboardInterrupt("now")
+                return whole(run, *args)
+
+            stopping = fm.EarlyStopping("loss", patience=10, restore_best=False)
+            with monkeypatch.context() as patch:
+                patch.setattr(f"fastmlp.training.Fit.{method}", interrupted)
+                with pytest.raises(KeyboardInterrupt, match="now"):
+                    net.fit(X, y, epochs=40, validation=0.3, early_stopping=stopping)
+            assert net.history.stopped == "interrupted"
+            done = len(net.history)
+            if done:
+                fresh.fit(X, y, epochs=done, validation=0.3)
+                assert fresh.history.loss == net.history.loss
+                assert fresh.history.val_loss == net.history.val_loss
+            np.testing.assert_array_equal(net.params, fresh.params)
