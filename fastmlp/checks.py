@@ -40,13 +40,13 @@ ROW_SUM_TOLERANCE = 2e-3
 
 def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
     """Return `value` as an int if it is a whole number (not a bool) in `least`..`most`."""
-    wanted = "an integer" + _range_text(least, most, False, False)
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, Integral)):
         hint = f" Pass {name}={int(value)}." if isinstance(value, (float, np.floating)) and value % 1 == 0 else ""
-        raise TypeError(f"{name} must be {wanted}; got {value!r} ({type(value).__name__}).{hint}")
+        wanted = _range_text(least, most, False, False)
+        raise TypeError(f"{name} must be an integer{wanted}; got {value!r} ({type(value).__name__}).{hint}")
     number = int(value)
     if (least is not None and number < least) or (most is not None and number > most):
-        raise ValueError(f"{name} must be {wanted}; got {number}.")
+        raise ValueError(f"{name} must be an integer{_range_text(least, most, False, False)}; got {number}.")
     return number
 
 
@@ -72,16 +72,17 @@ def real(
 
     Both ends are allowed values unless `open_low` or `open_high` is set.
     """
-    wanted = "a finite number" + _range_text(low, high, open_low, open_high)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be {wanted}; got {value!r} ({type(value).__name__}).")
+    # A float first: whether something else is a number at all takes longer to say.
+    if not isinstance(value, float) and (isinstance(value, (bool, np.bool_)) or not isinstance(value, Real)):
+        wanted = _range_text(low, high, open_low, open_high)
+        raise TypeError(f"{name} must be a finite number{wanted}; got {value!r} ({type(value).__name__}).")
     number = float(value)
     too_low = low is not None and (number <= low if open_low else number < low)
     too_high = high is not None and (number >= high if open_high else number > high)
     if not math.isfinite(number) or too_low or too_high:
-        raise ValueError(f"{name} must be {wanted}; got {number!r}.")
+        raise ValueError(f"{name} must be a finite number{_range_text(low, high, open_low, open_high)}; got {number!r}.")
     return number
 
 
@@ -112,7 +113,7 @@ def each(name: str, value: Any, size: int) -> list[Any]:
 def reals_field(instance: Any, name: str, low: float | None = None, high: float | None = None, **ends: bool) -> None:
     """As :func:`real_field`, for one number or a sequence of them, one for each network of a population."""
     value = getattr(instance, name)
-    if np.ndim(value) == 0:
+    if isinstance(value, float) or np.ndim(value) == 0:
         real_field(instance, name, low, high, **ends)
     else:
         numbers = tuple(real(f"{name}[{i}]", one, low, high, **ends) for i, one in enumerate(np.asarray(value).tolist()))
@@ -178,7 +179,7 @@ def surely_finite(array: NDArray) -> bool:
 
 def ready(array: Any, columns: int, dtype: np.dtype) -> TypeGuard[NDArray]:
     """Whether this is an array of rows that the engine can use as it is, if they are finite; takes a fraction of a µs."""
-    if type(array) is not np.ndarray or array.dtype != dtype:
+    if type(array) is not np.ndarray or (array.dtype is not dtype and array.dtype != dtype):
         return False
     shape = array.shape
     # All of C-contiguous, aligned and writable.

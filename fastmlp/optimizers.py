@@ -75,7 +75,7 @@ class SGD(Stepping):
     @property
     def slots(self) -> int:
         """Number of state vectors: the velocity, if there is momentum."""
-        return int(np.max(self.momentum) > 0.0)
+        return int((self.momentum if isinstance(self.momentum, float) else np.max(self.momentum)) > 0.0)
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
         reals[..., ids.BETA1] = self.momentum

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -39,7 +40,7 @@ class Optimizer:
     def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
         """Write the settings where the engines read them, (·,) or (networks, ·): nothing, for one that no engine runs."""
 
-    @property
+    @cached_property
     def varied(self) -> dict[str, tuple[float, ...]]:
         """Settings that have a number for each network of a population, by name."""
         own = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -128,6 +129,8 @@ class Stepping(Optimizer):
         ValueError
             If the schedule gives another number of rates.
         """
+        if isinstance(self.lr, float):
+            return np.full(len(steps), self.lr)
         rates = np.ascontiguousarray(schedules.resolve(self.lr).rates(steps, span), np.float64)
         if rates.shape != steps.shape:
             raise ValueError(f"{self.lr!r} must give one rate for each of {len(steps)} steps; got shape {rates.shape}.")

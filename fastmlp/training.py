@@ -240,7 +240,9 @@ class Run(Fit):
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
         self.reader = Reader(data.train.x, self.batch) if is_sparse(data.train.x) else None
         self.losses = np.zeros(1)
-        self.copies = aligned_zeros((max(1, min(MOST_JUDGED, MOST_COPIED // net.n_params)), net.n_params), net.dtype)
+        self.copies = np.zeros((0, net.n_params), net.dtype)
+        if self.judged:
+            self.copies = aligned_zeros((max(1, min(MOST_JUDGED, MOST_COPIED // net.n_params)), net.n_params), net.dtype)
         self._kind = (self.reader is None, self.batch, net.dtype.char, engine.active_name(), net.plan.table.tobytes())
         # A guess on the safe side: a microsecond, and what a tenth of an old core's speed gives.
         guess = 1e-6 + 6 * self.batch * net.n_params / 1e9

@@ -27,12 +27,11 @@ _FLOPS_CALL, _FLOPS_LONG = 20_000_000, 1_000_000_000
 _FLOPS_STEP = 20_000
 
 
-def _ask(kernel, passes, rows, params, args):
-    """kernel(*args, tid, n, sync) on the threads that so many passes of 2 * rows * parameters operations are worth."""
-    flops = 2 * passes * rows * params.size
+def _ask(kernel, flops, x, args):
+    """kernel(*args, tid, n, sync) on the threads that so many operations on the rows of x are worth."""
     if flops < _FLOPS_CALL:
         return kernel(*args, 0, 1, sync_of_one())
-    return together(kernel, min(threads_here(), rows), flops >= _FLOPS_LONG, *args)
+    return together(kernel, min(threads_here(), x.shape[0]), flops >= _FLOPS_LONG, *args)
 
 
 @functools.cache
@@ -48,18 +47,24 @@ def arena_size(table, rows, width=None):
 
 def predict(table, params, x, out, arena):
     """out = the outputs; returns NaN if x is not finite; see the reference."""
-    return _ask(_answer, 1, x.shape[0], params, (False, table, params, x, out, arena))
+    flops = 2 * x.shape[0] * params.size
+    if flops < _FLOPS_CALL:  # where a tenth of a microsecond counts
+        return _answer(False, table, params, x, out, arena, 0, 1, sync_of_one())
+    return _ask(_answer, flops, x, (False, table, params, x, out, arena))
 
 
 def activations(table, params, x, out, arena):
     """out = every layer's activations side by side; returns NaN if x is not finite; see the reference."""
-    return _ask(_answer, 1, x.shape[0], params, (True, table, params, x, out, arena))
+    return _ask(_answer, 2 * x.shape[0] * params.size, x, (True, table, params, x, out, arena))
 
 
 def _evaluate(task, table, ints, reals, params, x, y, weight, out, arena):
     _, matrix, _, order, none = _nothing(params.dtype)
+    flops = 6 * x.shape[0] * params.size
+    if flops < _FLOPS_CALL:
+        return _run(task, table, ints, reals, params, matrix, x, y, weight, order, none, none, out, arena, 0, 1, sync_of_one())
     job = task, table, ints, reals, params, matrix, x, y, weight, order, none, none, out, arena
-    return _ask(_run, 3, x.shape[0], params, job)
+    return _ask(_run, flops, x, job)
 
 
 def loss(table, ints, reals, params, x, y, weight, arena):
@@ -82,7 +87,7 @@ def vjp(table, params, x, d_out, d_in, arena):
     ints, matrix, vector, order, none = _nothing(params.dtype)
     reals = np.zeros(N_REALS + len(table))
     job = VJP, table, ints, reals, params, matrix, x, d_out, vector, order, none, none, d_in, arena
-    _ask(_run, 0, 1, params, job)
+    _ask(_run, 0, x, job)
 
 
 def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, losses, arena, copies=None):
