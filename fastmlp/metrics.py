@@ -55,11 +55,17 @@ def _columns(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
     return y, prediction
 
 
-def _errors(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the targets and prediction - y, both (n, K) float64."""
+def _alike(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
+    """Both as (n, K), of one shape."""
     y, prediction = _columns(y, prediction)
     if y.shape != prediction.shape:
         raise ValueError(f"y has shape {y.shape}, but the prediction has {prediction.shape}. Pass y of that shape.")
+    return y, prediction
+
+
+def _errors(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the targets and prediction - y, both (n, K) float64."""
+    y, prediction = _alike(y, prediction)
     y = y.astype(np.float64)
     return y, prediction - y
 
@@ -112,15 +118,15 @@ def _accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
 
 def _binary_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
     """Part of the outputs on the right side of 0.5; NaN is wrong."""
-    y, _ = _columns(y, prediction)
-    _errors(y, prediction)
+    y, prediction = _alike(y, prediction)
     if y.size and (y.min() < 0.0 or y.max() > 1.0):
         raise ValueError(
             f"accuracy compares with 0.5, so targets must be in [0, 1]; y goes from {y.min():g} to {y.max():g}. "
             "For numbers use 'r2', 'rmse' or 'mae'."
         )
-    prediction = prediction.reshape(y.shape)
-    right = ((prediction > 0.5) == (y > 0.5)) & ~np.isnan(prediction)
+    right = (prediction > 0.5) == (y > 0.5)
+    if not checks.surely_finite(prediction):
+        right &= ~np.isnan(prediction)
     return _share(right, weight)
 
 
