@@ -73,9 +73,9 @@ def loss_of_elements(ints, reals, activation, size, z, d, t, each):
     """Losses of `size` elements into `each`, and d = their derivative by z; z becomes the output where it is needed."""
     loss, parameter = ints[LOSS], reals[LOSS_PARAM]
     if loss == BCE:
-        _bce(size, (z, t, d, each), ())
+        _bce(size, (z, t, d, each), (1.0,))
     elif loss == POISSON:
-        _poisson(size, (z, t, d, each), ())
+        _poisson(size, (z, t, d, each), (1.0,))
     else:
         _activate(activation, 1, size, 0, z, z, d)
         loss_of_output(loss, parameter, size, (z, t, d, each))

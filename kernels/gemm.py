@@ -12,7 +12,20 @@ from numba.extending import intrinsic
 
 from .jit import glue, inner
 from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
-from .tile import END_ADD, END_STORE, END_TIMES, MR, MR_EDGE, NV, NV_ROW, START_COLUMN, START_SUMS, lanes_tile, small_tile, tile
+from .tile import (
+    END_ADD,
+    END_STORE,
+    END_TIMES,
+    MR_EDGE,
+    NV,
+    NV_ROW,
+    START_COLUMN,
+    START_SUMS,
+    lanes_panel,
+    panel,
+    small_tile,
+    turned_panel,
+)
 from .transpose import transpose
 
 # Rows of B in a panel: KC * NR elements are at most half of a 32 KB L1 cache.
@@ -54,6 +67,17 @@ def _pack_turned(k, cols, b, ldb, out):
             transpose(min(lanes, cols - j), min(lanes, k - p), shift(b, j * ldb + p), ldb, shift(out, p * width + j), width)
 
 
+@glue
+def _panel(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """A panel of whichever kind A and B ask for."""
+    if csb is not None:
+        lanes_panel(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux)
+    elif rs == 1:
+        turned_panel(m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
+    else:
+        panel(m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
+
+
 @inner
 def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed):
     """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb,
@@ -64,7 +88,7 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     With k = 0, C = finish(begin).
 
     csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
-    a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tile`.
+    a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_panel`.
 
     Where k is more than a panel's, the sums wait in C from one panel to the next; but where C holds an aux that is still
     needed, they wait in scratch, a stripe of rows at a time.
@@ -75,26 +99,32 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
         width = NV_ROW * lanes
     if csb is None:
         packing = turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN)
+    if n <= width and k <= KC and not packing:  # the rest takes as long as a small panel, used or not
+        _panel(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
+        return
     waits_in_c = k <= KC or (end != END_TIMES and end != END_ADD)
     stripe = m if waits_in_c else STRIPE
-    for top in range(0, m, max(stripe, 1)):
-        bottom = min(m, top + stripe)
-        for j in range(0, n, width):
+    top = 0
+    while top < m:  # the length of a range is a division
+        rows, j = min(stripe, m - top), 0
+        while j < n:
             cols = min(n - j, width)
-            c_j, sums, lds = shift(c, top * ldc + j), shift(c, top * ldc + j), ldc
+            c_j = shift(c, top * ldc + j)
+            sums, lds = c_j, ldc
             if not waits_in_c:
                 sums, lds = shift(packed, KC * width), width
+            column = j if csb is None else j // lanes * csb
+            aux_j = shift(aux, top * ldaux + j)
             p = 0
             while True:
                 kc = min(k - p, KC)
-                column = j if csb is None else j // lanes * csb
-                panel, ldp = shift(b, column * ldb + p if turned else p * ldb + column), ldb
+                b_p, ldp = shift(b, column * ldb + p if turned else p * ldb + column), ldb
                 if packing:
                     if turned:
-                        _pack_turned(kc, cols, panel, ldb, packed)
+                        _pack_turned(kc, cols, b_p, ldb, packed)
                     else:
-                        pack(kc, cols, panel, ldb, packed)
-                    panel, ldp = packed, width
+                        pack(kc, cols, b_p, ldb, packed)
+                    b_p, ldp = packed, width
                 begin, first, ldf = start, shift(bias, j), 0
                 if start == START_COLUMN:
                     first, ldf = shift(bias, top), 1
@@ -103,24 +133,13 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
                 finish, out, ldo = END_STORE, sums, lds
                 if p + kc == k:
                     finish, out, ldo = end, c_j, ldc
-                i = 0
-                while i < bottom - top:
-                    # Two edge tiles are faster than a full one and a nearly empty one.
-                    rows = bottom - top - i
-                    rows = MR_EDGE if MR < rows <= 2 * MR_EDGE else min(rows, MR)
-                    a_i, out_i = shift(a, (top + i) * rs + p * cs), shift(out, i * ldo)
-                    first_i, aux_i = shift(first, i * ldf), shift(aux, (top + i) * ldaux + j)
-                    if csb is None and rs == 1:
-                        tile(rows, cols, kc, a_i, 1, cs, panel, ldp, out_i, ldo, begin, first_i, ldf, finish, aux_i, ldaux)
-                    elif csb is None:
-                        tile(rows, cols, kc, a_i, rs, 1, panel, ldp, out_i, ldo, begin, first_i, ldf, finish, aux_i, ldaux)
-                    else:
-                        lanes_tile(rows, cols, kc, a_i, rs, cs, panel, ldp, csb, out_i, ldo, begin, first_i, ldf, finish,
-                                   aux_i, ldaux)  # fmt: skip
-                    i += rows
+                a_p = shift(a, top * rs + p * cs)
+                _panel(rows, cols, kc, a_p, rs, cs, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_j, ldaux)
                 p += kc
                 if p >= k:
                     break
+            j += width
+        top += stripe
 
 
 @glue

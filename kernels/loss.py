@@ -12,17 +12,17 @@ from .simd import address, peek, poke, shift
 from .vmath import vexp, vsigmoid, vsoftplus
 
 
-@elementwise("z y +d +r")
-def _bce(z, y):
-    return vsigmoid(z) - y, vsoftplus(z) - y * z
+@elementwise("z y +d +r", "s")
+def _bce(z, y, s):
+    return (vsigmoid(z) - y) * s, vsoftplus(z) - y * z
 
 
-@elementwise("z y +d +r")
-def _poisson(z, y):
+@elementwise("z y +d +r", "s")
+def _poisson(z, y, s):
     limit = 70.0 if z.bits == 32 else 700.0
     rate = vexp(z.minimum(limit))
     value = (z > limit).choose(rate * (z - limit + 1.0), rate)
-    return rate - y, value - y * z
+    return (rate - y) * s, value - y * z
 
 
 @elementwise("p y g! +r")
@@ -150,7 +150,7 @@ def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes
     `each` is scratch of z's shape. Every row has the scale `uniform`, or if that is 0 its own in `scales`. Where k is 1,
     ld must be 1. y (m, k) has z's stride, or ldy = 1 if it holds `classes`.
     """
-    factor = 1.0
+    factor, scaled = 1.0, False
     if loss == CROSS_ENTROPY:
         _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows)
     else:
@@ -158,10 +158,13 @@ def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes
             factor = 0.5 if loss == HALF_MSE else 1.0 / k
         per_element = rows if k == 1 else each
         size = m * ld
-        if loss == BCE:
-            _bce(size, (z, y, d, per_element), ())
-        elif loss == POISSON:
-            _poisson(size, (z, y, d, per_element), ())
+        if loss == BCE or loss == POISSON:
+            scaled = uniform != 0.0  # at once: what a pass through masks has stored another one waits for
+            s = factor * uniform if scaled else 1.0
+            if loss == BCE:
+                _bce(size, (z, y, d, per_element), (s,))
+            else:
+                _poisson(size, (z, y, d, per_element), (s,))
         else:
             output_derivative(activation, m, k, z, ld, d)
             loss_of_output(loss, parameter, size, (z, y, d, per_element))
@@ -172,6 +175,8 @@ def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes
                 poke(rows, i, factor * _total(k, (shift(each, i * ld),), ()))
         elif factor != 1.0:
             scale(m, (rows,), (factor,))
+    if scaled:
+        return
     if uniform != 0.0:
         scale(m * ld, (d,), (factor * uniform,))
     else:

@@ -46,29 +46,42 @@ def _row(data, i):
 
 
 @glue
+def _copy_rows(width, source, order, ordered, at, n, target, ld):
+    """Rows `at` + 0..n of `source`, or those that order[at:] names, to rows ld apart."""
+    for i in range(n):
+        copy(width, (shift(source, (peek(order, at + i) if ordered else at + i) * width), shift(target, i * ld)), ())
+
+
+@glue
 def _gather(net, data, at, first, last, unit):
     """Copy the data's rows `at` + first..last to a block's rows first..last; a row's scale is its weight times `unit`."""
     arena, places = net.arena, net.places
     layers = places.shape[0] - 2
-    k, targets = data.x.shape[1], data.y.shape[1]
+    k, targets, n = data.x.shape[1], data.y.shape[1], last - first
     ldx, ldy = places[0, STRIDE], places[layers, STRIDE] if targets > 1 else 1
     scratch = places[layers + 1]
-    for i in range(first, last):
-        row = _row(data, at + i)
-        source = at + i - data.window if data.window >= 0 else row
-        a = shift(arena, places[0, BUFFER] + i * ldx)
-        if net.sparse:
-            copy_sparse(address(data.x, source * k), a)
-        else:
-            copy(k, (address(data.x, source * k), a), ())
-            poke(a, k, 1.0)
-        t = shift(arena, scratch[TARGETS] + i * ldy)
-        if targets == 1:
-            poke(t, 0, data.y[row, 0])
-        else:
-            copy(targets, (address(data.y, row * targets), t), ())
-        if data.weight.size > 0:
-            poke(arena, scratch[SCALES] + i, data.weight[row] * unit)
+    at += first
+    x, y, order = address(data.x, 0), address(data.y, 0), address(data.order, 0)
+    a, t = shift(arena, places[0, BUFFER] + first * ldx), shift(arena, scratch[TARGETS] + first * ldy)
+    by_order, begin = data.ordered, at
+    if data.window >= 0:
+        by_order, begin = False, at - data.window
+    if net.sparse:
+        for i in range(n):
+            copy_sparse(shift(x, (peek(order, begin + i) if by_order else begin + i) * k), shift(a, i * ldx))
+    else:
+        _copy_rows(k, x, order, by_order, begin, n, a, ldx)
+    if targets > 1:
+        _copy_rows(targets, y, order, data.ordered, at, n, t, ldy)
+    elif data.ordered:
+        for i in range(n):
+            poke(t, i, peek(y, peek(order, at + i)))
+    else:
+        copy(n, (shift(y, at), t), ())
+    if data.weight.size > 0:
+        scales = shift(arena, scratch[SCALES] + first)
+        for i in range(n):
+            poke(scales, i, data.weight[_row(data, at + i)] * unit)
 
 
 @glue

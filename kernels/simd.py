@@ -256,6 +256,14 @@ def first_lanes(builder, count, lanes) -> Mask:
     return Mask(builder, builder.icmp_signed("<", ir.Constant(ir.VectorType(I32, lanes), list(range(lanes))), n))
 
 
+def keep_rolled(module, branch) -> None:
+    """Have the loop of this branch back not unrolled, which computes more addresses beforehand than a short loop uses."""
+    option = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    loop = module.add_metadata([option, ir.MetaDataString(module, f"loop {len(module.metadata)}")])
+    loop.operands = (loop, option)  # what names a loop begins with itself
+    branch.set_metadata("llvm.loop", loop)
+
+
 def load(builder, pointer, offset, lanes, mask: Mask | None = None) -> Vec:
     """The vector at pointer[offset]; lanes outside `mask` are not read and give zero."""
     elem = pointer.type.pointee

@@ -1,7 +1,7 @@
 """The register tile: every matrix product in the project is this.
 
-``tile`` computes ``C[MR, NR] = finish(start + A[MR, k] @ B[k, NR])``, NR being NV vectors, with all accumulators in
-registers. Strides of A are free, so the same tile serves A and its transpose.
+A tile computes ``C[MR, NR] = finish(start + A[MR, k] @ B[k, NR])``, NR being NV vectors, with all accumulators in
+registers. A panel is the tiles below each other, of as many rows as there are. A may be transposed.
 
 The rows of a tile are independent chains of fused multiply-adds over k in ascending order, whatever mr and nv are: the
 bits of an element do not depend on how a matrix was cut into tiles.
@@ -9,13 +9,11 @@ bits of an element do not depend on how a matrix was cut into tiles.
 
 from __future__ import annotations
 
-import functools
-
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .simd import I64, LANES32, Vec, element, first_lanes, load, splat, store, zeros
+from .simd import I64, LANES32, Vec, element, first_lanes, keep_rolled, load, splat, store, zeros
 
 # Accumulators, B's vectors and one broadcast of A share the CPU's registers: 16 (SSE, AVX2) or 32 (AVX-512).
 # Measured choice, see docs/performance.md.
@@ -33,28 +31,46 @@ END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE, END_ADD = 0, 1, 2, 3, 4
 
 
 @intrinsic
-def tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """C[rows, cols] = finish(begin + A @ B) with A[i, p] = a[i*rs + p*cs], B[p, j] = b[p*ldb + j].
+def panel(typingctx, m, cols, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """C[m, cols] = finish(begin + A @ B) with A[i, p] = a[i*rs + p], B[p, j] = b[p*ldb + j].
 
-    rows <= MR and cols <= NR, or for a single row NV_ROW vectors. A tile of fewer rows computes its last one again, which
+    cols <= NR, or for a single row NV_ROW vectors. A tile of fewer rows computes its last one again, which
     costs nothing in a tile that waits for its multiply-adds anyway; columns from `cols` on are neither read nor written.
-    Every operand is read before C is written, so `first` (the bias, or the sums to go on from, with row stride ldf) and aux
-    may be C.
+    A tile's operands are read before its C is written, so `first` (the bias, or the sums to go on from, with row stride ldf)
+    and aux may be C.
     """
-    lanes = element(a)[1]
-    index = types.intp
-    sig = types.void(index, index, index, a, index, index, a, index, a, index, index, a, index, index, a, index)
 
-    def codegen(context, builder, sig, args):
-        rows, cols = args[:2]
-        with builder.if_else(builder.icmp_signed("==", rows, I64(1))) as (one, several):
-            with one:
-                _vectors(builder, NV_ROW, cols, lanes, (False, True), lambda *size: _tile(builder, 1, *size, lanes, *args))
-            with several:
-                _tiles(builder, rows, cols, lanes, (False, True), lambda *size: _tile(builder, *size, lanes, *args))
-        return context.get_dummy_value()
+    def emit(builder, m, cols, k, a, rs, *others):
+        _panel(builder, element(sig.args[3])[1], m, cols, k, a, rs, I64(1), *others)
 
-    return sig, codegen
+    sig = types.void(*_index(3), a, *_index(1), b, *_index(1), c, *_index(2), first, *_index(2), aux, *_index(1))
+    return sig, _apart("panel", emit)
+
+
+@intrinsic
+def turned_panel(typingctx, m, cols, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """As `panel`, with A[i, p] = a[i + p*cs]."""
+
+    def emit(builder, m, cols, k, a, cs, *others):
+        _panel(builder, element(sig.args[3])[1], m, cols, k, a, I64(1), cs, *others)
+
+    sig = types.void(*_index(3), a, *_index(1), b, *_index(1), c, *_index(2), first, *_index(2), aux, *_index(1))
+    return sig, _apart("turned_panel", emit)
+
+
+@intrinsic
+def lanes_panel(typingctx, m, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """As `panel`, for one product in each lane: every element of A, B and C is a vector, of its own product in each lane.
+
+    A[i, p] = a[i*rs + p*cs] and B[p, j] = b[p*ldb + j*csb] are vectors from there on, and C's columns lie side by side: cols
+    counts its numbers, in whole vectors, so that there are no masks.
+    """
+
+    def emit(builder, m, cols, k, a, rs, cs, b, ldb, csb, *others):
+        _panel(builder, element(sig.args[3])[1], m, cols, k, a, rs, cs, b, ldb, *others, csb=csb)
+
+    sig = types.void(*_index(3), a, *_index(2), b, *_index(2), c, *_index(2), first, *_index(2), aux, *_index(1))
+    return sig, _apart("lanes_panel", emit)
 
 
 @intrinsic
@@ -65,38 +81,85 @@ def small_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first
     sig = types.void(index, index, index, a, index, index, a, index, a, index, index, a, index, index, a, index)
 
     def codegen(context, builder, sig, args):
-        _tile(builder, MR_EDGE, 1, True, lanes, *args)
+        _tile(builder, MR_EDGE, 1, True, lanes, *args, rolled=True)
         return context.get_dummy_value()
 
     return sig, codegen
 
 
-@intrinsic
-def lanes_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """As `tile`, for one product in each lane: every element of A, B and C is a vector, of its own product in each lane.
+def _index(n):
+    return (types.intp,) * n
 
-    A[i, p] = a[i*rs + p*cs] and B[p, j] = b[p*ldb + j*csb] are vectors from there on, and C's columns lie side by side: cols
-    counts its numbers, in whole vectors, so that there are no masks.
+
+def _apart(name, emit):
+    """Code generation that calls a function of the module's own, which emit(builder, *args) makes the first time.
+
+    Inlined, a panel's tiles of all sizes would have their addresses computed before it is known which of them is needed.
     """
-    lanes = element(a)[1]
-    index = types.intp
-    sig = types.void(index, index, index, a, index, index, a, index, index, a, index, index, a, index, index, a, index)
 
     def codegen(context, builder, sig, args):
-        rows, cols, k, a, rs, cs, b, ldb, csb, *others = args
-        operands = rows, cols, k, a, rs, cs, b, ldb, *others
-        _tiles(builder, rows, cols, lanes, (False,), lambda *size: _tile(builder, *size, lanes, *operands, csb=csb))
+        elem = element(sig.args[3])[0]
+        full = f"{name}.{elem}"
+        function = builder.module.globals.get(full)
+        if function is None:
+            function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [arg.type for arg in args]), full)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            function.attributes.add("nounwind")
+            body = ir.IRBuilder(function.append_basic_block("entry"))
+            emit(body, *function.args)
+            body.ret_void()
+        builder.call(function, args)
         return context.get_dummy_value()
 
-    return sig, codegen
+    return codegen
 
 
-def _tiles(builder, rows, cols, lanes, masks, emit):
-    """Emit tiles of MR and of MR_EDGE rows."""
-    with builder.if_else(builder.icmp_signed(">", rows, I64(MR_EDGE))) as (full, edge):
-        for n_rows, branch in ((MR, full), (MR_EDGE, edge)):
-            with branch:
-                _vectors(builder, NV, cols, lanes, masks, functools.partial(emit, n_rows))
+def _panel(builder, lanes, m, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux, csb=None):
+    """Emit a panel: a loop over its tiles for each number of vectors."""
+    masks = (False,) if csb else (False, True)
+
+    def tile(rows, pointers, n_rows, vectors, masked):
+        a, c, first, aux = pointers
+        operands = rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux
+        _tile(builder, n_rows, vectors, masked, lanes, *operands, csb=csb)
+
+    def one(vectors, masked):
+        tile(I64(1), (a, c, first, aux), 1, vectors, masked)
+
+    def down(vectors, masked):
+        enter = builder.block
+        head, body, done = (builder.append_basic_block(f"panel.{n}") for n in ("head", "body", "done"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        left = builder.phi(I64)
+        left.add_incoming(m, enter)
+        pointers = [builder.phi(pointer.type) for pointer in (a, c, first, aux)]
+        for pointer, whole in zip(pointers, (a, c, first, aux), strict=True):
+            pointer.add_incoming(whole, enter)
+        builder.cbranch(builder.icmp_signed(">", left, I64(0)), body, done)
+        builder.position_at_end(body)
+        # Two edge tiles are faster than a full one and a nearly empty one.
+        most = builder.select(builder.icmp_signed(">", left, I64(2 * MR_EDGE)), I64(MR), I64(MR_EDGE))
+        rows = builder.select(builder.icmp_signed(">", left, I64(MR)), most, left)
+        with builder.if_else(builder.icmp_signed(">", rows, I64(MR_EDGE))) as (large, edge):
+            for n_rows, branch in ((MR, large), (MR_EDGE, edge)):
+                with branch:
+                    tile(rows, pointers, n_rows, vectors, masked)
+        left.add_incoming(builder.sub(left, rows), builder.block)
+        for pointer, stride in zip(pointers, (rs, ldc, ldf, ldaux), strict=True):
+            pointer.add_incoming(builder.gep(pointer, [builder.mul(rows, stride)]), builder.block)
+        builder.branch(head)
+        builder.position_at_end(done)
+
+    if csb:
+        _vectors(builder, NV, cols, lanes, masks, down)
+        return
+    with builder.if_else(builder.icmp_signed("==", m, I64(1))) as (single, several):
+        with single:
+            _vectors(builder, NV_ROW, cols, lanes, masks, one)
+        with several:
+            _vectors(builder, NV, cols, lanes, masks, down)
 
 
 def _vectors(builder, most, cols, lanes, masks, emit):
@@ -117,9 +180,9 @@ def _vectors(builder, most, cols, lanes, masks, emit):
 
 def _tile(
     builder, n_rows, vectors, masked, lanes, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux,
-    csb=None,
+    csb=None, rolled=False,
 ):  # fmt: skip
-    """Emit the loop of a tile of n_rows by `vectors` vectors; with csb it is that of `lanes_tile`."""
+    """Emit the loop of a tile of n_rows by `vectors` vectors; with csb it is that of `lanes_panel`."""
     elem = a.type.pointee
     mask = first_lanes(builder, builder.sub(cols, I64((vectors - 1) * lanes)), lanes) if masked else None
     masks = [mask if v == vectors - 1 else None for v in range(vectors)]
@@ -162,7 +225,9 @@ def _tile(
     p.add_incoming(builder.add(p, I64(1)), body)
     a_at.add_incoming(builder.add(a_at, cs), body)
     b_at.add_incoming(builder.add(b_at, ldb), body)
-    builder.branch(head)
+    back = builder.branch(head)
+    if rolled:
+        keep_rolled(builder.module, back)
 
     builder.position_at_end(done)
     sums = {cell: Vec(builder, acc[cell]) for cell in cells}
