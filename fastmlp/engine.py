@@ -174,6 +174,11 @@ def set_threads(n: int | None) -> None:
 
     Results do not depend on it, to the last bit.
 
+    Parameters
+    ----------
+    n : int or None
+        From 1 to 1024.
+
     Raises
     ------
     TypeError, ValueError
@@ -217,7 +222,12 @@ def warmup(dtypes: str | tuple[str, ...] = ("float32", "float64")) -> None:
     Parameters
     ----------
     dtypes : str or tuple of str
-        The number types to prepare.
+        The number types to prepare: "float32", "float64" or both.
+
+    Raises
+    ------
+    ValueError
+        If there is another type among them.
 
     Examples
     --------

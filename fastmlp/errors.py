@@ -10,11 +10,11 @@ class ModelFileError(ValueError):
 
 
 class DivergenceError(ArithmeticError):
-    """Training reached a loss that is not finite, and was asked to raise then."""
+    """A loss or a parameter became infinite or NaN in training, and ``on_divergence="raise"`` was asked for."""
 
 
 class DivergenceWarning(UserWarning):
-    """Training reached a loss that is not finite, and stopped."""
+    """A loss or a parameter became infinite or NaN in training, which stopped and went back to the last finite epoch."""
 
 
 class PairingWarning(UserWarning):

@@ -26,10 +26,15 @@ Initializer = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 class Uniform:
     """Weights drawn evenly from [low, high).
 
+    Parameters
+    ----------
+    low, high : float
+        The ends of the range.
+
     Raises
     ------
-    ValueError
-        If `low` is not below `high`.
+    TypeError, ValueError
+        If they are not finite numbers, or `low` is not below `high`.
 
     Examples
     --------
@@ -54,10 +59,15 @@ class Uniform:
 class Normal:
     """Weights drawn from the normal distribution with mean 0 and standard deviation `std`.
 
+    Parameters
+    ----------
+    std : float
+        The standard deviation, 0 or more.
+
     Raises
     ------
-    ValueError
-        If `std` is negative.
+    TypeError, ValueError
+        If `std` is not a finite number, or negative.
 
     Examples
     --------

@@ -109,8 +109,8 @@ class Huber:
 
     Raises
     ------
-    ValueError
-        If `delta` is not positive.
+    TypeError, ValueError
+        If `delta` is not a positive number.
 
     Examples
     --------
@@ -136,8 +136,8 @@ class Quantile:
 
     Raises
     ------
-    ValueError
-        If `q` is not between 0 and 1.
+    TypeError, ValueError
+        If `q` is not a number between 0 and 1.
 
     Examples
     --------
@@ -159,12 +159,13 @@ class CrossEntropy:
     Parameters
     ----------
     label_smoothing : float
-        The part of a target that is spread evenly over all classes, in [0, 1).
+        The part of a target that is spread evenly over all classes, in [0, 1). For a :class:`fastmlp.Population` it may be
+        a sequence, one number for each network.
 
     Raises
     ------
-    ValueError
-        If `label_smoothing` is not in [0, 1).
+    TypeError, ValueError
+        If `label_smoothing` is not a number in [0, 1).
 
     Examples
     --------

@@ -296,6 +296,8 @@ class MLP(Answers):
 
         Raises
         ------
+        ValueError
+            If a parameter is infinite or NaN, or an activation is a pair of Python functions.
         OSError
             If the file cannot be written; one that was there before is left as it was.
 

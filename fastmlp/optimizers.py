@@ -179,10 +179,12 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, beta1, beta2, eps, amsgrad, eps_hat, ntk, scale_factor, l1, l2, clip_value, clip_norm, weight_factor, bias_factor
+    lr, beta1, beta2, eps, amsgrad, eps_hat, ntk, scale_factor, l1, l2, l2_over_batch, clip_value, clip_norm
         As for :class:`Adam`.
+    weight_factor, bias_factor
+        As for :class:`SGD`.
     weight_decay : float
-        0.01 by default.
+        As for :class:`SGD`, but 0.01 by default.
 
     Raises
     ------

@@ -90,10 +90,15 @@ class Schedule:
 class Constant(Schedule):
     """Always `lr`.
 
+    Parameters
+    ----------
+    lr : float
+        The rate.
+
     Raises
     ------
-    ValueError
-        If `lr` is not positive.
+    TypeError, ValueError
+        If `lr` is not a positive number.
 
     Examples
     --------
@@ -118,7 +123,7 @@ class Step(Schedule):
     Raises
     ------
     TypeError, ValueError
-        If `every` is not a positive integer, or `factor` not in (0, 1].
+        If `lr` is not positive, `every` is not a positive integer, or `factor` is not in (0, 1].
 
     Examples
     --------
@@ -153,8 +158,8 @@ class Exponential(Schedule):
 
     Raises
     ------
-    ValueError
-        If `factor` is not in (0, 1].
+    TypeError, ValueError
+        If `lr` is not positive, or `factor` not in (0, 1].
 
     Examples
     --------
@@ -332,8 +337,8 @@ class InverseScaling(Schedule):
 
     Raises
     ------
-    ValueError
-        If `power` is negative.
+    TypeError, ValueError
+        If `lr` is not positive, or `power` is negative.
 
     Examples
     --------
@@ -468,7 +473,7 @@ def resolve(spec: Any, lr: float = 1e-3) -> Schedule:
     Raises
     ------
     ValueError
-        If there is none of that name, or a rate is not positive.
+        If there is none of that name, or the rate is not positive.
     TypeError
         If `spec` is something else.
 

@@ -42,7 +42,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         rate and penalties.
     alpha : float, default=0.0001
         Strength of the L2 penalty alpha / 2 Σ w², divided by the number of samples of the batch.
-    batch_size : int, default="auto"
+    batch_size : int or "auto", default="auto"
         Rows of a minibatch; "auto" is min(200, n_samples).
     learning_rate : str or Schedule, default="constant"
         "constant", "invscaling" or "adaptive", for solver="sgd"; or for every stochastic solver the name of a schedule of
@@ -55,7 +55,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Most epochs, or for "lbfgs" most iterations.
     shuffle : bool, default=True
         Whether each epoch takes the rows in another order.
-    random_state : int, RandomState instance, default=None
+    random_state : int, RandomState or None, default=None
         Of initial weights, the rows held out, the order of rows and dropout.
     tol : float, default=0.0001
         An epoch whose loss is not lower by this, or whose score is not higher, is one without improvement.
@@ -136,6 +136,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ------
     InvalidParameterError
         By fit, if a parameter is out of its range.
+    ValueError
+        By fit and predict, if the data does not suit; by fit, if training diverges (see `on_divergence`).
 
     Examples
     --------

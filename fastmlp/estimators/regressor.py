@@ -44,7 +44,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         rate and penalties.
     alpha : float, default=0.0001
         Strength of the L2 penalty alpha / 2 Σ w², divided by the number of samples of the batch.
-    batch_size : int, default="auto"
+    batch_size : int or "auto", default="auto"
         Rows of a minibatch; "auto" is min(200, n_samples).
     learning_rate : str or Schedule, default="constant"
         "constant", "invscaling" or "adaptive", for solver="sgd"; or for every stochastic solver the name of a schedule of
@@ -57,7 +57,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Most epochs, or for "lbfgs" most iterations.
     shuffle : bool, default=True
         Whether each epoch takes the rows in another order.
-    random_state : int, RandomState instance, default=None
+    random_state : int, RandomState or None, default=None
         Of initial weights, the rows held out, the order of rows and dropout.
     tol : float, default=0.0001
         An epoch whose loss is not lower by this, or whose score is not higher, is one without improvement.
@@ -71,7 +71,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         For solver="sgd".
     early_stopping : bool, default=False
         Stop when the score on validation data stops rising, and go back to the best epoch. The data is a part of the training
-        data, the same part of each class, unless fit is given some.
+        data, unless fit is given some.
     validation_fraction : float, default=0.1
         Part that early stopping holds out.
     beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
@@ -134,6 +134,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ------
     InvalidParameterError
         By fit, if a parameter is out of its range.
+    ValueError
+        By fit and predict, if the data does not suit; by fit, if training diverges (see `on_divergence`).
 
     Examples
     --------
