@@ -60,7 +60,7 @@ class MLP(Answers):
     grad : (P,) array
         What :meth:`backward` adds to.
     layers : tuple of Dense
-    plan : Plan
+    n_inputs, n_outputs, n_params : int
     history : History or None
         Of the trainings since the network was made or reset.
 
@@ -141,6 +141,16 @@ class MLP(Answers):
     def biases(self) -> list[NDArray | None]:
         """Views of the layers' biases, (width,); None for a layer that has none."""
         return self.plan.biases(self._params)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs."""
+        return self.plan.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return self.plan.n_outputs
 
     @property
     def n_params(self) -> int:

@@ -58,6 +58,7 @@ def test_a_network_without_hidden_layers_is_a_linear_model(engine) -> None:
     X = data_for(net)[0]
     np.testing.assert_allclose(net.predict(X), X @ net.weights[0] + net.biases[0], rtol=1e-13)
     assert net.n_params == 8
+    assert (net.n_inputs, net.n_outputs) == (net.plan.n_inputs, net.plan.n_outputs)
 
 
 def test_a_linear_model_finds_the_least_squares_solution(engine) -> None:

@@ -63,7 +63,7 @@ REFUSALS = {
     ),
     "one seed": (lambda: fm.Population([3, 1], seeds=3), r"seeds must be a sequence such as range\(8\); got 3"),
     "select": (lambda: fm.Population([3, 1], size=2).select([0, 0]), "numbers from 0 to 1, each once"),
-    "index": (lambda: fm.Population([3, 1], size=2)[2], "number of the network must be"),
+    "index": (lambda: fm.Population([3, 1], size=2)["0"], "number of the network must be an integer; got '0'"),
 }
 
 
@@ -72,3 +72,9 @@ def test_what_is_refused(name) -> None:
     action, message = REFUSALS[name]
     with pytest.raises((TypeError, ValueError), match=message):
         action()
+
+
+@pytest.mark.parametrize("i", [2, -3])
+def test_a_network_that_is_not_there_is_an_index_error(i) -> None:
+    with pytest.raises(IndexError, match=f"the number of the network must be from -2 to 1; got {i}"):
+        fm.Population([3, 1], size=2)[i]

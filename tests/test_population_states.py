@@ -324,9 +324,9 @@ def test_a_population_from_read_only_memory_goes_on_training(width) -> None:
     assert buffers
     again = pickle.loads(pickled, buffers=readonly(buffers))
     assert again.params.ctypes.data % 64 == 0
-    other = copy.copy(population)
-    for each in (again, other, population):
+    others = [again, copy.copy(population), population.copy()]
+    for each in (*others, population):
         each.fit(X, Y, epochs=2)
-    for each in (again, other):
+    for each in others:
         np.testing.assert_array_equal(each.params, population.params)
         np.testing.assert_array_equal(each.history.loss, population.history.loss)

@@ -29,8 +29,9 @@ __all__ = ["Population"]
 class Population:
     """Networks of one architecture, or with :meth:`of` of several, trained together on shared inputs.
 
-    Each network is worked on in a lane of the CPU's vectors, so that thousands of small ones cost little more than one.
-    Network i is what ``fm.MLP`` with its seed and options would be, to rounding.
+    Small networks lie side by side in the lanes of the CPU's vectors, up to sixteen in one vector; larger ones are trained
+    one on each core. Network i is what ``fm.MLP`` with its seed and options would be, to rounding. ``len(population)`` is the
+    number of networks, and ``population[i]`` a copy of network i as an ``fm.MLP``.
 
     Parameters
     ----------
@@ -39,17 +40,21 @@ class Population:
     size : int, optional
         How many networks; by default as many as there are seeds.
     seeds : sequence of int, optional
-        Of each network's initial weights and dropout masks; by default 0, 1, 2, ...
+        The seed of each network's initial weights and dropout masks; by default 0, 1, 2, ...
     loss : str, Huber, Quantile or CrossEntropy
         As for MLP; ``fm.losses.CrossEntropy`` takes an array of `size` label smoothings as well.
     dropout : float or (size,) array
         Dropout of the hidden layers that do not set their own.
     seed : int
-        Of the shuffles that all networks share, and of what is held back for validation.
+        The seed of the shuffles that all networks share, and of the rows held back for validation.
 
     Attributes
     ----------
     seeds : list of int
+    params : (size, P) array
+        All parameters; only for networks of one architecture.
+    n_inputs, n_outputs : int
+    n_params : (size,) array
     history : PopulationHistory or None
         Of the trainings so far.
 
@@ -166,9 +171,22 @@ class Population:
 
     # ---- what it is
 
-    def __copy__(self) -> Population:
-        """Return a copy with parameters of its own."""
+    def copy(self) -> Population:
+        """Return a population with equal parameters and training state, which shares no memory with this one.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> population = fm.Population([2, 4, 1], size=8)
+        >>> other = population.copy()
+        >>> other.params += 1
+        >>> bool((population.params == other.params).any())
+        False
+        """
         return copy.deepcopy(self)
+
+    # A shallow copy would share its arrays.
+    __copy__ = copy
 
     def __len__(self) -> int:
         """Return the number of networks."""
@@ -176,7 +194,10 @@ class Population:
 
     def __getitem__(self, i: int) -> MLP:
         """Return network i, a copy that goes on training from where it is."""
-        i = checks.integer("the number of the network", i, -len(self), len(self) - 1) % len(self)
+        i = checks.integer("the number of the network", i)
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"the number of the network must be from {-len(self)} to {len(self) - 1}; got {i}.")
+        i %= len(self)
         group, row = self._place(i)
         net = group.network(row)
         if self.history is not None:
@@ -220,6 +241,11 @@ class Population:
         networks : (k,) array of int or bool
             Their numbers, each once, or a mask of `size`.
 
+        Raises
+        ------
+        ValueError
+            If there is no such network, one comes twice, or there is none.
+
         Examples
         --------
         >>> import fastmlp as fm
@@ -247,23 +273,88 @@ class Population:
     # ---- what it answers
 
     def predict(self, X: ArrayLike) -> NDArray:
-        """Return every network's outputs, (size, n, outputs), for X (n, inputs)."""
+        """Return every network's outputs.
+
+        Parameters
+        ----------
+        X : (n, inputs) array
+            Finite numbers.
+
+        Returns
+        -------
+        (size, n, outputs) array of the networks' dtype
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not such an array.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> fm.Population([2, 4, 1], size=8).predict([[0.5, -1.0]]).shape
+        (8, 1, 1)
+        """
         x = checks.inputs(X, self.n_inputs, self.dtype)
         return self._collect(lambda group, rows: group.predict(rows, x))
 
     def ensemble(self, X: ArrayLike) -> NDArray:
-        """Return the mean of the networks' outputs, (n, outputs)."""
+        """Return the mean of the networks' outputs, (n, outputs); X and errors as for :meth:`predict`."""
         return self.predict(X).mean(axis=0)
 
     def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Return every network's loss, (size,), without dropout and penalties; targets and weights as in :meth:`fit`."""
+        """Return every network's loss, without dropout and penalties.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        (size,) float64 array
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or the weights are not such arrays, or hold what is not finite.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> fm.Population([2, 1], size=3, init="zeros").loss([[1, 2], [3, 4]], [1, 3]).tolist()
+        [5.0, 5.0, 5.0]
+        """
         data = rows_of(self, X, y, sample_weight)
         return self._collect(lambda group, rows: group.losses(rows, data.of(self._members_of(group)[rows])))
 
     def score(
         self, X: ArrayLike, y: ArrayLike, metric: Any = None, sample_weight: ArrayLike | None = None
     ) -> NDArray[np.float64]:
-        """Return a metric of every network's predictions, (size,): by default accuracy for classes and R² for numbers."""
+        """Return a metric of every network's predictions.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`fit`.
+        metric : str, Metric or callable, optional
+            See ``fastmlp.metrics.METRICS``; by default accuracy for classes and R² for numbers.
+
+        Returns
+        -------
+        (size,) float64 array
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or the weights are not such arrays, there is no such metric, or it does not suit y.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> fm.Population([2, 1], size=3, init="zeros").score([[1, 2], [3, 4]], [1, 3], "mae").tolist()
+        [2.0, 2.0, 2.0]
+        """
         data = rows_of(self, X, y, sample_weight)
         chosen = metric_table.default(self.kind, self.n_outputs) if metric is None else metric_table.resolve(metric)
         each = ((data.one(i), prediction) for i, prediction in enumerate(self.predict(data.x)))
@@ -341,6 +432,14 @@ class Population:
             See `on_divergence`.
         KeyboardInterrupt
             On Ctrl-C; the parameters are those of the last whole epoch, and `history` ends there.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> population = fm.Population([1, 1], size=3)
+        >>> history = population.fit([[0], [1], [2]], [1, 3, 5], epochs=200, optimizer=fm.SGD([0.01, 0.1, 0.2]))
+        >>> history.loss.shape, population[2].predict([[10]]).round(2).tolist()
+        ((200, 3), [[21.0]])
         """
         from ..arguments import Options
         from .run import PopulationRun
