@@ -23,7 +23,7 @@ __all__ = ["cross_validate"]
 
 
 def cross_validate(
-    est: Any,
+    estimator: Any,
     X: Any,
     y: Any = None,
     *,
@@ -40,7 +40,7 @@ def cross_validate(
 
     Parameters
     ----------
-    est : estimator
+    estimator : estimator
         Anything with a random_state, or with parts that have one, such as a pipeline.
     X, y : array-like
         The data.
@@ -76,19 +76,19 @@ def cross_validate(
     >>> from fastmlp import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> network = MLPClassifier((4,), activation="tanh", solver="lbfgs", alpha=1.0, tol=1e-3)
-    >>> est = make_pipeline(StandardScaler(), network)
-    >>> cross_validate(est, X, y, cv=3, seeds=2)["test_score"].shape
+    >>> pipeline = make_pipeline(StandardScaler(), network)
+    >>> cross_validate(pipeline, X, y, cv=3, seeds=2)["test_score"].shape
     (2, 3)
     """
     chosen = _seeds(seeds)
     X, y, groups = indexable(X, y, groups)
-    folds = list(check_cv(cv, y, classifier=is_classifier(est)).split(X, y, groups))
+    folds = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y, groups))
     # Seeds side by side, a network on each core, unless something of the user's own runs in between or looks at the clock.
     together = 1
-    if _undisturbed(est, options) and checks.jobs(n_jobs) is None:
+    if _undisturbed(estimator, options) and checks.jobs(n_jobs) is None:
         together, n_jobs = min(len(chosen), engine.threads()), None
     options |= {"cv": folds, "n_jobs": n_jobs}
-    results = side_by_side(lambda seed: _one_seed(est, seed, X, y, **options), [(seed,) for seed in chosen], together)
+    results = side_by_side(lambda seed: _one_seed(estimator, seed, X, y, **options), [(seed,) for seed in chosen], together)
     table = {name: _stacked([result[name] for result in results]) for name in results[0]}
     return {"seeds": np.array(chosen), **table}
 

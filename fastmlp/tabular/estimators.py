@@ -127,6 +127,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         X: Any,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
+        *,
         X_val: Any = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
@@ -142,6 +143,10 @@ class TabularClassifier(ClassifierMixin, Tabular):
             How much each row counts.
         X_val, y_val, sample_weight_val : array or frame, arrays, optional
             Rows to judge each epoch by, instead of some of X.
+
+        Returns
+        -------
+        self : TabularClassifier
         """
         with unchanged_by_errors(self):
             self._check(X, y)
@@ -242,6 +247,7 @@ class TabularRegressor(RegressorMixin, Tabular):
         X: Any,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
+        *,
         X_val: Any = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
@@ -257,6 +263,10 @@ class TabularRegressor(RegressorMixin, Tabular):
             How much each row counts.
         X_val, y_val, sample_weight_val : array or frame, arrays, optional
             Rows to judge each epoch by, instead of some of X.
+
+        Returns
+        -------
+        self : TabularRegressor
         """
         with unchanged_by_errors(self):
             self._check(X, y)
