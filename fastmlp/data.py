@@ -88,9 +88,17 @@ def split(y: np.ndarray, fraction: float, *, classes: bool, seed: int = 0) -> tu
     Raises
     ------
     TypeError, ValueError
-        The fraction is no number between 0 and 1.
+        The fraction is no number between 0 and 1, or the seed no whole number from 0 on.
+
+    Examples
+    --------
+    >>> from fastmlp import datasets
+    >>> training, held_back = datasets.split([0, 1, 0, 1, 0, 1, 0, 1], 0.25, classes=True)
+    >>> len(training), len(held_back)
+    (6, 2)
     """
     fraction = checks.real("fraction", fraction, 0.0, 1.0, open_low=True, open_high=True)
+    seed = checks.integer("seed", seed, 0)
     y = np.asarray(y)
     if classes:
         labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
@@ -141,7 +149,7 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
     Raises
     ------
     ValueError
-        There is no training row, or a column's numbers are so large that their standard deviation is not finite.
+        X holds text, there is no training row, or a column's numbers are so large that their standard deviation is not finite.
 
     Examples
     --------

@@ -26,7 +26,7 @@ def load(name: str, seed: int = 0) -> Data:
         "digits" (pixels divided by 16), "breast_cancer", "wine", "iris", "diabetes" (these come with scikit-learn),
         "moons", "circles", "xor" (four rows) or "spirals".
     seed : int
-        Of the generated sets' noise; the others have none.
+        The seed of the generated sets' noise; it changes nothing for the others.
 
     Raises
     ------
@@ -42,6 +42,7 @@ def load(name: str, seed: int = 0) -> Data:
     (4, 2)
     """
     checks.choice("name", name, NAMES)
+    checks.integer("seed", seed, 0)
     return _GENERATED[name](seed=seed) if name in _GENERATED else _from_sklearn(name)
 
 
@@ -95,9 +96,21 @@ def circles(n: int = 1000, noise: float = 0.1, seed: int = 0) -> Data:
 
 
 def xor(seed: int = 0) -> Data:
-    """Return the four rows of exclusive or, which no network without a hidden layer can learn; `seed` changes nothing."""
+    """Return the four rows of exclusive or, which no network without a hidden layer can learn.
+
+    Parameters
+    ----------
+    seed : int
+        As the other sets have one; it changes nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the seed is no whole number from 0 on.
+    """
     X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-    return _plane(X, np.array([0, 1, 1, 0]), 0.0, np.random.default_rng(seed), "xor", 2)
+    _, noise, rng = _checked(len(X), 0.0, seed)
+    return _plane(X, np.array([0, 1, 1, 0]), noise, rng, "xor", 2)
 
 
 def spirals(n: int = 1500, noise: float = 0.05, arms: int = 3, seed: int = 0) -> Data:

@@ -84,6 +84,9 @@ def test_an_unknown_name_brings_the_nearest():
     [
         (lambda: datasets.load(["x"]), TypeError, "name must be one of 'digits', .*; got .'x'. .list."),
         (lambda: datasets.load("moons", seed=-1), ValueError, "seed must be an integer >= 0; got -1"),
+        (lambda: datasets.load("digits", seed=0.5), TypeError, r"seed must be an integer >= 0; got 0.5 \(float\)"),
+        (lambda: datasets.xor(seed=-1), ValueError, "seed must be an integer >= 0; got -1"),
+        (lambda: datasets.split([0, 1], 0.5, classes=False, seed=-1), ValueError, "seed must be an integer >= 0; got -1"),
         (lambda: datasets.moons(n=-1), ValueError, "n must be an integer >= 1; got -1"),
         (lambda: datasets.moons(n=10.0), TypeError, r"n must be an integer >= 1; got 10.0 \(float\). Pass n=10"),
         (lambda: datasets.circles(noise=-0.1), ValueError, "noise must be a finite number >= 0; got -0.1"),
