@@ -17,9 +17,9 @@ from .engine import MOST_THREADS
 
 __all__ = ["main"]
 
-_DATA = """a data set's name (digits, breast_cancer, wine, iris, diabetes, moons, circles, xor, spirals), or a .csv, .tsv,
-.parquet or .npz file. Tables and the sets whose columns differ in scale are standardized by their training rows, and so is
-the target of a regression"""
+_DATA = """the name of a data set (digits, breast_cancer, wine, iris, diabetes, moons, circles, xor, spirals), or a .csv,
+.tsv, .parquet or .npz file. Files, and data sets whose columns differ in scale, are standardized by their training rows;
+so is the target of a regression"""
 
 _MAIN = """examples:
   fastmlp train digits --hidden 64,64 --epochs 30
@@ -33,8 +33,8 @@ _TRAIN = """examples:
   fastmlp train moons --hidden 16,16 --activation tanh --lr 0.01 --plot curves.png
   fastmlp train houses.csv --target price --hidden 128 --save houses.safetensors
 
-A saved network takes the columns as they are in the file, and answers in the
-target's unit: the scale that it was trained with is put into its weights.
+Defaults are in brackets. A saved network takes the columns as they are in the file
+and answers in the target's unit: the scaling of the training is in its weights.
 """
 
 _SWEEP = """examples:
@@ -45,11 +45,19 @@ _SWEEP = """examples:
   fastmlp sweep digits --seeds 8 --store digits-sweep --keep-best 3
   fastmlp sweep houses.csv --target price --width 16,64 --depth 1,2 --metric rmse
 
-A line of the table is the mean over the seeds. Losses and metrics are those of the
-rows held back; a regression has them in the target's standard deviations. A:B means
-values from A to B for --trials to draw, on a logarithmic scale. With --store the
-same command goes on where the last one was interrupted.
+Defaults are in brackets. Each line of the table is the mean over the seeds. Losses
+and metrics are those of the rows held back; for a regression they are in standard
+deviations of the target. With --trials, A:B draws values from A to B on a
+logarithmic scale. With --store, the same command goes on where the last one was
+interrupted.
 """
+
+
+# Settings of the optimizer, for both commands that train.
+_PENALTIES = {
+    "weight-decay": "decoupled weight decay (the optimizer's own: 0, or 0.01 for adamw)",
+    "l2": "L2 penalty on the weights (0)",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -181,15 +189,17 @@ def _command(commands: Any, name: str, words: str, epilog: str | None = None) ->
 def _train(parser: _Parser) -> None:
     _data(parser)
     parser.add_argument(
-        "--hidden", type=_widths, default=(64,), metavar="W,...", help="units of each hidden layer, or none (64)"
+        "--hidden", type=_widths, default=(64,), metavar="W,...", help="units of each hidden layer, or 'none' (64)"
     )
-    parser.add_argument("--activation", default="relu", metavar="NAME", help="of the hidden layers (relu)")
+    parser.add_argument("--activation", default="relu", metavar="NAME", help="activation of the hidden layers (relu)")
     parser.add_argument("--lr", type=_rate, metavar="RATE", help="learning rate (the optimizer's own: 1e-3 for adam)")
-    parser.add_argument("--dropout", type=_share(0.0), default=0.0, metavar="P", help="of the hidden layers (0)")
-    parser.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of initial weights and shuffles (0)")
+    parser.add_argument("--dropout", type=_share(0.0), default=0.0, metavar="P", help="dropout of the hidden layers (0)")
+    for name, words in _PENALTIES.items():
+        parser.add_argument(f"--{name}", type=_penalty, metavar="X", help=words)
+    parser.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="seed of initial weights and shuffles (0)")
     _training(parser)
-    parser.add_argument("--save", metavar="FILE", help="write the network, such as model.safetensors")
-    parser.add_argument("--plot", metavar="FILE", help="draw the loss curves, such as curves.png")
+    parser.add_argument("--save", metavar="FILE", help="write the network to a file, such as model.safetensors")
+    parser.add_argument("--plot", metavar="FILE", help="draw the loss curves to a file, such as curves.png")
     _machine(parser)
 
 
@@ -197,39 +207,43 @@ def _sweep(parser: _Parser) -> None:
     _data(parser)
     parser.add_argument(
         "--width", type=_values(_whole(1)), default=(8, 16, 32, 64), metavar="W,...",
-        help="units of each hidden layer (8,16,32,64)",
+        help="units of each hidden layer, to try in turn (8,16,32,64)",
     )  # fmt: skip
     parser.add_argument(
-        "--depth", type=_values(_whole(0)), default=(1, 2, 3), metavar="D,...", help="numbers of hidden layers (1,2,3)"
+        "--depth", type=_values(_whole(0)), default=(1, 2, 3), metavar="D,...", help="numbers of hidden layers to try (1,2,3)"
     )
-    parser.add_argument("--seeds", type=_whole(1), default=1, metavar="N", help="networks for each cell of the grid (1)")
+    parser.add_argument(
+        "--seeds", type=_whole(1), default=1, metavar="N", help="networks for each setting, of the seeds 0, 1, ... (1)"
+    )
     parser.add_argument(
         "--lr", type=_values(_rate), metavar="RATE,...", help="learning rates (the optimizer's own: 1e-3 for adam)"
     )
     parser.add_argument(
-        "--activation", type=_list(str), default=("relu",), metavar="NAME,...", help="of the hidden layers (relu)"
+        "--activation", type=_list(str), default=("relu",), metavar="NAME,...", help="activations of the hidden layers (relu)"
     )
-    for name, item, words in (
-        ("dropout", _share(0.0), "of the hidden layers (0)"),
-        ("weight-decay", _share(0.0), "decoupled weight decay"),
-        ("l2", _penalty, "penalty"),
-    ):
-        parser.add_argument(f"--{name}", type=_values(item), metavar="X,...", help=words)
-    parser.add_argument("--trials", type=_whole(1), metavar="N", help="draw so many settings, instead of taking all of them")
+    parser.add_argument("--dropout", type=_values(_share(0.0)), metavar="P,...", help="dropouts of the hidden layers (0)")
+    for name, words in _PENALTIES.items():
+        parser.add_argument(f"--{name}", type=_values(_penalty), metavar="X,...", help=words)
+    parser.add_argument("--trials", type=_whole(1), metavar="N", help="draw N settings instead of trying all combinations")
     parser.add_argument(
-        "--halving", type=_whole(2), metavar="F", help="train all a little, then one in F for F times as many epochs, and so on"
+        "--halving", type=_whole(2), metavar="F",
+        help="train all settings for a few epochs, the best one in F for F times as many, and so on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--min-epochs", type=_whole(1), default=1, metavar="N", help="with --halving, the least epochs of the first round (1)"
     )
-    parser.add_argument("--min-epochs", type=_whole(1), default=1, metavar="N", help="least epochs of all with --halving (1)")
     parser.add_argument("--cv", type=_whole(2), metavar="K", help="cross-validation with K folds, instead of --validation")
-    parser.add_argument("--metric", metavar="NAME", help="by which networks are compared (accuracy, or r2 for quantities)")
-    parser.add_argument("--jobs", type=_whole(1), metavar="N", help="networks trained at a time (one for each thread)")
+    parser.add_argument("--metric", metavar="NAME", help="what networks are compared by (accuracy, or r2 for a regression)")
+    parser.add_argument(
+        "--jobs", type=_whole(1), metavar="N", help="groups of networks to train at a time (one for each thread)"
+    )
     _training(parser, several=True)
-    parser.add_argument("--store", metavar="DIR", help="write down what is done, and go on from there next time")
-    parser.add_argument("--keep-best", type=_whole(0), default=0, metavar="N", help="keep the best networks, in the store")
-    parser.add_argument("--top", type=_whole(1), metavar="N", help="show only the best lines of the table")
-    parser.add_argument("--csv", metavar="FILE", help="write a line for each network")
-    parser.add_argument("--parquet", metavar="FILE", help="the same as a Parquet file")
-    parser.add_argument("--plot", metavar="FILE", help="draw heat maps, loss curves and sizes, such as sweep.png")
+    parser.add_argument("--store", metavar="DIR", help="folder in which finished networks are written down, to go on from")
+    parser.add_argument("--keep-best", type=_whole(0), default=0, metavar="N", help="keep the N best networks in the store (0)")
+    parser.add_argument("--top", type=_whole(1), metavar="N", help="show only the N best lines of the table")
+    parser.add_argument("--csv", metavar="FILE", help="write a CSV file with a line for each network")
+    parser.add_argument("--parquet", metavar="FILE", help="write the same as a Parquet file")
+    parser.add_argument("--plot", metavar="FILE", help="draw heat maps, loss curves and sizes to a file, such as sweep.png")
     _machine(parser)
 
 
@@ -241,16 +255,18 @@ def _data(parser: _Parser) -> None:
         "--task", choices=("auto", "classes", "regression"), default="auto",
         help="what a file's target is (auto: words and up to 20 different integers are classes)",
     )  # fmt: skip
-    parser.add_argument("--validation", type=_share(0.0, open_low=True), metavar="SHARE", help="of the rows held back (0.2)")
+    parser.add_argument(
+        "--validation", type=_share(0.0, open_low=True), metavar="SHARE", help="share of the rows to hold back (0.2)"
+    )
 
 
 def _training(parser: _Parser, several: bool = False) -> None:
-    """Add what train and sweep have in common; a sweep takes several values of the last two."""
-    parser.add_argument("--epochs", type=_whole(1), default=20, metavar="N", help="times to go through the training rows (20)")
+    """Add what train and sweep have in common; a sweep takes several batch sizes and optimizers."""
+    parser.add_argument("--epochs", type=_whole(1), default=20, metavar="N", help="passes through the training rows (20)")
     batch: Any = _list(_batch) if several else _batch
     name: Any = _list(str) if several else str
     dots = ",..." if several else ""
-    parser.add_argument("--batch-size", type=batch, default=64, metavar=f"N{dots}", help="rows in a step, or all (64)")
+    parser.add_argument("--batch-size", type=batch, default=64, metavar=f"N{dots}", help="rows in a step, or 'all' (64)")
     parser.add_argument(
         "--optimizer", type=name, default="adam", metavar=f"NAME{dots}", help="sgd, adam, adamw, rmsprop, lbfgs, ... (adam)"
     )
@@ -258,8 +274,8 @@ def _training(parser: _Parser, several: bool = False) -> None:
 
 def _machine(parser: _Parser) -> None:
     """Add what every command takes."""
-    parser.add_argument("--engine", choices=("numba", "numpy"), help="compiled kernels, or plain NumPy")
-    parser.add_argument("--threads", type=_whole(1, MOST_THREADS), metavar="N", help="for large networks (one for each core)")
+    parser.add_argument("--engine", choices=("numba", "numpy"), help="compiled kernels, or plain NumPy (numba)")
+    parser.add_argument("--threads", type=_whole(1, MOST_THREADS), metavar="N", help="threads at most (one for each core)")
 
 
 # ---- types: argparse shows what they raise

@@ -69,7 +69,7 @@ def train(args: argparse.Namespace) -> None:
         dropout=args.dropout,
         seed=args.seed,
     )
-    optimizer = optimizers.resolve(args.optimizer, args.lr)
+    optimizer = optimizers.changed(optimizers.resolve(args.optimizer, args.lr), weight_decay=args.weight_decay, l2=args.l2)
     _describe(rows)
     print(net.summary(), flush=True)
     print()

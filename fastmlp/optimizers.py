@@ -19,7 +19,7 @@ from .reference import ids
 from .schedules import Schedule
 from .stepping import Optimizer, Stepping
 
-__all__ = ["LBFGS", "OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "resolve"]
+__all__ = ["LBFGS", "OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "changed", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -391,3 +391,23 @@ def resolve(spec: Any, lr: float | Schedule | None = None, networks: int | None 
     if not isinstance(optimizer, Stepping):
         raise ValueError(f"lr={lr!r} is of no use to {type(optimizer).__name__}, which finds its own. Leave lr out.")
     return replace(optimizer, lr=lr)
+
+
+def changed(optimizer: Optimizer, **settings: Any) -> Optimizer:
+    """Return an optimizer with other settings, of which None leaves its own.
+
+    Raises
+    ------
+    ValueError
+        If it has no such setting.
+
+    Examples
+    --------
+    >>> changed(SGD(0.1), l2=0.01, weight_decay=None).l2
+    0.01
+    """
+    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    for name, value in given.items():
+        if not hasattr(optimizer, name):
+            raise ValueError(f"{name}={value!r} is of no use to {type(optimizer).__name__}, which has none. Leave it out.")
+    return replace(optimizer, **given)

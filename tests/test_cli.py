@@ -56,6 +56,11 @@ WRONG_USE = {
     "activation": (["train", "moons", "--activation", "rleu"], "Did you mean 'relu'"),
     "optimizer": (["train", "moons", "--optimizer", "adm"], "Did you mean 'adam'"),
     "lbfgs lr": (["train", "moons", "--optimizer", "lbfgs", "--lr", "1"], "is of no use to LBFGS"),
+    "lbfgs decay": (
+        ["train", "moons", "--optimizer", "lbfgs", "--weight-decay", "1"],
+        "weight_decay=1.0 is of no use to LBFGS",
+    ),
+    "l2": (["train", "moons", "--l2", "-1"], "--l2: must be at least 0, not -1"),
     "engine": (["train", "moons", "--engine", "cuda"], "--engine: invalid choice: 'cuda'"),
     "threads": (["train", "moons", "--threads", "0"], "--threads: must be at least 1"),
     "many threads": (["train", "moons", "--threads", "9999"], "--threads: must be at most 1024, not 9999"),

@@ -66,11 +66,13 @@ def test_train_prints_data_network_and_results(capsys):
 
 def test_train_does_what_the_same_lines_of_python_do(capsys, tmp_path):
     run(capsys, "train", "moons", "--hidden", "5", "--activation", "tanh", "--epochs", "3", "--batch-size", "32",
-        "--lr", "0.01", "--optimizer", "rmsprop", "--dropout", "0.2", "--seed", "4", "--save", tmp_path / "net")  # fmt: skip
+        "--lr", "0.01", "--optimizer", "rmsprop", "--dropout", "0.2", "--weight-decay", "2", "--l2", "0.01", "--seed", "4",
+        "--save", tmp_path / "net")  # fmt: skip
     data = datasets.load("moons")
     train, _ = split(data.y, 0.2, classes=True)
     net = fm.MLP([2, 5, 1], activation="tanh", output="sigmoid", dropout=0.2, seed=4)
-    net.fit(data.X[train], data.y[train], epochs=3, batch_size=32, optimizer=fm.RMSprop(0.01), progress=False)
+    optimizer = fm.RMSprop(0.01, weight_decay=2.0, l2=0.01)
+    net.fit(data.X[train], data.y[train], epochs=3, batch_size=32, optimizer=optimizer, progress=False)
     assert fm.load(tmp_path / "net").params.tobytes() == net.params.tobytes()
 
 

@@ -186,6 +186,9 @@ def test_optimizers_and_schedules(moons):
     assert {row["lr"] for row in result} == {0.5}
     result = run(moons, optimizer="lbfgs", batch_size=None)
     assert all(math.isnan(row["lr"]) and row["error"] is None for row in result)
+    penalized = run(moons, optimizer="lbfgs", batch_size=None, l2=10.0)
+    assert {row["l2"] for row in penalized} == {10.0}
+    assert min(row["train_loss"] for row in penalized) > max(row["train_loss"] for row in result)
     schedules = [fm.schedules.Cosine(0.1), fm.schedules.ReduceOnPlateau(0.1, patience=1)]
     result = run(moons, lr=schedules)
     assert [row["lr"] for row in result[:2]] == schedules
@@ -230,7 +233,7 @@ REFUSED = {
     "words": ({"widths": ["a"]}, TypeError, "widths must be an integer >= 1; got 'a'"),
     "dropout": ({"dropout": [0.0, 1.0]}, ValueError, "dropout must be a finite number >= 0 and < 1; got 1.0"),
     "l2": ({"l2": -1.0}, ValueError, "l2 must be a finite number >= 0; got -1.0"),
-    "lbfgs l2": ({"optimizer": "lbfgs", "l2": 0.1}, ValueError, "l2=0.1 is of no use to LBFGS"),
+    "lbfgs l1": ({"optimizer": "lbfgs", "l1": 0.1}, ValueError, "l1=0.1 is of no use to LBFGS, which has none"),
     "distribution": ({"lr": scipy.stats.uniform(0.1, 1)}, ValueError, "lr is a distribution, .* Pass n_trials"),
     "trials": ({"n_trials": 0}, ValueError, "n_trials must be an integer >= 1; got 0"),
     "drawn width": ({"widths": scipy.stats.uniform(1, 9), "n_trials": 2}, TypeError, "widths must be an integer"),

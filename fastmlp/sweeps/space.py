@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -166,12 +166,7 @@ def _setting(cell: dict[str, Any]) -> Setting:
     """Return the setting of one value for each axis."""
     spec = cell["optimizer"]
     optimizer = optimizers.resolve(spec, cell["lr"])
-    changes = {key: cell[key] for key in _OF_OPTIMIZER[1:] if cell[key] is not None}
-    if changes:
-        if not hasattr(optimizer, "lr"):
-            name, value = next(iter(changes.items()))
-            raise ValueError(f"{name}={value!r} is of no use to {type(optimizer).__name__}, which has none. Leave it out.")
-        optimizer = replace(optimizer, **changes)
+    optimizer = optimizers.changed(optimizer, **{key: cell[key] for key in _OF_OPTIMIZER[1:]})
     name = spec if isinstance(spec, str) else _name_of(spec)
     return Setting(cell["widths"], cell["depths"], cell["activation"], name, optimizer, cell["batch_size"], cell["dropout"])
 
