@@ -32,24 +32,25 @@ class MLP(Answers):
     Parameters
     ----------
     layers : sequence
-        The number of inputs, then a layer each, the last one being the outputs: a width, a :class:`fastmlp.Dense`, a tuple
-        ``(width, bias)`` or ``(width, bias, activation)``, or a dict of Dense's arguments. ``[n, k]`` is a linear model.
+        The number of inputs, then one entry for each layer, the outputs last. An entry is a width, a :class:`fastmlp.Dense`, a
+        tuple ``(width, bias)`` or ``(width, bias, activation)``, or a dict of Dense's arguments. ``[n, k]`` is a linear model.
     activation : str or Activation
-        Activation of the hidden layers that name none; see ``fastmlp.activations.ACTIVATIONS`` and :func:`fastmlp.activation`.
+        Activation of hidden layers without one of their own; see ``fastmlp.activations.ACTIVATIONS`` and
+        :func:`fastmlp.activation`.
     output : str or Activation, optional
         Activation of the outputs: "identity" for numbers, "sigmoid" for probabilities, "softmax" for the probabilities of
         classes, or any other; by default the last layer's own, else "identity".
     loss : str, Huber, Quantile or CrossEntropy
-        What training minimises; "auto" takes the one that the output pairs with. See ``fastmlp.losses.LOSSES``.
+        What training minimises; "auto" takes the one that suits the output. See ``fastmlp.losses.LOSSES``.
     init : str or callable
-        Initial weights of the layers that name none; "auto" follows the activation. See ``fastmlp.initializers``. A
-        function is not in a saved file, nor is a lambda in a pickle: there it becomes "auto", for :meth:`reset` to use.
+        Initial weights of layers without their own; "auto" takes what suits the activation. See ``fastmlp.initializers``.
+        Files do not keep functions, and pickles do not keep lambdas: both hold "auto" instead, which :meth:`reset` then uses.
     dropout : float
-        Dropout of the hidden layers that do not set their own.
+        Dropout rate of hidden layers that do not set their own, in [0, 1).
     dtype : {"float32", "float64"}
         Type of parameters and of all arithmetic.
     seed : int
-        Of initial weights, shuffles and dropout masks, which depend on nothing else.
+        Seed of initial weights, shuffles and dropout masks, which depend on nothing else.
 
     Attributes
     ----------
@@ -62,7 +63,7 @@ class MLP(Answers):
     layers : tuple of Dense
     n_inputs, n_outputs, n_params : int
     history : History or None
-        Of the trainings since the network was made or reset.
+        All trainings since the network was made or reset; None before the first.
 
     Raises
     ------
@@ -353,7 +354,7 @@ class MLP(Answers):
         y : array
             Class indices (n,) or probabilities (n, outputs) for cross_entropy, else (n, outputs), or (n,) for one output.
         epochs : int
-            How many times to go through the data (L-BFGS: at most how many iterations).
+            How many times to go through the data; for L-BFGS, the most iterations.
         batch_size : int, optional
             Rows in a step; the last one of an epoch may be shorter. None takes all rows.
         optimizer : str or Optimizer
@@ -361,9 +362,9 @@ class MLP(Answers):
         sample_weight : (n,) array, optional
             How much each row counts in the mean loss.
         class_weight : "balanced" or dict, optional
-            A factor for each class, on the rows that are trained on.
+            A factor on the weights of each class's training rows; "balanced" makes all classes count alike.
         validation : float or (X, y) or (X, y, sample_weight), optional
-            A fraction of the rows to hold back, for classes the same fraction of each; or other data.
+            A fraction of the rows to hold back (of classes, the same fraction of each), or other data.
         shuffle : bool
             Whether each epoch takes the rows in another order.
         drop_last : bool

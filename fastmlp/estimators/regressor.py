@@ -36,8 +36,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
         Widths of the hidden layers.
     activation : str, array-like or Activation, default="relu"
-        Of the hidden layers: "identity", "logistic", "tanh", "relu", any other of ``fm.activations.ACTIVATIONS``, or one for
-        each layer.
+        Activation of the hidden layers: "identity", "logistic", "tanh", "relu" or any other of
+        ``fm.activations.ACTIVATIONS``; or a list with one for each layer.
     solver : str or Optimizer, default="adam"
         "lbfgs", "sgd" or "adam", as in scikit-learn; "adamw", whose `alpha` is a decoupled weight decay instead of a penalty;
         "amsgrad", "rmsprop", "adagrad"; or an optimizer such as ``fm.SGD(0.1, clip_norm=1.0)``, which has its own learning
@@ -58,13 +58,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     shuffle : bool, default=True
         Whether each epoch takes the rows in another order.
     random_state : int, RandomState or None, default=None
-        Of initial weights, the rows held out, the order of rows and dropout.
+        Seed of initial weights, of the rows held out, of the order of rows and of dropout.
     tol : float, default=0.0001
-        An epoch whose loss is not lower by this, or whose score is not higher, is one without improvement.
+        By how much an epoch must lower the loss, or raise the score, to count as an improvement.
     verbose : bool, default=False
         Print each epoch's loss.
     warm_start : bool, default=False
-        Let fit go on from the parameters that there are.
+        Whether fit goes on from the parameters of the fit before.
     momentum : float, default=0.9
         For solver="sgd".
     nesterovs_momentum : bool, default=True
@@ -75,9 +75,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     validation_fraction : float, default=0.1
         Part that early stopping holds out.
     beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
-        Of Adam; beta_2 and epsilon of RMSprop, epsilon of Adagrad.
+        For Adam; beta_2 and epsilon also for RMSprop, epsilon also for Adagrad.
     n_iter_no_change : int, default=10
-        Epochs without improvement that are let pass.
+        How many epochs without improvement are allowed in a row.
     max_fun : int, default=15000
         Most evaluations of "lbfgs".
     dropout : float, default=0.0
@@ -87,17 +87,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         `sample_weight` as well if it takes that, or "loss"; None is R². Of sparse data the function may get arrays as well
         as CSR matrices.
     max_time : float, default=None
-        Seconds; training ends with the first epoch that takes longer.
+        Most seconds of a fit; training ends after the epoch in which they are over.
     callbacks : Callback or list of them, default=None
         Objects with some of the methods of ``fm.Callback``. With scikit-learn 1.9, ``set_callbacks`` takes scikit-learn's. With
-        `n_ensemble` above 1 each network is heard by a copy of its own, and the objects passed hear nothing.
+        `n_ensemble` above 1 each network has its own copy of them, and the objects that were passed are not called.
     progress : bool, default=False
         Whether to show a progress bar.
     on_divergence : {"raise", "warn"}, default="raise"
         What happens when a loss or parameter becomes infinite or NaN, as soon as it does: scikit-learn's ValueError, or a
         DivergenceWarning. The parameters are those of the last good epoch in either case.
     n_ensemble : int, default=1
-        Train so many networks from different seeds, each with its copy of the callbacks, and average what they predict.
+        How many networks to train, from different seeds; their predictions are averaged.
     n_jobs : int, default=None
         Most threads; None and -1 take as many cores as help. Results do not depend on it.
 

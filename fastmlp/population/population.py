@@ -36,7 +36,7 @@ class Population:
     Parameters
     ----------
     layers : sequence
-        As for :class:`fastmlp.MLP`, like `activation`, `output`, `init` and `dtype`.
+        As for :class:`fastmlp.MLP`; so are `activation`, `output`, `init` and `dtype`.
     size : int, optional
         How many networks; by default as many as there are seeds.
     seeds : sequence of int, optional
@@ -44,7 +44,7 @@ class Population:
     loss : str, Huber, Quantile or CrossEntropy
         As for MLP; ``fm.losses.CrossEntropy`` takes an array of `size` label smoothings as well.
     dropout : float or (size,) array
-        Dropout of the hidden layers that do not set their own.
+        Dropout rate of hidden layers that do not set their own.
     seed : int
         The seed of the shuffles that all networks share, and of the rows held back for validation.
 
@@ -56,7 +56,7 @@ class Population:
     n_inputs, n_outputs : int
     n_params : (size,) array
     history : PopulationHistory or None
-        Of the trainings so far.
+        All trainings so far; None before the first.
 
     Raises
     ------
@@ -405,16 +405,17 @@ class Population:
         optimizer : str or Optimizer
             Its numbers may be arrays of `size`, such as ``fm.Adam(lr=np.geomspace(1e-4, 1e-1, size))``.
         sample_weight : (n,) or (size, n) array, optional
-            How much each row counts in the mean loss; with 0 for the rows that a network is not to see, as in bagging.
+            How much each row counts in the mean loss. 0 hides a row from a network, as in bagging.
         validation : float or (X, y) or (X, y, sample_weight), optional
             A fraction of the rows to hold back, or other data, whose targets and weights may be each network's own.
         shuffle : {"shared", "each"} or bool
-            Whether an epoch takes the rows in one order for all networks, or in each one's own, which takes longer.
+            Whether all networks take the rows of an epoch in one order, or each in its own, which takes longer. True is
+            "shared"; False keeps the rows in order.
         early_stopping : EarlyStopping, optional
-            For each network by itself: it stops and the others go on.
+            Applies to each network by itself: one stops, the others go on.
         callbacks : iterable
-            As for ``MLP.fit``, but given the population, and arrays of `size` in `logs`. A true answer ends the training,
-            an array of `size` that of the networks where it is true.
+            As for ``MLP.fit``, but methods get the population, and `logs` holds arrays of `size`. A true answer ends the
+            training of all networks; an array of `size` ends it for those where it is true.
         on_divergence : {"warn", "raise"}
             A network whose loss or parameters become infinite or NaN stops at its last finite epoch; the others go on, and
             at the end there is a warning or an error.

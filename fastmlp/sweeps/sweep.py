@@ -82,64 +82,65 @@ def sweep(
     widths, depths : int, list or distribution
         Units of each hidden layer, and numbers of hidden layers; 0 is a linear model, trained once whatever the widths.
     seeds : iterable of int
-        Of initial weights and dropout; each setting is trained with each of them.
+        Seeds of initial weights and dropout; each setting is trained with each of them.
     lr : float, Schedule, list or distribution, optional
-        Learning rates; without it, the optimizer's own.
+        Learning rates; None keeps the optimizer's own.
     activation, optimizer, batch_size, dropout
         As for ``MLP`` and ``MLP.fit``: one or a list of them, numbers also as a distribution.
     weight_decay, l1, l2, clip_norm : float, list or distribution, optional
-        The optimizer's; without it, as the optimizer comes.
+        Settings of the optimizer; None keeps its own.
     epochs : int
-        Times to go through the training rows.
+        How many times to go through the training rows.
     n_trials : int, optional
-        Draw so many different settings, instead of taking all combinations: from lists with equal chances, from
-        distributions (what has a method ``rvs``, such as ``scipy.stats.loguniform(1e-4, 1e-1)``) as they say.
+        Draw this many different settings instead of trying all combinations: from lists with equal chances, from
+        distributions by their own. A distribution has a method ``rvs``, such as ``scipy.stats.loguniform(1e-4, 1e-1)``.
     trials_seed : int
-        Of the draws.
+        Seed of the draws.
     halving : int, optional
-        Train all settings for a few epochs, then one in `halving` of them (by the mean metric over seeds) goes on from
-        where it is for `halving` times as many, and so on until the last ones have `epochs` behind them.
+        Successive halving. All settings are trained for a few epochs. The best one in `halving` of them, by the mean metric
+        over seeds, goes on for `halving` times as many epochs, and so on until the last ones have had `epochs`.
     min_epochs : int
         With halving: the least epochs of the first round.
     validation : float or (X, y)
-        The share of rows that is held back (classes keep their proportions; always the same rows), or such rows.
+        The share of rows to hold back (classes keep their proportions; always the same rows), or other rows.
     cv : int, splitter or iterable, optional
-        Cross-validation instead: a number of folds (shuffled, classes in proportion), or what scikit-learn takes. A
-        network is trained for each fold, and a row has the means and each fold's metric.
-    output, loss : str
-        Output activation; "auto" takes "softmax" for classes, "sigmoid" for two of them, "identity" for quantities. And the
-        loss, as for ``MLP``.
+        Cross-validation instead of `validation`: a number of folds (shuffled, classes in proportion), or what scikit-learn
+        takes. A network is trained for each fold, and its row has the means and each fold's metric.
+    output : str
+        Output activation; "auto" takes "softmax" for classes, "sigmoid" for two of them, "identity" for quantities.
+    loss : str, Huber, Quantile or CrossEntropy
+        As for ``MLP``.
     metric : str or callable, optional
         A name in ``fastmlp.metrics.METRICS`` or a function ``(y, prediction) -> float``, higher being better; without it
         accuracy for classes and r2 for quantities.
     early_stopping : EarlyStopping, optional
-        For each network, on the rows held back.
+        When to stop each network; it may monitor "loss", "val_loss", the metric, or "val_" and the metric.
     shuffle : {"shared", "each"}
         Whether all networks see the rows of an epoch in one order, that of seed 0, which is faster; or each in the order of
         its own seed, as ``MLP.fit`` does.
     dtype : {"float32", "float64"}
-        Of all networks.
+        Number type of all networks.
     store : path, optional
-        A folder where each finished group of networks is written down at once. The same call with the same store goes on
-        where the last one ended, however that was. The results are those of a call that ran through; with halving, their
+        A folder in which each group of networks is written down as soon as it is finished. The same call with the same store
+        goes on where the last one ended, however it ended, with the results of a call that ran through; with halving, their
         last bits may differ.
     keep_best : int
-        Keep so many of the best networks in ``result.networks``, and in the store as safetensors files. After a
-        cross-validation they are trained on all rows; with halving, they are of those that were trained to the end.
+        How many of the best networks to keep in ``result.networks``, and in the store as safetensors files. After a
+        cross-validation they are trained on all rows; with halving, they come from those that were trained to the end.
     curves : bool
-        Also take the loss of the rows held back after each epoch, for the loss curves.
+        Whether to take the loss of the rows held back after each epoch as well, for the loss curves.
     n_jobs : int, optional
-        Groups of networks trained at a time; without it (or with -1) one for each thread of :func:`fastmlp.set_threads`, or
-        what joblib's backend has: under ``joblib.parallel_config(backend="dask")`` the sweep runs on that cluster.
+        How many groups of networks to train at a time; None and -1 take one for each thread of :func:`fastmlp.set_threads`,
+        or what joblib's backend has: under ``joblib.parallel_config(backend="dask")`` the sweep runs on that cluster.
     progress : bool, optional
-        Whether to show a line with the state; without it, on terminals only.
+        Whether to show a line with the state; None shows it on a terminal.
 
     Returns
     -------
     SweepResult
         One row for each setting and seed, with ``best``, ``summary()``, ``table()``, ``plot()``, ``to_csv()``,
-        ``to_parquet()`` and ``to_pandas()``. A network that failed has its error in its row. After Ctrl-C it has the
-        networks finished so far.
+        ``to_parquet()`` and ``to_pandas()``. The row of a network that failed holds its error. After Ctrl-C the result has
+        the networks that were finished.
 
     Raises
     ------

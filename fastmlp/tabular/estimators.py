@@ -36,8 +36,8 @@ class TabularClassifier(ClassifierMixin, Tabular):
     Parameters
     ----------
     n_ensemble : int
-        Number of networks, whose probabilities are averaged. From 2 on each is judged by a fold of its own of the rows and
-        trained on all others, side by side on the cores.
+        Number of networks, whose probabilities are averaged. From 2 on, each has its own fold of the rows to be judged by and
+        is trained on all others, side by side on the cores.
     metric : {"error", "log_loss"}
         What the best epoch is chosen by. "log_loss", for good probabilities, goes without label smoothing.
     epochs : int
@@ -57,7 +57,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
     n_jobs : int, optional
         How many networks to train side by side; None and -1 take one for each thread of :func:`fastmlp.set_threads`.
     random_state : int, RandomState or None
-        Of the rows held out, initial weights and shuffles.
+        Seed of the rows held out, of initial weights and of shuffles.
     verbose : bool
         Whether to show a progress bar.
 
@@ -193,8 +193,8 @@ class TabularRegressor(RegressorMixin, Tabular):
     Parameters
     ----------
     n_ensemble : int
-        Number of networks, whose predictions are averaged. From 2 on each is judged by a fold of its own of the rows and
-        trained on all others, side by side on the cores.
+        Number of networks, whose predictions are averaged. From 2 on, each has its own fold of the rows to be judged by and
+        is trained on all others, side by side on the cores.
     epochs, batch_size, lr, hidden, validation_fraction, categorical_features, n_jobs, random_state, verbose
         As for :class:`TabularClassifier`.
 
