@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .jobs import Outcome, result
-from .peers import OURS, PEERS, Peer
+from .peers import PEERS, Peer
 from .workloads import Data, Workload, make_data, make_params
 
 WIDER = {"float32": np.float64, "float64": np.longdouble}
@@ -88,8 +88,3 @@ class Judge:
         moved = np.linalg.norm(np.asarray(exact.values - start, np.float64))
         values = np.linalg.norm(np.asarray(outcome.values - exact.values, np.float64)) / moved
         return float(max(values, abs(outcome.loss - exact.loss) / max(abs(exact.loss), 1e-12)))
-
-
-def check_ours(workload: Workload) -> Agreement:
-    """Check fastmlp alone."""
-    return Judge(workload).check(OURS)

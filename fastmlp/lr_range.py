@@ -93,6 +93,7 @@ def lr_range_test(
     batch_size: int | None = 64,
     optimizer: str | Optimizer = "adam",
     sample_weight: ArrayLike | None = None,
+    class_weight: Any = None,
 ) -> RangeTest:
     """Train a copy of a network for some steps with a growing learning rate, in one call of the engine.
 
@@ -115,7 +116,7 @@ def lr_range_test(
     chosen = optimizers.resolve(optimizer)
     if not isinstance(chosen, optimizers.Stepping):
         raise ValueError("L-BFGS has no learning rate to test. Use an optimizer that steps, such as optimizer='adam'.")
-    data = training.prepare(net, X, y, sample_weight, None, None)
+    data = training.prepare(net, X, y, sample_weight, class_weight, None)
     options = training.Options(  # an epoch has one step at least
         epochs=steps, batch_size=batch_size, optimizer=replace(chosen, lr=_Growing(low, high, steps)),
         shuffle=True, metrics=(), early_stopping=None, callbacks=(), progress=False, on_divergence="warn",

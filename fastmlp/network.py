@@ -414,12 +414,13 @@ class MLP(Answers):
     def lr_range_test(
         self, X: ArrayLike, y: ArrayLike, *, low: float = 1e-6, high: float = 10.0, steps: int = 100,
         batch_size: int | None = 64, optimizer: str | Optimizer = "adam", sample_weight: ArrayLike | None = None,
+        class_weight: Any = None,
     ) -> RangeTest:  # fmt: skip
         """Train a copy for some steps with a growing learning rate, in one call of the engine.
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y, sample_weight, class_weight
             As for :meth:`fit`.
         low, high : float
             The first and the last rate.
@@ -451,8 +452,9 @@ class MLP(Answers):
         from . import lr_range
 
         return lr_range.lr_range_test(
-            self, X, y, low=low, high=high, steps=steps, batch_size=batch_size, optimizer=optimizer, sample_weight=sample_weight
-        )
+            self, X, y, low=low, high=high, steps=steps, batch_size=batch_size, optimizer=optimizer,
+            sample_weight=sample_weight, class_weight=class_weight,
+        )  # fmt: skip
 
     def diagnose(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *,

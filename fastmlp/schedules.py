@@ -60,7 +60,16 @@ class Span:
 class Schedule:
     """Base of all schedules; as it is, a rate that does not change.
 
-    A schedule of one's own is a frozen dataclass that derives from it and overrides :meth:`rates`.
+    Your own schedule is a frozen dataclass that derives from it and overrides :meth:`rates`.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Linear(Schedule):
+    ...     def rates(self, steps, span):
+    ...         return self.lr * (1.0 - (steps - span.start) / span.steps)
+    >>> Linear(1.0).rates(np.arange(4), Span(0, 4, 1)).tolist()
+    [1.0, 0.75, 0.5, 0.25]
     """
 
     lr: float
@@ -188,7 +197,7 @@ class Cosine(Schedule):
     lr : float
         The highest rate.
     warmup : float
-        Epochs at the start of the fit in which the rate grows linearly up to `lr`.
+        Epochs at the start of the fit in which the rate grows linearly up to `lr`. (In `OneCycle` it is a part of the fit.)
     restarts : int
         How often it jumps back to `lr`, at equal distances.
     floor : float
@@ -280,7 +289,7 @@ class OneCycle(Schedule):
     lr : float
         The highest rate.
     warmup : float
-        Part of the fit in which the rate grows, in (0, 1).
+        Part of the fit in which the rate grows, in (0, 1). (In `Cosine` it is in epochs.)
     start_factor : float
         The first rate is lr / start_factor, if it grows for more than a step.
     end_factor : float
@@ -369,13 +378,13 @@ class ReduceOnPlateau(Schedule):
     factor : float
         In (0, 1).
     patience : int
-        Number of epochs without improvement that it waits for.
+        After this many epochs in a row without improvement the rate is reduced.
     min_delta : float
         How much lower a loss has to be to count as better.
     floor : float
         The lowest rate.
     monitor : str
-        "val_loss" or "loss".
+        Which loss is watched: "val_loss", which needs validation data, or "loss".
 
     Raises
     ------

@@ -36,6 +36,14 @@ def test_losses_are_those_of_the_same_steps_taken_one_by_one(engine, moons, opti
     np.testing.assert_allclose(test.losses, losses, rtol=1e-9)
 
 
+def test_class_weights_count_as_the_sample_weights_that_they_are(moons):
+    X, y = moons
+    test = network().lr_range_test(X, y, steps=20, class_weight={0: 1.0, 1: 3.0})
+    other = network().lr_range_test(X, y, steps=20, sample_weight=np.where(y == 1, 3.0, 1.0))
+    np.testing.assert_array_equal(test.losses, other.losses)
+    assert (test.losses != network().lr_range_test(X, y, steps=20).losses).any()
+
+
 def test_each_loss_is_that_of_its_minibatch(engine):
     """Two rows in two minibatches, so that an epoch is two steps, in either order."""
     X, y = np.array([[1.0], [1.0]]), np.array([0.0, 10.0])

@@ -218,6 +218,12 @@ def test_the_scale_is_logarithmic_where_losses_span_magnitudes(floor, scale):
     assert plots.loss_curves(history(val=False, floor=floor)).axes[0].get_yscale() == scale
 
 
+@pytest.mark.parametrize("wrong", [3, None, "loss"])
+def test_loss_curves_of_something_else_are_refused(wrong):
+    with pytest.raises(TypeError, match="history must be what fit returned, losses, or a list of these; got"):
+        plots.loss_curves(wrong)
+
+
 def test_odd_histories_are_drawn_too():
     for run in (history(1), fm.History(), fm.History(loss=[1.0, math.nan], val_loss=[math.nan, math.nan])):
         draw(plots.loss_curves(run))

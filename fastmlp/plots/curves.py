@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..lr_range import RangeTest
 
-__all__ = ["draw_losses", "loss_curves", "lr_range"]
+__all__ = ["draw_losses", "finish_losses", "loss_curves", "lr_range"]
 
 # Of the losses of training rows and of validation rows.
 _STYLES = ("-", "--")
@@ -46,8 +46,10 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
     ------
     ImportError
         matplotlib is not installed.
+    TypeError
+        If `history` is none of these.
     ValueError
-        There is no history, or not one label for each.
+        If there is no history, or not one label for each.
 
     Examples
     --------
@@ -57,6 +59,8 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
     >>> history = net.fit(data.X, data.y, epochs=40, validation=0.2, optimizer=fm.Adam(0.02))
     >>> figure = fm.plots.loss_curves(history)
     """
+    if isinstance(history, str) or not hasattr(history, "__len__"):
+        raise TypeError(f"history must be what fit returned, losses, or a list of these; got {history!r}.")
     one = hasattr(history, "val_loss") or (len(history) > 0 and all(isinstance(value, Real) for value in history))
     runs = [_losses(run) for given in ([history] if one else history) for run in _trainings(given)]
     if not runs:
@@ -76,7 +80,7 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
         if len(held_out) > 1 and np.isfinite(held_out).any() and not many:
             best = int(np.nanargmin(held_out))
             ax.plot(best + 1, held_out[best], "o", color=colour, markersize=5)
-    _finish_curves(ax, runs)
+    finish_losses(ax, [part for lines in runs for part in lines], "Loss by epoch")
     _legend(ax, runs, [] if many or (one and len(runs) == 1 and labels is None) else names)
     return figure_of(ax)
 
@@ -169,18 +173,18 @@ def _colour(number: int, total: int):
     return COLOURS[number] if total <= len(COLOURS) else matplotlib.colormaps["viridis"](0.9 * number / (total - 1))
 
 
-def _finish_curves(ax: Axes, runs: Sequence[tuple[NDArray, NDArray]]) -> None:
-    """Label the axes; losses that span orders of magnitude get a logarithmic one."""
+def finish_losses(ax: Axes, losses: Sequence[ArrayLike], title: str) -> None:
+    """Label axes with these losses on them; those that span orders of magnitude get a logarithmic axis."""
     from matplotlib.ticker import MaxNLocator
 
-    values = np.concatenate([part for lines in runs for part in lines])
+    values = np.concatenate([np.asarray(each, float) for each in losses])
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0.0 and values.max() > 30.0 * values.min():
         ax.set_yscale("log")
     if not len(values):
         ax.text(0.5, 0.5, "no finite loss", transform=ax.transAxes, ha="center", va="center", color="0.35")
     ax.set(xlabel="epoch", ylabel="loss")
-    ax.set_title("Loss by epoch", fontsize="medium")
+    ax.set_title(title, fontsize="medium")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.25)
 

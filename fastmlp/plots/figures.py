@@ -65,17 +65,36 @@ def legend(ax: Axes, handles: Sequence[Any], names: Sequence[str], **style: Any)
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Write a figure to a file of the kind that its name ends in (.png, .pdf, .svg).
 
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What a function of :mod:`fastmlp.plots` returned, or any other.
+    path : path
+        A file of that name is replaced.
+
     Raises
     ------
+    ImportError
+        matplotlib is not installed.
     ValueError
         There is no such kind of picture.
+    OSError
+        The file cannot be written.
     """
     check_name(path)
     figure.savefig(path, dpi=150)
 
 
 def check_name(path: str | os.PathLike) -> None:
-    """Raise if :func:`save` could not write a file of that name, for its ending or for want of matplotlib."""
+    """Raise if :func:`save` could not write a file of that name: before the work instead of after it.
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    ValueError
+        There is no such kind of picture.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .curves import draw_losses
+from .curves import draw_losses, finish_losses
 from .figures import COLOURS, MARKERS, figure, figure_of, plain
 
 if TYPE_CHECKING:
@@ -56,7 +56,11 @@ def sweep_curves(result: SweepResult, ax: Axes | None = None) -> Figure:
         for name, style, label in (("loss", "-", plain(_name(line, result))), ("val_loss", "--", None)):
             curve = _mean([result.curves[i].get(name, []) for i in rows])
             draw_losses(ax, curve, style, color=colour, label=label, zorder=2)
-    _finish(ax, result)
+    dashed = ", dashed: held back" if any(curves.get("val_loss") for curves in result.curves) else ""
+    finish_losses(
+        ax, [curves.get("loss", []) for curves in result.curves], f"Loss by epoch, the best settings in colour{dashed}"
+    )
+    ax.legend(frameon=False, fontsize="x-small")
     return figure_of(ax)
 
 
@@ -144,19 +148,3 @@ def _mean(curves: list[list[float]]) -> list[float]:
     curves = [curve for curve in curves if curve]
     length = min(map(len, curves), default=0)
     return np.mean([curve[:length] for curve in curves], axis=0).tolist() if length else []
-
-
-def _finish(ax: Axes, result: SweepResult) -> None:
-    """Label the axes; losses that span orders of magnitude get a logarithmic one."""
-    from matplotlib.ticker import MaxNLocator
-
-    losses = np.concatenate([np.asarray(curves.get("loss", []), float) for curves in result.curves])
-    losses = losses[np.isfinite(losses)]
-    if losses.size and losses.min() > 0.0 and losses.max() > 30.0 * losses.min():
-        ax.set_yscale("log")
-    dashed = any(curves.get("val_loss") for curves in result.curves)
-    ax.set(xlabel="epoch", ylabel="loss")
-    ax.set_title("Loss by epoch, the best settings in colour" + (", dashed: held back" if dashed else ""), fontsize="medium")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.grid(alpha=0.25)
-    ax.legend(frameon=False, fontsize="x-small")

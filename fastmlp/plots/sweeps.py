@@ -39,6 +39,8 @@ def sweep(result: SweepResult) -> Figure:
     ------
     ImportError
         matplotlib is not installed.
+    ValueError
+        The result has no rows.
     """
     from .sweep_curves import pareto, sweep_curves
 
@@ -82,6 +84,8 @@ def heatmap(result: SweepResult, ax: Axes | None = None, spread: bool = False) -
     ------
     ImportError
         matplotlib is not installed.
+    ValueError
+        The result has no rows.
     """
     widths, depths, cells = _cells(result)
     shown = f"{result.metric}_std" if spread else result.metric

@@ -19,6 +19,8 @@ __all__ = ["PopulationHistory"]
 class PopulationHistory:
     """Curves of one or more calls of ``fit``, one column for each network, and how the last call ended for each.
 
+    ``len(history)`` is the number of epochs, and ``history[i]`` the :class:`fastmlp.History` of network i.
+
     Attributes
     ----------
     curves : dict of str to (epochs, size) array

@@ -123,7 +123,7 @@ class SweepResult(Sequence):
         Raises
         ------
         ValueError
-            No network has a result.
+            If no network has a result.
         """
         rows = [row for row in self.rows if row["error"] is None]
         if not rows:
@@ -162,7 +162,13 @@ class SweepResult(Sequence):
         return sorted(lines, key=lambda line: (-reached[id(line)], self.badness(line[self.metric])))
 
     def to_pandas(self):
-        """Return a pandas DataFrame, one line a network."""
+        """Return a pandas DataFrame, one line for each network.
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
         try:
             import pandas
         except ImportError as error:
@@ -170,19 +176,27 @@ class SweepResult(Sequence):
         return pandas.DataFrame(list(self.rows))
 
     def to_csv(self, path: str | os.PathLike) -> None:
-        """Write a CSV file with a line of names, then one line a network; an error is empty where there is none."""
+        """Write a CSV file: a line of names, then one line for each network. The error is empty where there is none.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
 
     def to_parquet(self, path: str | os.PathLike) -> None:
-        """Write a Parquet file, one line a network; a schedule is written as text.
+        """Write a Parquet file, one row for each network; a schedule is written as text.
 
         Raises
         ------
         ImportError
             pyarrow is not installed.
+        OSError
+            The file cannot be written.
         """
         try:
             import pyarrow
@@ -256,6 +270,15 @@ class SweepResult(Sequence):
         Returns
         -------
         matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        TypeError, ValueError
+            If there is no such kind, it is "all" and `to` is axes, or the file's name has no known ending.
+        OSError
+            The file cannot be written.
         """
         from .. import checks, plots
 
