@@ -18,7 +18,7 @@ _EVENTS = ("on_train_begin", "on_epoch_end", "on_train_end")
 class Callback:
     """Base of callbacks; any object with some of these methods serves as well.
 
-    `net` is the MLP or the Population that is trained, `history` what its ``fit`` returns.
+    `net` is the MLP or the Population that is trained (an estimator's is its network), `history` what its ``fit`` returns.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Data to train on: the classic small sets by name, and tables from files.
 
-Nothing here scales a column in secret. :func:`standardize` does it where it is asked to, with the mean and the spread
-of the training rows, and :func:`split` says which rows those are.
+Nothing here scales a column by itself. :func:`standardize` does it when it is asked to, by the mean and the spread of the
+training rows, and :func:`split` says which rows those are.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def moons(n: int = 1000, noise: float = 0.15, seed: int = 0) -> Data:
     noise : float
         Standard deviation of what is added to both coordinates.
     seed : int
-        Of the noise and of where on the circles the points are.
+        Seed of the noise and of where on the circles the points are.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def circles(n: int = 1000, noise: float = 0.1, seed: int = 0) -> Data:
     noise : float
         Standard deviation of what is added to both coordinates.
     seed : int
-        Of the noise and of where on the circles the points are.
+        Seed of the noise and of where on the circles the points are.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def spirals(n: int = 1500, noise: float = 0.05, arms: int = 3, seed: int = 0) ->
     arms : int
         How many, 2 or more.
     seed : int
-        Of the noise and of where on the arms the points are.
+        Seed of the noise and of where on the arms the points are.
 
     Raises
     ------

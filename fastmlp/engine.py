@@ -48,8 +48,8 @@ def use_engine(name: str | None = None) -> None:
     ----------
     name : {"numba", "numpy"}, optional
         Compiled kernels, or the NumPy reference, which gives the same results but for rounding. None takes what the
-        environment variable FASTMLP_ENGINE names, else numba if it is installed and may compile. The first network that
-        computes, or an activation of your own, takes that as well.
+        environment variable FASTMLP_ENGINE names, else numba if it is installed and may compile. If this function was never
+        called, the first network that computes, or the first activation of your own, chooses as None does.
 
     Raises
     ------

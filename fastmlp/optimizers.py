@@ -27,7 +27,8 @@ class SGD(Stepping):
     """Stochastic gradient descent, with momentum if asked.
 
     Without momentum w -= lr g. With it v = momentum v - lr g and w += v; with `nesterov` w += momentum v - lr g
-    (Sutskever, Martens, Dahl & Hinton 2013).
+    (Sutskever, Martens, Dahl & Hinton 2013). For a :class:`fastmlp.Population`, every number of an optimizer may be a
+    sequence, one for each network, but for `scale_factor` and the factors, which populations do not have.
 
     Parameters
     ----------
@@ -45,9 +46,10 @@ class SGD(Stepping):
         Divide l2 by the sum of the minibatch's sample weights, as scikit-learn's MLP does; the losses of the history then
         have the penalty in them.
     clip_value, clip_norm : float, optional
-        Limits of each element and of the norm of the gradient.
+        Largest size of each element of the gradient, and of its norm.
     weight_factor, bias_factor : float or tuple of float
-        What the learning rate is multiplied by for weights and biases: one number, or one for each layer; 0 freezes it.
+        What the learning rate of weights and of biases is multiplied by: one number, or one for each layer. With 0 they stay
+        as they are.
 
     Raises
     ------
@@ -94,9 +96,9 @@ class Adam(Stepping):
     lr : float or Schedule
         Learning rate.
     beta1, beta2 : float
-        How much of the moments is kept in a step, in [0, 1).
+        How much of the moments each step keeps, in [0, 1).
     eps : float
-        Keeps the divisor from zero.
+        Keeps the divisor from being zero.
     amsgrad : bool
         Divide by the largest v so far (Reddi, Kale & Kumar 2018).
     eps_hat : bool
@@ -106,8 +108,8 @@ class Adam(Stepping):
         gradient is that of the weights / sqrt(fan_in), so a step of Adam on V is one on the weights with lr / sqrt(fan_in)
         and eps * sqrt(fan_in).
     scale_factor : float, optional
-        Train the first layer's weights as diag(s) V, as if a layer before it multiplied each input by a factor s of its own;
-        s starts at 1 and has this multiple of the learning rate. The network holds the product.
+        Train the first layer's weights as diag(s) V, as if a layer before it multiplied each input by its own factor s. All
+        s start at 1 and have this multiple of the learning rate. The network holds the product.
     weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor
         As for :class:`SGD`.
 

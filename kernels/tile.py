@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from .simd import I64, LANES32, Vec, element, first_lanes, keep_rolled, load, splat, store, zeros
 
 # Accumulators, B's vectors and one broadcast of A share the CPU's registers: 16 (SSE, AVX2) or 32 (AVX-512).
-# Measured choice, see docs/performance.md.
+# Of the tiles that fit, these were measured to be the fastest.
 MR, NV = (8, 3) if LANES32 == 16 else (6, 2)
 # Up to this many rows take the same time, since a vector's multiply-add waits for the one before it.
 MR_EDGE = 4

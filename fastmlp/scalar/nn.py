@@ -72,7 +72,7 @@ class Neuron(_Module):
     bias : bool
         Whether it has one.
     seed : int or random.Random, optional
-        Of the weights and the bias, uniform(−1, 1); None takes them from Python's `random`, and so from `random.seed`.
+        Seed of the weights and the bias, uniform(−1, 1); None draws them from Python's `random`, which `random.seed` seeds.
 
     Attributes
     ----------
@@ -138,6 +138,11 @@ class Layer(_Module):
     seed : int or random.Random, optional
         As in `Neuron`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is none of these; when called, if the number of inputs is wrong.
+
     Examples
     --------
     >>> probabilities = Layer(2, 3, "softmax", seed=0)([0.5, -1.0])
@@ -196,11 +201,16 @@ class MLP(_Module):
     bias : bool
         Whether neurons have a bias.
     seed : int or random.Random, optional
-        Of all weights and biases, uniform(−1, 1); None takes them from Python's `random`, and so from `random.seed`.
+        Seed of all weights and biases, uniform(−1, 1); None draws them from Python's `random`, which `random.seed` seeds.
 
     Attributes
     ----------
     layers : list of Layer
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is none of these; when called, if the number of inputs is wrong.
 
     Examples
     --------

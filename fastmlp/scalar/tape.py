@@ -155,12 +155,15 @@ class Tape:
         return self._run(self._rows(inputs), parameters, None, _NOTHING)
 
     def value_and_grad(self, inputs: ArrayLike | None = None, parameters: ArrayLike | None = None) -> tuple[Any, NDArray]:
-        """Return what calling returns, and the derivative by the parameters, (P,), summed over the rows."""
+        """Return what calling returns, and the derivative by the parameters, (P,), summed over the rows.
+
+        Arguments and errors are those of a call.
+        """
         grad = np.empty(len(self.parameters))
         return self._run(self._rows(inputs), parameters, grad, _NOTHING), grad
 
     def input_gradient(self, inputs: ArrayLike | None = None, parameters: ArrayLike | None = None) -> NDArray:
-        """Return each value's derivative by its inputs, in the shape of `inputs`."""
+        """Return each value's derivative by its inputs, in the shape of `inputs`; arguments and errors are those of a call."""
         x = self._rows(inputs)
         out = np.empty(x.shape)
         self._run(x, parameters, np.empty(len(self.parameters)), out if x.ndim == 2 else out[None])

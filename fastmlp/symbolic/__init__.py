@@ -26,8 +26,8 @@ def activation(f: Any, df: Callable | None = None, *, name: str | None = None, i
     ----------
     f : callable or sympy.Expr
         A function of a SymPy symbol, such as ``lambda x: x / (1 + sympy.exp(-x))``, or an expression with one symbol. With
-        `df`, a function of a number or of an array: of NumPy's functions, or one that ``numba.njit`` compiles; other
-        functions only where the engine is "numpy" already.
+        `df`, a function of a number or of an array: a NumPy ufunc, or what ``numba.njit`` can compile. Any other function
+        needs ``fm.use_engine("numpy")`` first.
     df : callable, optional
         The derivative of a function `f` that is not SymPy's. A network with such a pair cannot be saved.
     name : str, optional
