@@ -398,6 +398,13 @@ def resolve(spec: Any, lr: float | Schedule | None = None, networks: int | None 
 def changed(optimizer: Optimizer, **settings: Any) -> Optimizer:
     """Return an optimizer with other settings, of which None leaves its own.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        It stays as it is.
+    **settings
+        New values by name.
+
     Raises
     ------
     ValueError

@@ -278,7 +278,7 @@ REFUSED = {
     "validation 0": ({"validation": 0.0}, ValueError, "validation must be a finite number > 0"),
     "validation None": ({"validation": None}, TypeError, "validation must be a finite number"),
     "validation too small": ({"validation": 0.001}, ValueError, "holds none back"),
-    "validation triple": ({"validation": (1, 2, 3)}, ValueError, "a share or a pair"),
+    "validation triple": ({"validation": (1, 2, 3)}, ValueError, r"validation must be a fraction or \(X, y\); got 3 parts"),
     "validation columns": ({"validation": (np.zeros((3, 5)), np.zeros(3, int))}, ValueError, "do not go with"),
     "output": ({"output": "sofmax"}, ValueError, "Did you mean 'softmax'"),
     "misspelt": ({"width": [8]}, TypeError, "unexpected keyword argument 'width'"),

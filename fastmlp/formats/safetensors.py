@@ -76,6 +76,16 @@ def save(net: MLP, path: str | os.PathLike) -> None:
 def load(path: str | os.PathLike) -> MLP:
     """Return the network that a file holds; it predicts bit for bit what the saved one did.
 
+    Parameters
+    ----------
+    path : path
+        What :meth:`fastmlp.MLP.save` wrote.
+
+    Returns
+    -------
+    MLP
+        Without history and optimizer state, which files do not keep.
+
     Raises
     ------
     ModelFileError

@@ -35,8 +35,8 @@ class Population:
 
     Parameters
     ----------
-    layers : sequence
-        As for :class:`fastmlp.MLP`; so are `activation`, `output`, `init` and `dtype`.
+    layers, activation, output, init, dtype
+        As for :class:`fastmlp.MLP`.
     size : int, optional
         How many networks; by default as many as there are seeds.
     seeds : sequence of int, optional

@@ -94,10 +94,10 @@ def make(X: ArrayLike, y: ArrayLike, validation: Any, cv: Any, output: str, loss
     elif pair:
         parts = (Part(slice(0, n), slice(n, len(x)), n),)
     else:
-        share = checks.real("validation", validation, 0.0, 1.0, open_low=True, open_high=True)
-        train, held = split(t, share, classes=by_class)
+        fraction = checks.real("validation", validation, 0.0, 1.0, open_low=True, open_high=True)
+        train, held = split(t, fraction, classes=by_class)
         if len(held) == 0:
-            raise ValueError(f"validation={share} of {n} rows holds none back. Pass a larger share, or rows as (X, y).")
+            raise ValueError(f"validation={fraction} of {n} rows holds none back. Pass a larger fraction, or (X, y).")
         order = np.concatenate([train, held])
         x, t = x[order], t[order]
         parts = (Part(slice(0, len(train)), slice(len(train), n), len(train)),)
@@ -109,7 +109,7 @@ def make(X: ArrayLike, y: ArrayLike, validation: Any, cv: Any, output: str, loss
 def _with_held_rows(X: NDArray, y: NDArray, validation: Any, dtype: np.dtype) -> tuple[NDArray, NDArray]:
     """Return the rows with those of `validation`, a pair (X, y), after them."""
     if len(validation) != 2:
-        raise ValueError(f"validation must be a share or a pair (X, y), not {len(validation)} things.")
+        raise ValueError(f"validation must be a fraction or (X, y); got {len(validation)} parts. A sweep takes no weights.")
     held_X, held_y = _rows("validation's X", validation[0], "validation's y", validation[1], dtype)
     if held_X.shape[1] != X.shape[1] or held_y.shape[1:] != y.shape[1:]:
         came = f"{held_X.shape} and {held_y.shape}"

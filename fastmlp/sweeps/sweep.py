@@ -102,7 +102,7 @@ def sweep(
     min_epochs : int
         With halving: the least epochs of the first round.
     validation : float or (X, y)
-        The share of rows to hold back (classes keep their proportions; always the same rows), or other rows.
+        The fraction of rows to hold back (classes keep their proportions; always the same rows), or other rows.
     cv : int, splitter or iterable, optional
         Cross-validation instead of `validation`: a number of folds (shuffled, classes in proportion), or what scikit-learn
         takes. A network is trained for each fold, and its row has the means and each fold's metric.

@@ -170,7 +170,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         return Recipe(activation="selu", output="softmax", loss=CrossEntropy(smoothing), error=error, **self._shared())
 
     def predict_proba(self, X: Any) -> NDArray:
-        """Return the probability of each class, (n, n_classes)."""
+        """Return the probability of each class, (n, n_classes); X has the columns of fit."""
         return np.mean(self._outputs(X), axis=0)
 
     def predict_log_proba(self, X: Any) -> NDArray:
@@ -178,7 +178,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         return np.log(self.predict_proba(X))
 
     def predict(self, X: Any) -> NDArray:
-        """Return the most probable class of each row, (n,)."""
+        """Return the most probable class of each row, (n,); X has the columns of fit."""
         most = self.predict_proba(X).argmax(axis=1)
         return self.classes_[most]
 
@@ -283,7 +283,7 @@ class TabularRegressor(RegressorMixin, Tabular):
         return Recipe(activation="mish", output="identity", loss="mse", error=squared_error, **self._shared())
 
     def predict(self, X: Any) -> NDArray:
-        """Return the predictions, (n,) or (n, outputs) as y in fit."""
+        """Return the predictions, (n,) or (n, outputs) as y in fit; X has the columns of fit."""
         outputs = self._outputs(X)
         means = [out * std + mean for out, (mean, std) in zip(outputs, self._shifts, strict=True)]
         prediction = np.mean(np.clip(means, *self._range), axis=0)
