@@ -297,18 +297,18 @@ def _converted(name: str, array: NDArray, dtype: np.dtype) -> NDArray:
     return out
 
 
-def parameters(values: ArrayLike, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
-    """Return parameters as an array of `dtype` and this shape, all finite."""
+def parameters(values: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str = "params") -> NDArray:
+    """Return parameters, or a gradient by them, as an array of `dtype` and this shape, all finite."""
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"params must be numbers; got an array of dtype {array.dtype}.")
+        raise TypeError(f"{name} must be numbers; got an array of dtype {array.dtype}.")
     if array.shape != shape:
-        raise ValueError(f"params must have shape {shape}; got {array.shape}.")
+        raise ValueError(f"{name} must have shape {shape}; got {array.shape}.")
     with np.errstate(over="ignore"):
         converted = array.astype(dtype)
     if not np.isfinite(converted).all():
         place = np.unravel_index(int(np.argmin(np.isfinite(converted))), shape)
-        raise ValueError(f"params{_place(place)} is {array[place]}, but must be finite in {dtype}.")
+        raise ValueError(f"{name}{_place(place)} is {array[place]}, but must be finite in {dtype}.")
     return converted
 
 

@@ -130,8 +130,12 @@ class MLP(Answers):
 
     @property
     def grad(self) -> NDArray:
-        """The gradient that :meth:`backward` adds to, (P,), laid out as `params`."""
+        """The gradient that :meth:`backward` adds to, (P,), laid out as `params`; assigning copies into it."""
         return self._grad
+
+    @grad.setter
+    def grad(self, values: ArrayLike) -> None:
+        self._grad[...] = checks.parameters(values, self._grad.shape, self.dtype, "grad")
 
     @property
     def weights(self) -> list[NDArray]:

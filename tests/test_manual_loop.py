@@ -32,6 +32,24 @@ def test_halves_of_a_batch_add_up_to_its_gradient(engine) -> None:
     np.testing.assert_allclose(net.grad, grad, rtol=1e-11, atol=1e-13)
 
 
+def test_the_gradient_of_several_batches_is_divided_in_place() -> None:
+    whole = fm.MLP([3, 5, 2], dtype="float64")
+    parts, (X, y) = whole.copy(), data_for(whole, 12)
+    whole.backward(X, y)
+    for rows in (slice(0, 4), slice(4, 8), slice(8, 12)):
+        parts.backward(X[rows], y[rows])
+    memory = parts.grad
+    parts.grad /= 3
+    np.testing.assert_allclose(parts.grad, whole.grad, rtol=1e-12, atol=1e-15)
+    assert parts.grad is memory
+    parts.grad = np.zeros(parts.n_params)
+    assert not memory.any()
+    with pytest.raises(ValueError, match=r"grad must have shape \(32,\); got \(2,\)"):
+        parts.grad = [1.0, 2.0]
+    with pytest.raises(ValueError, match=r"grad\[1\] is nan, but must be finite in float64"):
+        parts.grad = np.where(np.arange(32) == 1, np.nan, 0.0)
+
+
 @pytest.mark.parametrize("name", [name for name in fm.optimizers.OPTIMIZERS if name != "lbfgs"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_manual_loop_is_what_fit_does(name, dtype, engine) -> None:
