@@ -79,7 +79,7 @@ class Schedule:
         checks.real_field(self, "lr", 0.0, open_low=True)
 
     def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
-        """Return the rate of each step.
+        """Return the rate of each step, finite and not below 0.
 
         Parameters
         ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import ClassVar
@@ -127,13 +128,16 @@ class Stepping(Optimizer):
         Raises
         ------
         ValueError
-            If the schedule gives another number of rates.
+            If the schedule gives another number of rates, or one that is negative or not finite.
         """
         if isinstance(self.lr, float):
             return np.full(len(steps), self.lr)
         rates = np.ascontiguousarray(schedules.resolve(self.lr).rates(steps, span), np.float64)
         if rates.shape != steps.shape:
             raise ValueError(f"{self.lr!r} must give one rate for each of {len(steps)} steps; got shape {rates.shape}.")
+        if not 0.0 <= rates.min(initial=0.0) <= rates.max(initial=0.0) < math.inf:  # which is not so of NaN either
+            bad = int(np.argmin((rates >= 0.0) & np.isfinite(rates)))
+            raise ValueError(f"{self.lr!r} gives the rate {rates[bad]} for step {steps[bad]}; it must be finite and >= 0.")
         return rates
 
     def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,22 @@ def test_a_schedule_that_gives_the_wrong_number_of_rates_is_refused(engine) -> N
     population = fm.Population([4, 1], size=16)
     with pytest.raises(ValueError, match=r"must give one rate for each of 20 steps; got shape \(3,\)"):
         population.fit(*numbers(20), epochs=2, batch_size=1, optimizer=fm.SGD(One(0.01)))
+
+
+@pytest.mark.parametrize(("rate", "shown"), [(-0.01, "-0.01"), (math.nan, "nan"), (math.inf, "inf")])
+def test_a_schedule_whose_rates_are_no_steps_downhill_is_refused(rate, shown, engine) -> None:
+    class FromStepTwo(schedules.Schedule):
+        def rates(self, steps, span):
+            return np.where(steps < 2, self.lr, rate)
+
+    X, y = numbers(20)
+    net, wanted = regressor(), rf"FromStepTwo\(lr=0.01\) gives the rate {shown} for step 2; it must be finite and >= 0"
+    with pytest.raises(ValueError, match=wanted):
+        net.fit(X, y, epochs=4, batch_size=None, optimizer=fm.SGD(FromStepTwo(0.01)))
+    with pytest.raises(ValueError, match="for step 2"):
+        net.reset().fit(X, y, epochs=1, batch_size=1, optimizer=fm.SGD(FromStepTwo(0.01)))
+    with pytest.raises(ValueError, match="for step 2"):
+        fm.Population([4, 1], size=16).fit(X, y, epochs=4, batch_size=None, optimizer=fm.SGD(FromStepTwo(0.01)))
 
 
 @pytest.mark.parametrize("schedule", [schedules.Step(0.01, every=10, factor=0.5), schedules.Exponential(0.01, factor=0.5)])
