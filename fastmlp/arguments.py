@@ -13,6 +13,7 @@ from . import checks, optimizers
 from . import metrics as metric_table
 from .callbacks import EarlyStopping, as_callbacks
 from .data import split
+from .errors import shown
 from .metrics import Metric
 from .optimizers import Optimizer
 from .progress import bar as progress_bar
@@ -22,7 +23,7 @@ from .schedules import Plateau, Schedule
 if TYPE_CHECKING:
     from .network import MLP
 
-__all__ = ["Options", "TrainingData", "given_data", "parted", "prepare"]
+__all__ = ["Options", "TrainingData", "given_data", "parted", "prepare", "share"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,18 @@ def given_data(validation: Any) -> tuple[Any, Any, Any] | None:
     return validation[0], validation[1], validation[2] if len(validation) == 3 else None
 
 
+def share(validation: Any, pairs: str) -> float:
+    """Return the argument `validation` as a fraction of the rows; `pairs` says what else it takes."""
+    try:
+        return checks.real("validation", validation, 0.0, 1.0, open_low=True, open_high=True)
+    except TypeError:
+        came = f"{shown(validation)} ({type(validation).__name__})"
+        raise TypeError(f"validation must be a fraction > 0 and < 1, or {pairs}; got {came}.") from None
+
+
 def parted(rows: Any, y: NDArray, fraction: Any, kind: str, n_outputs: int, seed: int) -> tuple[Any, Any]:
     """Part rows, of one network or a population, into those to train on and a fraction held back; by classes if `y` has any."""
-    fraction = checks.real("validation", fraction, 0.0, 1.0, open_low=True, open_high=True)
+    fraction = share(fraction, "(X, y) or (X, y, sample_weight)")
     classes = kind == "classes" or (kind == "binary" and n_outputs == 1 and bool(np.isin(y, (0, 1)).all()))
     kept, held = split(y, fraction, classes=classes, seed=seed & (2**64 - 1))
     if held.size == 0 or kept.size == 0:
@@ -114,7 +124,7 @@ class Options:
         show = None if progress is None else checks.flag("progress", progress)
         self.on_divergence = checks.choice("on_divergence", on_divergence, ("warn", "raise"))
         if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
-            raise TypeError(f"early_stopping must be a fm.EarlyStopping or None; got {early_stopping!r}.")
+            raise TypeError(f"early_stopping must be a fm.EarlyStopping or None; got {shown(early_stopping)}.")
         self.early_stopping: EarlyStopping | None = early_stopping
         self._check_metrics()
         self.reporter = progress_bar(self.epochs, show)

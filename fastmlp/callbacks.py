@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import checks
+from .errors import shown
 
 __all__ = ["Callback", "EarlyStopping", "as_callbacks", "listeners"]
 
@@ -117,7 +118,7 @@ def as_callbacks(given: Any) -> list[Any]:
             raise TypeError(f"a callback must be an instance; got the class {callback.__name__}.")
         if not any(hasattr(callback, name) for name in _EVENTS):
             remedy = " Pass it as early_stopping=." if isinstance(callback, EarlyStopping) else ""
-            raise TypeError(f"a callback must have one of the methods {', '.join(_EVENTS)}; got {callback!r}.{remedy}")
+            raise TypeError(f"a callback must have one of the methods {', '.join(_EVENTS)}; got {shown(callback)}.{remedy}")
     return callbacks
 
 

@@ -11,6 +11,8 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .errors import shown
+
 __all__ = [
     "Numbers",
     "choice",
@@ -43,7 +45,7 @@ def integer(name: str, value: Any, least: int | None = None, most: int | None = 
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, Integral)):
         hint = f" Pass {name}={int(value)}." if isinstance(value, (float, np.floating)) and value % 1 == 0 else ""
         wanted = _range_text(least, most, False, False)
-        raise TypeError(f"{name} must be an integer{wanted}; got {value!r} ({type(value).__name__}).{hint}")
+        raise TypeError(f"{name} must be an integer{wanted}; got {shown(value)} ({type(value).__name__}).{hint}")
     number = int(value)
     if (least is not None and number < least) or (most is not None and number > most):
         raise ValueError(f"{name} must be an integer{_range_text(least, most, False, False)}; got {number}.")
@@ -77,7 +79,7 @@ def real(
     # A float first: whether something else is a number at all takes longer to say.
     if not isinstance(value, float) and (isinstance(value, (bool, np.bool_)) or not isinstance(value, Real)):
         wanted = _range_text(low, high, open_low, open_high)
-        raise TypeError(f"{name} must be a finite number{wanted}; got {value!r} ({type(value).__name__}).")
+        raise TypeError(f"{name} must be a finite number{wanted}; got {shown(value)} ({type(value).__name__}).")
     number = float(value)
     too_low = low is not None and (number <= low if open_low else number < low)
     too_high = high is not None and (number >= high if open_high else number > high)
@@ -123,14 +125,14 @@ def reals_field(instance: Any, name: str, low: float | None = None, high: float 
 def seeds(values: Any) -> list[int]:
     """Return the seeds of several networks as ints: any whole numbers."""
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"seeds must be a sequence such as range(8); got {values!r}.")
+        raise TypeError(f"seeds must be a sequence such as range(8); got {shown(values)}.")
     return [integer(f"seeds[{i}]", seed) for i, seed in enumerate(values)]
 
 
 def flag(name: str, value: Any) -> bool:
     """Return `value` as a bool if it is True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False; got {value!r} ({type(value).__name__}).")
+        raise TypeError(f"{name} must be True or False; got {shown(value)} ({type(value).__name__}).")
     return bool(value)
 
 
@@ -143,7 +145,7 @@ def choice(name: str, value: Any, known: Collection[str], or_else: str = "") -> 
         return value
     wanted = f"{name} must be one of {', '.join(map(repr, known))}" + (f", or {or_else}" if or_else else "")
     if not isinstance(value, str):
-        raise TypeError(f"{wanted}; got {value!r} ({type(value).__name__}).")
+        raise TypeError(f"{wanted}; got {shown(value)} ({type(value).__name__}).")
     plain = value.lower().replace("-", "_").replace(" ", "_")
     near = [name for name in known if plain and name.startswith(plain)]
     near = (near or difflib.get_close_matches(plain, known, cutoff=0.55))[:2]
@@ -248,7 +250,7 @@ def _first_odd(array: NDArray) -> str:
     for place, element in np.ndenumerate(array):
         if not isinstance(element, Real):
             element = element.item() if isinstance(element, np.generic) else element
-            return f" (element {_place(place)} is {element!r})"
+            return f" ({f'element {_place(place)}' if place else 'it'} is {shown(element)})"
     return ""
 
 
@@ -478,7 +480,7 @@ def class_weight(value: Any, y: NDArray, n_outputs: int, kind: str) -> NDArray[n
         table = y.shape[0] / (np.count_nonzero(counts) * np.maximum(counts, 1))
         return table[labels]
     if not isinstance(value, Mapping):
-        raise TypeError(f"class_weight must be 'balanced', a dict from class index to weight, or None; got {value!r}.")
+        raise TypeError(f"class_weight must be 'balanced', a dict from class index to weight, or None; got {shown(value)}.")
     table = np.ones(n_classes)
     for label, weight in value.items():
         index = integer("a key of class_weight", label, 0, n_classes - 1)

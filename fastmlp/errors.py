@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError", "DivergenceWarning", "ModelFileError", "PairingWarning", "PrecisionWarning"]
+__all__ = ["DivergenceError", "DivergenceWarning", "ModelFileError", "PairingWarning", "PrecisionWarning", "shown"]
+
+# Characters of a value in a message; a longer one is cut.
+_LONGEST = 80
 
 
 class ModelFileError(ValueError):
@@ -23,3 +26,15 @@ class PairingWarning(UserWarning):
 
 class PrecisionWarning(UserWarning):
     """An activation of the user's own that comes out wrong somewhere."""
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: in one line, and only the beginning of a long one, such as an array.
+
+    Examples
+    --------
+    >>> shown("adma"), shown(list(range(100)))[-9:]
+    ("'adma'", '20, 21...')
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

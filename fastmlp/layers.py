@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import activations, checks, initializers
+from .errors import shown
 
 __all__ = ["Dense", "as_dense", "output_layer", "split_layers"]
 
@@ -112,7 +113,7 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
     else:
         raise TypeError(
             "a layer must be a width, a fm.Dense, a tuple (width, bias) or (width, bias, activation), or a dict of "
-            f"Dense's arguments; got {spec!r} ({type(spec).__name__})."
+            f"Dense's arguments; got {shown(spec)} ({type(spec).__name__})."
         )
     if dense.activation is None:
         dense = replace(dense, activation=default_activation)
@@ -133,10 +134,10 @@ def _from_mapping(spec: Mapping[str, Any], dropout: float) -> Dense:
 def split_layers(layers: Sequence[Any]) -> tuple[int, list[Any]]:
     """Return the number of inputs and the layers' specs."""
     if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
-        raise TypeError(f"layers must be a list such as [64, 128, 10]; got {layers!r}.")
+        raise TypeError(f"layers must be a list such as [64, 128, 10]; got {shown(layers)}.")
     specs = list(layers)
     if len(specs) < 2:
-        raise ValueError(f"layers must name the number of inputs and at least one layer, such as [64, 10]; got {specs!r}.")
+        raise ValueError(f"layers must name the number of inputs and at least one layer, such as [64, 10]; got {shown(specs)}.")
     return checks.integer("layers[0], the number of inputs,", specs[0], 1), specs[1:]
 
 

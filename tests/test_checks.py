@@ -188,6 +188,15 @@ def test_inputs_that_are_no_numbers_are_refused(X: Any, message: str) -> None:
         inputs(X)
 
 
+def test_messages_show_long_values_in_one_short_line() -> None:
+    with pytest.raises(TypeError, match=r"^rows must be an integer; got array\(\[\[0\., .{40,75}\.\.\. \(ndarray\)\.$"):
+        checks.integer("rows", np.zeros((200, 3)))
+    with pytest.raises(TypeError, match=r"^X has dtype object \(it is \{'a': array.{40,75}\.\.\.\)\."):
+        checks.inputs({"a": np.zeros((200, 3))}, 3, F32)
+    with pytest.raises(TypeError, match=r"^X has dtype object \(it is None\)\."):
+        checks.inputs(None, 3, F32)
+
+
 @pytest.mark.parametrize("value", [1e300, 1e39, -1e300])
 def test_what_is_too_large_for_float32_fits_float64(value: float) -> None:
     assert inputs([[0.0, value]], F64)[0, 1] == value

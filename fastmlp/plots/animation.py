@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
 from ..callbacks import as_callbacks
+from ..errors import shown
 from ..network import MLP
 from .boundary import decision_boundary
 from .figures import check_name, figure, figure_of
@@ -131,7 +132,7 @@ def boundary_animation(
     20
     """
     if not isinstance(net, MLP):
-        raise TypeError(f"boundary_animation trains networks; got {net!r} ({type(net).__name__}). Pass a fm.MLP.")
+        raise TypeError(f"boundary_animation trains networks; got {shown(net)} ({type(net).__name__}). Pass a fm.MLP.")
     epochs = checks.integer("epochs", epochs, 1)
     every = max(epochs // _FRAMES, 1) if every is None else checks.integer("every", every, 1)
     fps = checks.integer("fps", fps, 1, 50)
@@ -148,14 +149,14 @@ def boundary_animation(
     recorder = _Recorder(net, net.loss(X, y), every, restores)
     net.fit(X, y, epochs=epochs, callbacks=[*callbacks, recorder], **options)
     digits = max(len(str(moment.epoch)) for moment in recorder.moments)
-    shown = net.copy()
+    drawn = net.copy()
     # Written beside it first, so that a film which cannot be finished does not take an older one's place.
     unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
     try:
         with _saving(writer, page, unfinished):
             for moment in recorder.moments:
-                shown.params = moment.params
-                _draw_frame(ax, shown, X, y, moment, digits, draw)
+                drawn.params = moment.params
+                _draw_frame(ax, drawn, X, y, moment, digits, draw)
                 writer.grab_frame()
             for _ in range(round(_REST * fps)):
                 writer.grab_frame()

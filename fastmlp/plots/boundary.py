@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
+from ..errors import shown
 from ..network import MLP
 from ..parts import tail
 from .figures import figure, figure_of, plain
@@ -147,7 +148,7 @@ def hidden_space(
     >>> figure = fm.plots.hidden_space(net, X, y)
     """
     if not isinstance(net, MLP):
-        raise TypeError(f"hidden_space draws networks; got {net!r} ({type(net).__name__}).")
+        raise TypeError(f"hidden_space draws networks; got {shown(net)} ({type(net).__name__}).")
     resolution = checks.integer("resolution", resolution, 2, 4000)
     hidden = len(net.layers) - 1
     if hidden == 0:

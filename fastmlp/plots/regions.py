@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
+from ..errors import shown
 from ..network import MLP
 from ..population import Population
 from .figures import COLOURS, MARKERS, legend, plain
@@ -97,7 +98,7 @@ def _of_network(net: MLP, y: ArrayLike | None, n: int) -> Answers:
 
 def _of_estimator(model: Any, y: ArrayLike | None, n: int) -> Answers:
     if not hasattr(model, "predict"):
-        raise TypeError(f"the first argument must be a fm.MLP or a fitted estimator with predict; got {model!r}.")
+        raise TypeError(f"the first argument must be a fm.MLP or a fitted estimator with predict; got {shown(model)}.")
     labels = getattr(model, "classes_", None)
     targets = None if y is None else _column(y, n)
     if labels is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import shown
 from ..network import MLP
 from .figures import COLOURS, figure, figure_of, plain
 
@@ -103,7 +104,7 @@ def architecture(net: MLP, ax: Axes | None = None) -> Figure:
 
 def _checked(net: Any, name: str) -> MLP:
     if not isinstance(net, MLP):
-        raise TypeError(f"{name} draws networks; got {net!r} ({type(net).__name__}).")
+        raise TypeError(f"{name} draws networks; got {shown(net)} ({type(net).__name__}).")
     return net
 
 

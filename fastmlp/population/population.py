@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import checks, losses
 from .. import metrics as metric_table
+from ..errors import shown
 from ..network import MLP
 from .data import prepare, rows_of
 from .group import Group
@@ -258,7 +259,7 @@ class Population:
         if not good or len(np.unique(chosen)) != len(chosen) or chosen.min() < 0 or chosen.max() >= len(self):
             raise ValueError(
                 f"networks must be numbers from 0 to {len(self) - 1}, each once and at least one, "
-                f"or a mask of {len(self)}; got {networks!r}."
+                f"or a mask of {len(self)}; got {shown(networks)}."
             )
         part = Population.__new__(Population)
         part.seed, part.seeds = self.seed, [self.seeds[i] for i in chosen]
@@ -466,6 +467,6 @@ def _network(spec: Any, i: int) -> MLP:
         return spec
     if not isinstance(spec, Mapping) or "layers" not in spec:
         raise TypeError(
-            f"specs[{i}] must be an fm.MLP or a dict of its arguments, such as {{'layers': [2, 8, 1]}}; got {spec!r}."
+            f"specs[{i}] must be an fm.MLP or a dict of its arguments, such as {{'layers': [2, 8, 1]}}; got {shown(spec)}."
         )
     return MLP(**spec)

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import activations, checks, optimizers
 from ..activations import Activation
+from ..errors import shown
 from ..layers import Dense
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..plan import Plan, make_plan
@@ -154,7 +155,7 @@ def _axis(name: str, values: Any) -> Any:
     if isinstance(values, type) or not isinstance(values, Iterable):
         if name == "optimizer":
             optimizers.resolve(values)  # says what an optimizer is
-        raise TypeError(f"{name} must be a value, a list of them or a distribution; got {values!r}.")
+        raise TypeError(f"{name} must be a value, a list of them or a distribution; got {shown(values)}.")
     # A value given twice would count twice in the means over seeds.
     found = list(dict.fromkeys(_AXES[name](value) for value in values))
     if not found:

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .. import checks, engine
 from ..callbacks import EarlyStopping
+from ..errors import shown
 from . import problem as problems
 from .halving import rounds, survivors
 from .jobs import ALL, Group, Network, groups, networks
@@ -188,7 +189,7 @@ def sweep(
 def _stopping(stopping: EarlyStopping | None, halving: int | None, tried: list[Setting], metric: str) -> EarlyStopping | None:
     """Check what ends networks early, and what else goes by a curve."""
     if stopping is not None and not isinstance(stopping, EarlyStopping):
-        raise TypeError(f"early_stopping must be a fm.EarlyStopping or None; got {stopping!r}.")
+        raise TypeError(f"early_stopping must be a fm.EarlyStopping or None; got {shown(stopping)}.")
     rates: list[Any] = [getattr(setting.optimizer, "lr", None) for setting in tried]
     watches = [watch for rate in dict.fromkeys(rates) if hasattr(rate, "watch") and (watch := rate.watch()) is not None]
     curves = ("loss", "val_loss", metric, f"val_{metric}")
