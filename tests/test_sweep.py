@@ -276,7 +276,7 @@ REFUSED = {
     "batch size": ({"batch_size": 0}, ValueError, "batch_size must be an integer >= 1"),
     "jobs": ({"n_jobs": -2}, ValueError, "n_jobs must be an integer >= 1, or -1 or None for one for each thread; got -2"),
     "validation 0": ({"validation": 0.0}, ValueError, "validation must be a finite number > 0"),
-    "validation None": ({"validation": None}, TypeError, "validation must be a finite number"),
+    "validation None": ({"validation": None}, TypeError, r"validation must be a fraction > 0 and < 1, or \(X, y\); got None"),
     "validation too small": ({"validation": 0.001}, ValueError, "holds none back"),
     "validation triple": ({"validation": (1, 2, 3)}, ValueError, r"validation must be a fraction or \(X, y\); got 3 parts"),
     "validation columns": ({"validation": (np.zeros((3, 5)), np.zeros(3, int))}, ValueError, "do not go with"),
@@ -311,6 +311,27 @@ def test_bad_input_is_refused_before_anything_is_trained(moons, monkeypatch, cha
 def test_bad_data_is_refused(X, y, why):
     with pytest.raises(ValueError, match=why):
         sweep(X, y, widths=[2], depths=[1], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("bad", "changes", "why"),
+    [
+        (np.nan, {}, "y has nan in row 37"),
+        (np.inf, {"cv": 3}, "y has inf in row 37"),
+        (1e39, {}, "y has 1e[+]39 in row 37, column 0, which is too large for float32"),
+        (2.0, {"output": "sigmoid"}, "y has 2.0 in row 37, column 0, but this loss takes values in"),
+    ],
+)
+def test_a_bad_target_is_named_by_its_row_in_what_was_passed(bad, changes, why):
+    y = np.where(np.arange(40) == 37, bad, 0.5)
+    with pytest.raises(ValueError, match=why):
+        sweep(np.ones((40, 2)), y, widths=[2], depths=[1], epochs=1, **changes)
+
+
+def test_a_bad_target_to_validate_on_is_named_by_its_row_there():
+    X, y = np.ones((8, 2)), np.linspace(0.0, 1.0, 8)
+    with pytest.raises(ValueError, match="validation's y has nan in row 3"):
+        sweep(X, y, widths=[2], depths=[1], epochs=1, validation=(X, np.where(np.arange(8) == 3, np.nan, y)))
 
 
 def test_more_than_two_words_are_no_sigmoid(moons):

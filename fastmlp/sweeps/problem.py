@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import activations, checks, losses, metrics
+from ..arguments import share
 from ..data import MOST_CLASSES, split
 from ..metrics import Metric
 
@@ -88,20 +89,20 @@ def make(X: ArrayLike, y: ArrayLike, validation: Any, cv: Any, output: str, loss
     t, output, n_outputs = _targets(t, output)
     spec = losses.resolve(loss, output)
     losses.check_pairing(spec, output, stacklevel=4)
+    targets = checks.targets(t, len(x), n_outputs, spec.kind, kind)  # while its rows have the numbers that users know
     by_class = t.ndim == 1 and (output == "softmax" or (output == "sigmoid" and t.dtype.kind == "i"))
     if cv is not None:
         parts = _folds(x, t, cv, validation, by_class)
     elif pair:
         parts = (Part(slice(0, n), slice(n, len(x)), n),)
     else:
-        fraction = checks.real("validation", validation, 0.0, 1.0, open_low=True, open_high=True)
+        fraction = share(validation, "(X, y)")
         train, held = split(t, fraction, classes=by_class)
         if len(held) == 0:
             raise ValueError(f"validation={fraction} of {n} rows holds none back. Pass a larger fraction, or (X, y).")
         order = np.concatenate([train, held])
-        x, t = x[order], t[order]
+        x, targets = x[order], targets[order]
         parts = (Part(slice(0, len(train)), slice(len(train), n), len(train)),)
-    targets = checks.targets(t, len(x), n_outputs, spec.kind, kind)
     measure = _metric(metric, spec.kind, n_outputs, targets)
     return Problem(np.ascontiguousarray(x), targets, parts, output, spec, n_outputs, measure)
 
@@ -182,6 +183,8 @@ def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype)
         t = t[:, 0]
     if t.ndim not in (1, 2) or len(t) != len(x):
         raise ValueError(f"{y_name} has shape {t.shape}, but must have one row for each of {x_name}'s {len(x)} rows.")
+    if t.dtype.kind == "f":
+        checks.targets(t, len(x), t.shape[1] if t.ndim == 2 else 1, "regression", dtype, y_name)
     return x, t
 
 
