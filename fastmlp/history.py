@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 __all__ = ["History"]
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """Curves of one or more calls of ``fit``, and how the last one ended.
 
@@ -42,6 +42,8 @@ class History:
     >>> history = History(loss=[0.7, 0.2])
     >>> len(history), history.last()
     (2, {'loss': 0.2})
+    >>> history
+    <History of 2 epochs; loss 0.2>
     """
 
     loss: list[float] = field(default_factory=list)
@@ -55,6 +57,11 @@ class History:
     def __len__(self) -> int:
         """Return the number of epochs."""
         return len(self.loss)
+
+    def __repr__(self) -> str:
+        """Return the number of epochs, the last one's numbers and what ended the training in one line."""
+        last = ", ".join(f"{name} {value:.4g}" for name, value in self.last().items() if name != "lr")
+        return f"<{'; '.join(filter(None, (f'History of {len(self)} epochs', last, self.stopped)))}>"
 
     def curves(self) -> dict[str, list[float]]:
         """Return every curve that has points, by name."""

@@ -115,3 +115,16 @@ def test_every_place_of_every_curve_belongs_to_its_epoch(engine) -> None:
     np.testing.assert_array_equal(np.isnan(history.metrics["mse"]), [True, True, False, False])
     np.testing.assert_array_equal(np.isnan(history.lr), [False, False, False, False, True, False])
     assert set(history.last()) == {"loss", "val_loss", "lr"}
+
+
+def test_a_history_is_shown_in_one_line(engine) -> None:
+    assert repr(fm.History()) == "<History of 0 epochs>"
+    history = regressor().fit(*numbers(), epochs=300, validation=0.2, metrics=["r2"])
+    assert repr(history) == (
+        f"<History of 300 epochs; loss {history.loss[-1]:.4g}, val_loss {history.val_loss[-1]:.4g}, "
+        f"r2 {history.metrics['r2'][-1]:.4g}, val_r2 {history.metrics['val_r2'][-1]:.4g}; epochs>"
+    )
+    population = fm.Population([4, 1], size=5)
+    assert repr(fm.PopulationHistory(5)) == "<PopulationHistory of 5 networks, 0 epochs>"
+    histories = population.fit(*numbers(), epochs=3, validation=0.2)
+    assert repr(histories) == "<PopulationHistory of 5 networks, 3 epochs; loss, val_loss; 5 x epochs>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from ..history import History
 __all__ = ["PopulationHistory"]
 
 
-@dataclass
+@dataclass(repr=False)
 class PopulationHistory:
     """Curves of one or more calls of ``fit``, one column for each network, and how the last call ended for each.
 
@@ -62,6 +63,12 @@ class PopulationHistory:
     def __len__(self) -> int:
         """Return the number of epochs."""
         return len(self.loss)
+
+    def __repr__(self) -> str:
+        """Return the number of networks and epochs, the curves' names and what ended the trainings in one line."""
+        ends = ", ".join(f"{count} x {why}" for why, count in Counter(self.stopped).items() if why)
+        parts = (f"PopulationHistory of {self.size} networks, {len(self)} epochs", ", ".join(self.curves), ends)
+        return f"<{'; '.join(filter(None, parts))}>"
 
     @property
     def loss(self) -> NDArray[np.float64]:
