@@ -323,6 +323,22 @@ def test_an_unknown_kind_of_picture(tmp_path):
         plots.save(plots.loss_curves(history()), tmp_path / "curves.txt")
 
 
+def test_a_name_in_the_place_of_axes_is_told_how_to_write_a_file():
+    net, X, y = fm.MLP([2, 4, 1], output="sigmoid"), np.eye(2), [0, 1]
+    result, test = sweep([4, 8], [1, 2]), net.lr_range_test(X, y)
+    drawing = [
+        lambda ax: plots.loss_curves(history(), ax), test.plot, lambda ax: plots.architecture(net, ax),
+        lambda ax: plots.weights(net, ax), lambda ax: plots.decision_boundary(net, X, y, ax),
+        lambda ax: plots.hidden_space(net, X, y, ax), lambda ax: plots.heatmap(result, ax),
+        lambda ax: plots.pareto(result, ax),
+    ]  # fmt: skip
+    for draw_on in drawing:
+        with pytest.raises(TypeError, match=r"^ax must be matplotlib Axes; got 'x.png' \(str\)\. .* fm\.plots\.save"):
+            draw_on("x.png")
+    with pytest.raises(TypeError, match=r"^figure must be a matplotlib Figure, .*; got <History of 30 epochs"):
+        plots.save(history(), "x.png")
+
+
 def test_notebooks_show_figures():
     figure = plots.loss_curves(history())
     assert figure._repr_png_().startswith(b"\x89PNG")

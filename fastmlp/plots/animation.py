@@ -16,7 +16,7 @@ from ..callbacks import as_callbacks
 from ..errors import shown
 from ..network import MLP
 from .boundary import decision_boundary
-from .figures import check_name, figure, figure_of
+from .figures import axes_of, check_name, figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -139,8 +139,7 @@ def boundary_animation(
     callbacks = as_callbacks(options.pop("callbacks", ()))
     path = Path(path)
     writer = _writer(path, fps)
-    if ax is None:
-        ax = figure(*_SIZE).subplots()
+    ax = axes_of(ax, *_SIZE)
     page = figure_of(ax)
     draw: dict[str, Any] = {"names": names, "resolution": resolution}
     _clear(ax)

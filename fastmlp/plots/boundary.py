@@ -12,7 +12,7 @@ from .. import checks
 from ..errors import shown
 from ..network import MLP
 from ..parts import tail
-from .figures import figure, figure_of, plain
+from .figures import axes_of, figure_of, plain
 from .regions import Answers, answers_of, bounds_of, check_finite, draw_legend, draw_points, draw_regions
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ def decision_boundary(
         named = columns is not None and hasattr(net, "feature_names_in_") and hasattr(X, "iloc")
         return type(frame)(plane, columns=columns) if named else plane
 
-    if ax is None:
-        ax = figure(4.6, 3.7).subplots()
+    ax = axes_of(ax, 4.6, 3.7)
     right = answers.right(place(points))
     title = "Decision boundary" if answers.labels else "Outputs"
     labels = ("x₁", "x₂") if columns is None else (str(columns[0]), str(columns[1]))
@@ -159,8 +158,7 @@ def hidden_space(
     part = tail(net, layer + 1)
     answers = answers_of(part, y, len(activations))
     points, place, labels = _plane(activations)
-    if ax is None:
-        ax = figure(4.6, 3.7).subplots()
+    ax = axes_of(ax, 4.6, 3.7)
     units = activations.shape[1]
     title = f"Hidden layer {layer + 1}: {units} {net.layers[layer].activation} unit{'' if units == 1 else 's'}"
     return _draw(ax, answers, place, points, labels, title, names, resolution)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..population.history import PopulationHistory
-from .figures import COLOURS, figure, figure_of, legend
+from .figures import COLOURS, axes_of, figure_of, legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +68,7 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
     names = list(labels) if labels is not None else _names(history, len(runs))
     if len(names) != len(runs):
         raise ValueError(f"labels must have one name for each of the {len(runs)} histories, not {len(names)}.")
-    if ax is None:
-        ax = figure(6.4, 4.0).subplots()
+    ax = axes_of(ax, 6.4, 4.0)
     many = len(runs) > 10  # thin lines without marks and names
     for number, lines in enumerate(runs):
         colour = _colour(number, len(runs))
@@ -131,8 +130,7 @@ def lr_range(test: RangeTest, ax: Axes | None = None) -> Figure:
     ImportError
         matplotlib is not installed.
     """
-    if ax is None:
-        ax = figure(5.0, 3.6).subplots()
+    ax = axes_of(ax, 5.0, 3.6)
     ax.set_xscale("log")
     ax.plot(test.lrs, test.losses, ".", color="0.6", markersize=4, label="minibatch")
     ax.plot(test.lrs, test.smoothed, color=COLOURS[0], linewidth=1.8, label="smoothed")

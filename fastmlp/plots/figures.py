@@ -8,11 +8,13 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import shown
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "MARKERS", "check_name", "figure", "figure_of", "ink", "legend", "plain", "save"]
+__all__ = ["COLOURS", "MARKERS", "axes_of", "check_name", "figure", "figure_of", "ink", "legend", "plain", "save"]
 
 _MISSING = "Pictures need matplotlib: pip install fastmlp[plot]"
 
@@ -40,6 +42,16 @@ def _png(made: Figure) -> bytes:
     out = io.BytesIO()
     made.savefig(out, format="png")
     return out.getvalue()
+
+
+def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return the axes to draw on: those that a user passed, or those of a new figure of this size in inches."""
+    if ax is None:
+        return figure(width, height).subplots()
+    if not hasattr(ax, "imshow"):
+        came = f"{shown(ax)} ({type(ax).__name__})"
+        raise TypeError(f"ax must be matplotlib Axes; got {came}. To write a file, use fm.plots.save(figure, path).")
+    return ax
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -74,6 +86,8 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
 
     Raises
     ------
+    TypeError
+        `figure` is something else.
     ImportError
         matplotlib is not installed.
     ValueError
@@ -81,6 +95,8 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
     OSError
         The file cannot be written.
     """
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"figure must be a matplotlib Figure, as pictures return it; got {shown(figure)}.")
     check_name(path)
     figure.savefig(path, dpi=150)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import shown
 from ..network import MLP
-from .figures import COLOURS, figure, figure_of, plain
+from .figures import COLOURS, axes_of, figure_of, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,8 +74,7 @@ def architecture(net: MLP, ax: Axes | None = None) -> Figure:
     '104,938 parameters, 209,536 FLOPs a row'
     """
     rows = _rows(_checked(net, "architecture"))
-    if ax is None:
-        ax = figure(5.0, 0.6 + _ROW * _TEXT / 72 * (min(len(rows), _MOST_ROWS) + 1)).subplots()
+    ax = axes_of(ax, 5.0, 0.6 + _ROW * _TEXT / 72 * (min(len(rows), _MOST_ROWS) + 1))
     ax.set_axis_off()
     ax.set_title(f"{_long(net.n_params)} parameters, {_long(net.flops())} FLOPs a row", fontsize="medium")
     width, height = _points(ax)
@@ -212,8 +211,7 @@ def weights(net: MLP, ax: Axes | None = None) -> Figure:
     layers = [np.asarray(each, np.float64) for each in _checked(net, "weights").weights]
     columns = math.ceil(math.sqrt(len(layers)))
     rows = math.ceil(len(layers) / columns)
-    if ax is None:
-        ax = figure(min(max(1.6 + 1.5 * columns, 4.0), 10.0), min(max(0.6 + 1.3 * rows, 2.4), 9.0)).subplots()
+    ax = axes_of(ax, min(max(1.6 + 1.5 * columns, 4.0), 10.0), min(max(0.6 + 1.3 * rows, 2.4), 9.0))
     ax.set_axis_off()
     ax.set_title("Weights: rows are inputs, columns units", fontsize="medium")
     return _draw_panels(ax, net, layers, rows, columns)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .curves import draw_losses, finish_losses
-from .figures import COLOURS, MARKERS, figure, figure_of, plain
+from .figures import COLOURS, MARKERS, axes_of, figure_of, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,8 +46,7 @@ def sweep_curves(result: SweepResult, ax: Axes | None = None) -> Figure:
     """
     if not any(curves.get("loss") for curves in result.curves):
         raise ValueError("The sweep has no loss curves to draw: none of its networks was trained.")
-    if ax is None:
-        ax = figure(6.4, 4.2).subplots()
+    ax = axes_of(ax, 6.4, 4.2)
     for curves in result.curves:
         draw_losses(ax, curves.get("loss", []), color="0.8", linewidth=0.6, zorder=1)
     lines = [line for line in result.summary() if line["seeds"]][:_NAMED]
@@ -83,8 +82,7 @@ def pareto(result: SweepResult, ax: Axes | None = None) -> Figure:
     ImportError
         matplotlib is not installed.
     """
-    if ax is None:
-        ax = figure(6.4, 4.2).subplots()
+    ax = axes_of(ax, 6.4, 4.2)
     lines = [line for line in result.summary() if line["seeds"] and math.isfinite(line[result.metric])]
     depths = sorted({line["depth"] for line in lines})
     for number, depth in enumerate(depths):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figures import figure, figure_of, ink, plain
+from .figures import axes_of, figure, figure_of, ink, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,9 +89,8 @@ def heatmap(result: SweepResult, ax: Axes | None = None, spread: bool = False) -
     """
     widths, depths, cells = _cells(result)
     shown = f"{result.metric}_std" if spread else result.metric
-    if ax is None:
-        columns, rows = min(len(widths), 24), min(len(depths), 24)
-        ax = figure(max(2.6 + 0.85 * columns, 4.8), max(1.5 + 0.55 * rows, 2.4)).subplots()
+    columns, rows = min(len(widths), 24), min(len(depths), 24)
+    ax = axes_of(ax, max(2.6 + 0.85 * columns, 4.8), max(1.5 + 0.55 * rows, 2.4))
     values = np.array([[cells[w, d][shown] if (w, d) in cells else math.nan for w in widths] for d in depths])
     # Yellow is good, whichever way the metric counts.
     low, high = _limits(values)
