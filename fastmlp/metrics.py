@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import checks
+from .errors import shown
 
 __all__ = ["METRICS", "OTHER_CURVES", "Metric", "default", "resolve"]
 
@@ -43,7 +44,12 @@ class Metric:
         """Return the metric of predictions (n, K) for targets y; rows count by `weight`, (n,) or None."""
         if weight is not None and weight.size == 0:
             weight = None
-        return float(self.function(np.asarray(y), np.asarray(prediction), weight))
+        value = self.function(np.asarray(y), np.asarray(prediction), weight)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            came = f"{shown(value)} ({type(value).__name__})"
+            raise TypeError(f"metric {self.name!r} must return a number; got {came}.") from None
 
 
 def _columns(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
@@ -194,7 +200,8 @@ def resolve(spec: Any) -> Metric:
     Parameters
     ----------
     spec : str, Metric or callable
-        A key of `METRICS`, or a function ``(y_true, y_pred) -> float``, higher being better; weights do not reach it.
+        A key of `METRICS`, or a function ``(y_true, y_pred) -> float``, higher being better; weights do not reach it. For one
+        that is to be low make a ``Metric(name, function, higher_is_better=False)``.
 
     Raises
     ------
@@ -214,5 +221,5 @@ def resolve(spec: Any) -> Metric:
     if callable(spec):
         function: Callable[..., Any] = spec
         name = getattr(spec, "__name__", type(spec).__name__)
-        return Metric(name, lambda y, prediction, weight: float(function(y, prediction)))
+        return Metric(name, lambda y, prediction, weight: function(y, prediction))
     return METRICS[checks.choice("metric", spec, METRICS, "a function (y_true, y_pred) -> float")]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
+import fastmlp as fm
 from fastmlp.metrics import METRICS, Metric, default, resolve
 
 RNG = np.random.default_rng(0)
@@ -167,3 +169,15 @@ def test_r2_of_equal_targets_is_0_or_1_whatever_their_mean_rounds_to(weight) -> 
     y = np.array([[0.1, 1.0], [0.1, 2.0], [0.1, 3.0], [0.1 if weight is None else 7.0, 4.0]])
     assert r2(y, y, weight) == 1.0
     assert r2(y, y + np.array([1.0, 0.0]), weight) == 0.5
+
+
+@pytest.mark.parametrize(("answer", "shown"), [(None, "None (NoneType)"), (np.zeros(3), "array([0., 0., 0.]) (ndarray)")])
+def test_what_a_function_returns_instead_of_a_number_is_named(answer: object, shown: str) -> None:
+    def spread(y: np.ndarray, prediction: np.ndarray) -> object:
+        return answer
+
+    net = fm.MLP([2, 1])
+    with pytest.raises(TypeError, match=re.escape(f"metric 'spread' must return a number; got {shown}.")):
+        net.fit(np.eye(2), [0, 1], epochs=1, metrics=[spread])
+    with pytest.raises(TypeError, match="metric 'spread' must return a number"):
+        net.score(np.eye(2), [0, 1], spread)
