@@ -49,7 +49,8 @@ class EarlyStopping:
     Parameters
     ----------
     monitor : str
-        A curve: "loss", "val_loss", a metric's name, or "val_" and a metric's name.
+        A curve: "loss", "val_loss", a metric's name, or "val_" and a metric's name. Losses are to fall, metrics to rise or to
+        fall as their :class:`fastmlp.metrics.Metric` says; what a plain function returns is to rise.
     patience : int
         How many epochs without improvement are allowed; the one after ends the training.
     min_delta : float

@@ -304,6 +304,9 @@ class MLP(Answers):
     def save(self, path: str | os.PathLike) -> None:
         """Write the network to a safetensors file, for :func:`fastmlp.load`; a file of that name is replaced in one go.
 
+        It has the architecture and the parameters. The optimizer's state, counters and history are not in it: a loaded
+        network trains as a new one with these parameters would. A pickle keeps them.
+
         Parameters
         ----------
         path : path
@@ -374,7 +377,8 @@ class MLP(Answers):
         drop_last : bool
             Whether an epoch leaves out the rows behind its last whole batch.
         metrics : iterable of str or callable
-            What to compute after each epoch besides the loss; see ``fastmlp.metrics.METRICS``.
+            What to compute after each epoch besides the loss; see ``fastmlp.metrics.METRICS``. To early stopping a function
+            ``(y_true, y_pred) -> float`` is better the higher it is; of errors make a :class:`fastmlp.metrics.Metric`.
         early_stopping : EarlyStopping, optional
         callbacks : iterable
             Objects with some of the methods of :class:`fastmlp.Callback`.

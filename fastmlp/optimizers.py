@@ -298,6 +298,8 @@ class Adagrad(Stepping):
 class LBFGS(Optimizer):
     """Limited-memory BFGS over the whole data (Liu & Nocedal 1989), with SciPy's line search.
 
+    Since the search needs one function, a fit has no minibatches then, whatever `batch_size` is, and no dropout.
+
     Parameters
     ----------
     max_iter : int

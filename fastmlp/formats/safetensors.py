@@ -84,7 +84,7 @@ def load(path: str | os.PathLike) -> MLP:
     Returns
     -------
     MLP
-        Without history and optimizer state, which files do not keep.
+        Its training begins anew from these parameters: the file has no optimizer's state, no counters and no history.
 
     Raises
     ------
