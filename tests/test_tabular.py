@@ -368,6 +368,13 @@ def test_one_class_is_refused() -> None:
         classifier().fit(IRIS[0], np.full(150, 3))
 
 
+@pytest.mark.parametrize("nothing", [None, np.nan])
+def test_a_row_without_a_class_is_named(nothing) -> None:
+    y = np.where(np.arange(150) == 70, nothing, np.array(["a", "b", "c"], object)[IRIS[1]])
+    with pytest.raises(ValueError, match=rf"y has no value in row 70 \({nothing}\)\. Fill the gap or leave the row out"):
+        classifier().fit(IRIS[0], y)
+
+
 def test_one_hidden_layer_may_be_a_number() -> None:
     assert classifier(hidden=16).fit(*IRIS).networks_[0].plan.widths == (4, 16, 3)
 

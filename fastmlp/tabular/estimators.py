@@ -18,6 +18,7 @@ from .. import checks
 from ..estimators.refits import unchanged_by_errors
 from ..losses import CrossEntropy
 from .base import Tabular
+from .preprocessing import is_missing
 from .recipe import Recipe, error_rate, log_loss, squared_error
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
@@ -151,7 +152,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         with unchanged_by_errors(self):
             self._check(X, y)
             y = column_or_1d(y, warn=True)
-            assert_all_finite(y, input_name="y")
+            _check_gaps(y)
             check_classification_targets(y)
             classes, codes = np.unique(y, return_inverse=True)
             if len(classes) < 2:
@@ -293,6 +294,14 @@ class TabularRegressor(RegressorMixin, Tabular):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _check_gaps(y: Any) -> None:
+    """Raise if a row has no class."""
+    gaps = [row for row, value in enumerate(y) if is_missing(value)] if y.dtype == object else []
+    if gaps:
+        raise ValueError(f"y has no value in row {gaps[0]} ({y[gaps[0]]!r}). Fill the gap or leave the row out.")
+    assert_all_finite(y, input_name="y")
 
 
 def _codes(y: ArrayLike, classes: NDArray) -> NDArray[np.int64]:

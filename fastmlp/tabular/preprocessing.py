@@ -138,13 +138,13 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             try:
                 encoder.fit(columns[i][:, None])
             except TypeError as error:
-                kinds = sorted({type(value).__name__ for value in columns[i] if not _is_missing(value)})
+                kinds = sorted({type(value).__name__ for value in columns[i] if not is_missing(value)})
                 raise TypeError(
                     f"column {i} of X has categories without an order ({', '.join(kinds)}): they must be all text or all "
                     "numbers. Pass all of them as text, such as by astype(str)."
                 ) from error
             self._encoders[int(i)] = encoder
-            self.categories_.append(np.array([c for c in encoder.categories_[0] if not _is_missing(c)], dtype=object))
+            self.categories_.append(np.array([c for c in encoder.categories_[0] if not is_missing(c)], dtype=object))
         encoded = self._encoded(columns)
         self.median_, self.factor_ = _spread(encoded)
         return encoded
@@ -260,7 +260,7 @@ def _column(X: Any, i: int, frame: bool, categorical: bool) -> NDArray:
 def _numbers(values: NDArray, i: int) -> NDArray[np.float64]:
     """Return numbers, finite or NaN."""
     try:
-        numbers = np.array([np.nan if _is_missing(v) else v for v in values] if values.dtype == object else values, np.float64)
+        numbers = np.array([np.nan if is_missing(v) else v for v in values] if values.dtype == object else values, np.float64)
     except TypeError as error:
         raise TypeError(f"column {i} of X: argument must be a string or a number ({error}).") from error
     if np.isinf(numbers).any():
@@ -271,11 +271,12 @@ def _numbers(values: NDArray, i: int) -> NDArray[np.float64]:
 def _objects(values: NDArray) -> NDArray:
     """Return objects, missing ones as NaN."""
     objects = np.empty(len(values), object)
-    objects[:] = [np.nan if _is_missing(value) else value for value in values.tolist()]
+    objects[:] = [np.nan if is_missing(value) else value for value in values.tolist()]
     return objects
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, NaN, NA or NaT."""
     return value is None or (isinstance(value, (float, np.floating)) and value != value) or type(value).__name__ in _NOTHING
 
 
