@@ -22,6 +22,8 @@ from .data import MOST_CLASSES, Data, Kind, nearest
 
 # Words that stand for a value that is not there.
 _GAPS = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
+# How truth values are written by pandas, by spreadsheets and in JSON.
+_TRUTH = {word: digit for digit, words in (("1", "True TRUE true"), ("0", "False FALSE false")) for word in words.split()}
 _CHUNK = 20_000
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 
@@ -36,8 +38,8 @@ def read_table(path: str | os.PathLike, target: str | None = None, *, kind: str 
         ``.parquet`` or ``.pq`` (needs pyarrow; a pandas frame's index is left out unless it is the target), or ``.npz``
         with an array X of shape (n, columns) and an array y.
     target : str, optional
-        The column to predict. All others are features and must be numbers. It may only be left out for ``.npz``, where
-        it is the name of the array that is y.
+        The column to predict. All others are features and must be numbers, or truth values, which become 1 and 0. It may
+        only be left out for ``.npz``, where it is the name of the array that is y.
     kind : {"auto", "classes", "regression"}
         What the target is. "auto" takes words, truth values and integers of at most 20 different values as classes,
         everything else as a quantity.
@@ -217,7 +219,7 @@ def _columns(names: tuple[str, ...], rows: list[list[str]], target: str | None) 
     """Turn rows of cells into columns of floats, or of words where a cell is one; the target stays as it is."""
     columns = {}
     for name, cells in zip(names, zip(*rows, strict=True), strict=True):
-        columns[name] = np.array([cell.strip() for cell in cells]) if name == target else _numbers(cells)
+        columns[name] = np.array([cell.strip() for cell in cells]) if name == target else _numbers(cells, truth=True)
     return columns
 
 
@@ -226,12 +228,16 @@ def _join(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([part for part in parts if part.dtype.kind == "U"] or parts)
 
 
-def _numbers(cells: tuple[str, ...]) -> np.ndarray:
-    """Return the cells as float64 with NaN in the gaps, or as the words alone if some are words."""
+def _numbers(cells: tuple[str, ...], truth: bool = False) -> np.ndarray:
+    """Return the cells as float64 with NaN in the gaps, or as the words alone if some are words.
+
+    With `truth`, truth values are numbers.
+    """
     if "_" not in "".join(cells):
         with contextlib.suppress(ValueError):
             return np.array(cells, np.float64)
     kept = ["nan" if _is_gap(cell) else cell.strip() for cell in cells]
+    kept = [_TRUTH.get(cell, cell) for cell in kept] if truth else kept
     words = [cell for cell in kept if not _is_number(cell)]
     return np.array(words) if words else np.array(kept, np.float64)
 

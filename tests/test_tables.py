@@ -57,6 +57,14 @@ def test_csv_of_more_rows_than_are_read_at_a_time(tmp_path, monkeypatch):
     assert data.y.tolist() == [i / 2 for i in range(10)]
 
 
+def test_truth_values_in_text_are_numbers_as_they_are_in_parquet(tmp_path):
+    words = ["True", "False", "TRUE", "FALSE", "true", " false", "1"]
+    text = "b,y\n" + "".join(f"{word},{i / 2}\n" for i, word in enumerate(words))
+    assert read_table(csv(tmp_path, text), "y").X[:, 0].tolist() == [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]
+    with pytest.raises(ValueError, match=r"feature column holds words, not numbers: 'b' \('yes'\)"):
+        read_table(csv(tmp_path, "b,y\nTrue,1\nyes,2\n"), "y")
+
+
 def test_parquet_columns_of_all_types(tmp_path):
     path = write_parquet(
         tmp_path,
