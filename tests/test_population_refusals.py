@@ -56,6 +56,8 @@ REFUSALS = {
         lambda: fm.Population([3, 1], size=2).fit(X, Y, sample_weight=np.eye(2, 70), validation=0.2),
         "rows of a network have",
     ),
+    "slice": (lambda: fm.Population([3, 1], size=4)[:2], r"gives one network by its number; got slice\(.* use select"),
+    "list": (lambda: fm.Population([3, 1], size=4)[[0, 2]], r"gives one network by its number; got \[0, 2\]\. .* use select"),
     "metric": (lambda: fm.Population([3, 1], size=2).fit(X, Y, metrics=["accuracy"]), "metric 'accuracy' does not suit"),
     "answer": (
         lambda: fm.Population([3, 1], size=3).fit(X, Y, callbacks=[Two()]),

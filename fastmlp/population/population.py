@@ -195,6 +195,8 @@ class Population:
 
     def __getitem__(self, i: int) -> MLP:
         """Return network i, a copy that goes on training from where it is."""
+        if isinstance(i, slice) or np.ndim(i):
+            raise TypeError(f"a population gives one network by its number; got {shown(i)}. For several of them use select.")
         i = checks.integer("the number of the network", i)
         if not -len(self) <= i < len(self):
             raise IndexError(f"the number of the network must be from {-len(self)} to {len(self) - 1}; got {i}.")
