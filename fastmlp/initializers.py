@@ -214,8 +214,7 @@ def initialize(plan: Plan, layers: Sequence[Dense], seed: int, dtype: DTypeLike)
             init = INITIALIZERS[auto(dense.activation or "identity") if init == "auto" else init]
         drawn = np.asarray(init(rng, *weights.shape))
         if drawn.shape != weights.shape or not np.isfinite(drawn).all():
-            raise ValueError(
-                f"init of layer {number} must return finite weights of shape {weights.shape}; got shape {drawn.shape}."
-            )
+            came = f"shape {drawn.shape}" if drawn.shape != weights.shape else "nan or infinite ones"
+            raise ValueError(f"init of layer {number} must return finite weights of shape {weights.shape}; got {came}.")
         weights[...] = drawn
     return flat

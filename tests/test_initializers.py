@@ -124,9 +124,12 @@ def test_a_function_of_one_s_own_is_called_with_the_shape() -> None:
     assert (weights_of(layer)[0] == 7.0).all()
 
 
-@pytest.mark.parametrize("made", [np.zeros((4, 6)), np.full((6, 4), np.nan), 3.0])
-def test_a_function_of_one_s_own_returns_finite_weights_of_that_shape(made: Any) -> None:
-    with pytest.raises(ValueError, match=r"init of layer 0 must return finite weights of shape \(6, 4\); got shape"):
+@pytest.mark.parametrize(
+    ("made", "came"),
+    [(np.zeros((4, 6)), r"shape \(4, 6\)"), (np.full((6, 4), np.nan), "nan or infinite ones"), (3.0, r"shape \(\)")],
+)
+def test_a_function_of_one_s_own_returns_finite_weights_of_that_shape(made: Any, came: str) -> None:
+    with pytest.raises(ValueError, match=rf"init of layer 0 must return finite weights of shape \(6, 4\); got {came}\.$"):
         weights_of(Dense(4, "identity", init=lambda rng, fan_in, fan_out: made))
 
 
