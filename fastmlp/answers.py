@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import checks, engine, metrics, optimizers
 from .reference import ids
-from .schedules import Span
+from .schedules import OVER_A_FIT, Span
 
 if TYPE_CHECKING:
     from .losses import LossSpec
@@ -236,7 +236,8 @@ class Answers:
     def step(self, optimizer: str | Optimizer) -> None:
         """Let the optimizer change the parameters by `grad`, which penalties and clipping do not alter.
 
-        To a schedule, each of these steps is a fit and an epoch of its own.
+        To a schedule, each of these steps is an epoch of its own. Those that go over a whole fit do not know its length here,
+        and are refused: pass a number for each step instead.
 
         Parameters
         ----------
@@ -246,7 +247,7 @@ class Answers:
         Raises
         ------
         TypeError, ValueError
-            If it is no optimizer, or L-BFGS, which takes no single steps.
+            If it is no optimizer, or L-BFGS, which takes no single steps, or its schedule is one of a whole fit.
 
         Examples
         --------
@@ -260,6 +261,11 @@ class Answers:
         chosen = optimizers.resolve(optimizer)
         if not isinstance(chosen, optimizers.Stepping):
             raise ValueError("L-BFGS takes no single steps: it evaluates the loss itself. Use fit(optimizer=fm.LBFGS()).")
+        if isinstance(chosen.lr, OVER_A_FIT):
+            raise ValueError(
+                f"{chosen.lr!r} goes over the steps of a fit, whose number a single step does not know. Pass a number for each "
+                "step, or a schedule that needs no end, such as fm.schedules.InverseScaling."
+            )
         state = self._state
         at = int(state.ints[ids.STEP])
         (rate,) = chosen.rates(np.array([at]), Span(at, 1, 1, at))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from . import checks
 
 __all__ = [
+    "OVER_A_FIT",
     "SCHEDULES",
     "Constant",
     "Cosine",
@@ -456,6 +457,9 @@ class Plateau:
         """Return the rates times the factor, not below the floor."""
         return np.maximum(rates * self.factor, self.schedule.floor)
 
+
+# They follow what one fit does from its first step to its last, which a single step knows nothing of.
+OVER_A_FIT = (Cosine, CosineLog, OneCycle, ReduceOnPlateau)
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constant": Constant,
