@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 import sys
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -282,6 +283,10 @@ def _describe(rows: _Rows, folds: int | None = None) -> None:
     held = f"{rows.held_back} rows held back" if rows.held_back else "too few to hold any back"
     held = f"{folds} folds" if folds else held
     print(f"{data.name}: {n} rows, {columns} columns, {kind}; {held}")
+    labels = [str(label) for label in data.labels]
+    if labels != [str(number) for number in range(len(labels))]:  # a saved network answers by number
+        numbered = ", ".join(f"{number} {label}" for number, label in enumerate(labels))
+        print(textwrap.shorten(f"classes: {numbered}", 80, placeholder=" ..."))
     if rows.scaling is not None:
         what = "columns" if data.kind != "regression" else "columns and target"
         print(f"{what} standardized by {'all' if folds else 'the'} {len(rows.X)} {'' if folds else 'training '}rows")

@@ -111,6 +111,17 @@ def test_train_standardizes_the_columns_of_classes_too(capsys, tmp_path):
     assert accuracy > 0.9
 
 
+def test_names_of_classes_are_shown_with_the_numbers_that_a_network_answers_by(capsys, tmp_path):
+    path = tmp_path / "table.csv"
+    options = "--epochs", "1", "--hidden", "2", "--target", "kind"
+    path.write_text("a,kind\n" + "1,small\n2,large\n3,medium\n" * 9)
+    assert "\nclasses: 0 large, 1 medium, 2 small\n" in run(capsys, "train", path, *options)
+    path.write_text("a,kind\n" + "1,0\n2,1\n3,2\n" * 9)
+    assert "classes:" not in run(capsys, "train", path, *options)
+    path.write_text("a,kind\n" + "".join(f"{i},w{i % 30:02}\n" for i in range(90)))
+    assert re.search(r"\nclasses: 0 w00, 1 w01, .* \.\.\.\n", run(capsys, "train", path, *options))
+
+
 def test_train_on_few_rows_holds_none_back_and_says_so(capsys, tmp_path):
     out = run(capsys, "train", "xor", "--epochs", "300", "--hidden", "8", "--activation", "tanh", "--lr", "0.1",
               "--batch-size", "all", "--plot", tmp_path / "c.png")  # fmt: skip
