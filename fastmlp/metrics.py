@@ -15,6 +15,8 @@ from .errors import shown
 
 __all__ = ["METRICS", "OTHER_CURVES", "Metric", "default", "resolve"]
 
+# Of predictions of several networks so many numbers are judged together, which stay in the cache with what is made of them.
+_TOGETHER = 1 << 15
 # Curves of a history that are no metric's, so that no metric may be called so.
 OTHER_CURVES = ("loss", "val_loss", "lr")
 
@@ -51,50 +53,70 @@ class Metric:
             came = f"{shown(value)} ({type(value).__name__})"
             raise TypeError(f"metric {self.name!r} must return a number; got {came}.") from None
 
+    def of_each(self, y: NDArray, predictions: NDArray, weight: NDArray | None = None) -> NDArray[np.float64]:
+        """Return the metric of each of several networks' predictions (m, n, K), for targets and weights that they share."""
+        if METRICS.get(self.name) != self:
+            return np.array([self(y, one, weight) for one in predictions])
+        if weight is not None and weight.size == 0:
+            weight = None
+        found, many = np.empty(len(predictions)), max(1, _TOGETHER // max(1, predictions[:1].size))
+        for first in range(0, len(predictions), many):
+            found[first : first + many] = self.function(y, predictions[first : first + many], weight)
+        return found
+
+
+# The functions of the table take predictions (..., n, K), such as those of several networks, and return (...).
+
 
 def _columns(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
-    """Both as (n, K); y may be (n, 1) class indices beside (n, K)."""
+    """Both as (..., n, K); y may be (n, 1) class indices beside (n, K)."""
     y = y[:, None] if y.ndim == 1 else y
     prediction = prediction[:, None] if prediction.ndim == 1 else prediction
-    if len(y) != len(prediction):
-        raise ValueError(f"y has {len(y)} rows, but the prediction has {len(prediction)}. Pass as many rows of each.")
+    if len(y) != (rows := prediction.shape[-2]):
+        raise ValueError(f"y has {len(y)} rows, but the prediction has {rows}. Pass as many rows of each.")
     return y, prediction
 
 
 def _alike(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
-    """Both as (n, K), of one shape."""
+    """Both as (..., n, K), of the same n and K."""
     y, prediction = _columns(y, prediction)
-    if y.shape != prediction.shape:
-        raise ValueError(f"y has shape {y.shape}, but the prediction has {prediction.shape}. Pass y of that shape.")
+    _check_shape(y, prediction)
     return y, prediction
 
 
+def _check_shape(y: NDArray, prediction: NDArray) -> None:
+    if y.shape != (shape := prediction.shape[-2:]):
+        raise ValueError(f"y has shape {y.shape}, but the prediction has {shape}. Pass y of that shape.")
+
+
 def _errors(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the targets and prediction - y, both (n, K) float64."""
+    """Return the targets (n, K) and prediction - y (..., n, K), both float64."""
     y, prediction = _alike(y, prediction)
     y = y.astype(np.float64)
     return y, prediction - y
 
 
 def _mean(values: NDArray, weight: NDArray | None) -> NDArray:
-    """Weighted mean over rows."""
+    """Weighted mean over rows, the last axis but one."""
     if weight is None:
-        return values.mean(axis=0)
+        return values.mean(axis=-2)
     weight = weight.astype(np.float64)
     return weight @ values / weight.sum()
 
 
-def _share(right: NDArray, weight: NDArray | None) -> float:
-    """Weighted part of the rows (n,), or of all numbers (n, K), that are true."""
-    if weight is None:
-        return np.count_nonzero(right) / right.size if right.size else math.nan
-    return float(_mean(right.astype(np.float64), weight).mean())
+def _share(right: NDArray, weight: NDArray | None) -> Any:
+    """Weighted part of the numbers (..., n, K) that are true."""
+    if weight is not None:
+        return _mean(right.astype(np.float64), weight).mean(axis=-1)
+    if right.ndim > 2:
+        return right.mean(axis=(-2, -1))
+    return np.count_nonzero(right) / right.size if right.size else math.nan
 
 
-def _accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+def _accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
     """Part of the rows whose class is right; a row with NaN is wrong."""
     y, prediction = _columns(y, prediction)
-    if prediction.shape[1] == 1:
+    if prediction.shape[-1] == 1:
         if y.shape[1] != 1:
             raise ValueError(f"y has shape {y.shape}, but there is one output. Pass y of shape ({len(y)},).")
         return _binary_accuracy(y, prediction, weight)
@@ -107,22 +129,21 @@ def _accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
                 f"accuracy needs class indices, which are whole numbers; y has {labels[row]} in row {row}. "
                 "For numbers use 'r2', 'rmse' or 'mae'."
             )
-    elif y.shape != prediction.shape:
-        raise ValueError(f"y has shape {y.shape}, but the prediction has {prediction.shape}. Pass y of that shape.")
-    elif np.abs(y.sum(axis=1, dtype=np.float64) - 1.0).max(initial=0.0) > checks.ROW_SUM_TOLERANCE:
-        raise ValueError(
-            "accuracy needs one class for each row, but rows of y do not sum to 1. "
-            "For several labels at once use 'binary_accuracy'."
-        )
     else:
+        _check_shape(y, prediction)
+        if np.abs(y.sum(axis=1, dtype=np.float64) - 1.0).max(initial=0.0) > checks.ROW_SUM_TOLERANCE:
+            raise ValueError(
+                "accuracy needs one class for each row, but rows of y do not sum to 1. "
+                "For several labels at once use 'binary_accuracy'."
+            )
         labels = y.argmax(axis=1)
-    right = prediction.argmax(axis=1) == labels
+    right = prediction.argmax(axis=-1) == labels
     if not checks.surely_finite(prediction):
-        right &= ~np.isnan(prediction).any(axis=1)
-    return _share(right, weight)
+        right &= ~np.isnan(prediction).any(axis=-1)
+    return _share(right[..., np.newaxis], weight)
 
 
-def _binary_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+def _binary_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
     """Part of the outputs on the right side of 0.5; NaN is wrong."""
     y, prediction = _alike(y, prediction)
     if y.size and (y.min() < 0.0 or y.max() > 1.0):
@@ -136,22 +157,22 @@ def _binary_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) ->
     return _share(right, weight)
 
 
-def _mse(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+def _mse(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
     """Mean squared error over rows and outputs."""
-    return float(_mean(_errors(y, prediction)[1] ** 2, weight).mean())
+    return _mean(_errors(y, prediction)[1] ** 2, weight).mean(axis=-1)
 
 
-def _rmse(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+def _rmse(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
     """Root of :func:`_mse`."""
-    return math.sqrt(_mse(y, prediction, weight))
+    return np.sqrt(_mse(y, prediction, weight))
 
 
-def _mae(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+def _mae(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
     """Mean absolute error over rows and outputs."""
-    return float(_mean(np.abs(_errors(y, prediction)[1]), weight).mean())
+    return _mean(np.abs(_errors(y, prediction)[1]), weight).mean(axis=-1)
 
 
-def _r2(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
+def _r2(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
     """Coefficient of determination, the plain mean over outputs.
 
     As in scikit-learn, an output that is constant in y counts 1 if predicted exactly, else 0; one row alone is NaN.
@@ -165,7 +186,7 @@ def _r2(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
     total = np.where(counts.min(axis=0) == counts.max(axis=0), 0.0, _mean((y - _mean(y, weight)) ** 2, weight))
     score = 1.0 - left / np.where(total > 0.0, total, 1.0)
     constant = np.where(left > 0.0, 0.0, 1.0)
-    return float(np.where(total > 0.0, score, np.where(np.isnan(left), left, constant)).mean())
+    return np.where(total > 0.0, score, np.where(np.isnan(left), left, constant)).mean(axis=-1)
 
 
 METRICS: dict[str, Metric] = {

@@ -181,3 +181,28 @@ def test_what_a_function_returns_instead_of_a_number_is_named(answer: object, sh
         net.fit(np.eye(2), [0, 1], epochs=1, metrics=[spread])
     with pytest.raises(TypeError, match="metric 'spread' must return a number"):
         net.score(np.eye(2), [0, 1], spread)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT, np.empty(0)], ids=["equal", "weighted", "none"])
+@pytest.mark.parametrize("metric", METRICS.values(), ids=list(METRICS))
+@pytest.mark.parametrize("together", [1, 3 * N * K, 1 << 15])
+def test_several_networks_are_judged_as_each_by_itself(metric: Metric, weight: Any, together: int, monkeypatch) -> None:
+    monkeypatch.setattr("fastmlp.metrics._TOGETHER", together)
+    predictions = RNG.dirichlet(np.ones(K), (7, N)).astype(np.float32)
+    predictions[2, 5, 1] = np.nan
+    for y, found in ((ONE_HOT, predictions), (LABELS[:, None], predictions), (ONE_HOT[:, :1], predictions[:, :, :1])):
+        if y.shape[1] < found.shape[2] and metric.name != "accuracy":
+            continue
+        apart = [metric(y, one, weight) for one in found]
+        np.testing.assert_allclose(metric.of_each(y, found, weight), apart, rtol=1e-13)
+
+
+def test_a_function_of_one_s_own_judges_one_network_at_a_time() -> None:
+    calls = []
+
+    def rows(y: np.ndarray, prediction: np.ndarray) -> float:
+        calls.append(prediction.shape)
+        return 1.0
+
+    assert resolve(rows).of_each(ONE_HOT, np.zeros((4, N, K))).tolist() == [1.0] * 4
+    assert calls == [(N, K)] * 4

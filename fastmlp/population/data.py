@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
 from ..arguments import given_data, parted
+from ..metrics import Metric
 from ..rows import Rows
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ class PopulationRows:
         """Return what one network sees of it."""
         weight = self.weight[network if len(self.weight) > 1 else 0] if len(self.weight) else np.empty(0, self.x.dtype)
         return Rows(self.x, self.y[network if len(self.y) > 1 else 0], weight)
+
+    def judge(self, metric: Metric, networks: NDArray, predictions: NDArray) -> NDArray[np.float64]:
+        """Return a metric of the predictions (m, n, K) of these networks."""
+        if len(self.y) == 1 and len(self.weight) <= 1:
+            shared = self.one(0)
+            return metric.of_each(shared.y, predictions, shared.weight)
+        each = ((self.one(network), prediction) for network, prediction in zip(networks, predictions, strict=True))
+        return np.array([metric(own.y, prediction, own.weight) for own, prediction in each])
 
 
 def _ndim(values: Any) -> int:

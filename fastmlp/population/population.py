@@ -360,8 +360,7 @@ class Population:
         """
         data = rows_of(self, X, y, sample_weight)
         chosen = metric_table.default(self.kind, self.n_outputs) if metric is None else metric_table.resolve(metric)
-        each = ((data.one(i), prediction) for i, prediction in enumerate(self.predict(data.x)))
-        return np.array([chosen(own.y, prediction, own.weight) for own, prediction in each])
+        return data.judge(chosen, np.arange(len(self)), self.predict(data.x))
 
     def _members_of(self, group: Group) -> NDArray[np.int64]:
         return self._members[next(i for i, one in enumerate(self._groups) if one is group)]

@@ -263,10 +263,9 @@ class PopulationRun:
             return
         for prefix, data in (("", self.train), ("val_", self.validation)):
             if data is not None:
-                for network, prediction in zip(networks, group.predict(rows, data.x), strict=True):
-                    own = data.one(network)
-                    for metric in self.options.metrics:
-                        judged[prefix + metric.name][network] = metric(own.y, prediction, own.weight)
+                predictions = group.predict(rows, data.x)
+                for metric in self.options.metrics:
+                    judged[prefix + metric.name][networks] = data.judge(metric, networks, predictions)
 
     def _look(self, logs: dict[str, NDArray[np.float64]]) -> None:
         """Tell callbacks of an epoch, and stop the networks that have done enough."""
