@@ -19,7 +19,8 @@ _EVENTS = ("on_train_begin", "on_epoch_end", "on_train_end")
 class Callback:
     """Base of callbacks; any object with some of these methods serves as well.
 
-    `net` is the MLP or the Population that is trained (an estimator's is its network), `history` what its ``fit`` returns.
+    What derives from it has no other methods that begin with "on_": nobody would call them. `net` is the MLP or the
+    Population that is trained (an estimator's is its network), `history` what its ``fit`` returns.
 
     Examples
     --------
@@ -112,6 +113,8 @@ def as_callbacks(given: Any) -> list[Any]:
     ------
     TypeError
         If one of them has none, or is a class.
+    ValueError
+        If a :class:`Callback` has a method for what is no event.
     """
     callbacks = list(given) if isinstance(given, Iterable) else [given]
     for callback in callbacks:
@@ -120,6 +123,10 @@ def as_callbacks(given: Any) -> list[Any]:
         if not any(hasattr(callback, name) for name in _EVENTS):
             remedy = " Pass it as early_stopping=." if isinstance(callback, EarlyStopping) else ""
             raise TypeError(f"a callback must have one of the methods {', '.join(_EVENTS)}; got {shown(callback)}.{remedy}")
+        kind = type(callback)
+        for name in dir(kind) if isinstance(callback, Callback) else ():
+            if name.startswith("on_") and callable(getattr(kind, name)):
+                checks.choice(f"a method on_... of {kind.__name__}", name, _EVENTS)
     return callbacks
 
 

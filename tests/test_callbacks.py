@@ -164,6 +164,29 @@ def test_any_object_with_one_of_the_methods_is_a_callback(engine) -> None:
     assert heard == ["epochs"]
 
 
+def test_a_method_that_nobody_would_call_is_refused(engine) -> None:
+    class Misspelt(fm.Callback):
+        on_gpu = False
+
+        def on_epoch_ends(self, net, epoch, logs):
+            raise AssertionError
+
+    class Foreign:
+        def on_batch_end(self, batch, logs):
+            raise AssertionError
+
+        def on_train_end(self, net, history):
+            self.heard = True
+
+    net, foreign = regressor(), Foreign()
+    why = r"a method on_\.\.\. of Misspelt must be one of .*; got 'on_epoch_ends'\. Did you mean 'on_epoch_end'"
+    with pytest.raises(ValueError, match=why):
+        net.fit(*numbers(), epochs=1, callbacks=[Misspelt()])
+    assert net.history is None
+    net.fit(*numbers(), epochs=1, callbacks=[foreign])
+    assert foreign.heard
+
+
 def test_a_callback_may_look_at_the_network_and_copy_it(engine) -> None:
     copies = []
 
