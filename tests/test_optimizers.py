@@ -192,6 +192,14 @@ def test_optimizers_are_frozen() -> None:
         Adam().lr = 0.1  # type: ignore[misc]
 
 
+def test_resolve_leaves_nothing_in_an_optimizer() -> None:
+    """What hashes or pickles one, as joblib's memory does, finds it the same before and after."""
+    optimizer = Adam()
+    before = dict(vars(optimizer))
+    resolve(optimizer)
+    assert vars(optimizer) == before
+
+
 def test_resolve_replaces_the_rate_if_asked() -> None:
     assert resolve("adam", lr=0.1) == Adam(0.1)
     assert resolve(SGD(0.1, momentum=0.9), lr=0.2) == SGD(0.2, momentum=0.9)
