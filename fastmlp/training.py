@@ -248,6 +248,9 @@ class Run(Fit):
         guess = 1e-6 + 6 * self.batch * net.n_params / 1e9
         seconds = _step_seconds.get(self._kind)
         self.steps_in_call = max(1, int(CALL_SECONDS / seconds if seconds else FIRST_CALL_SECONDS / guess))
+        # How long it takes to judge an epoch: a guess of that kind, then what it took last time.
+        validated = 0 if data.validation is None else len(data.validation)
+        self.judging_seconds = 1e-6 + 2 * (rows + validated) * net.n_params / 1e9
         self.done, self.epochs_before = 0, len(self.history)
         self.rate = math.nan
 
@@ -296,7 +299,7 @@ class Run(Fit):
         """Return how many epochs may pass until something may have to change, or a user's function wants to see the network."""
         if self.options.callbacks or any(METRICS.get(metric.name) is not metric for metric in self.options.metrics):
             return 1
-        epochs: float = len(self.copies) if self.judged else math.inf
+        epochs = min(len(self.copies), CALL_SECONDS / self.judging_seconds) if self.judged else math.inf
         if self.best and self.options.early_stopping:
             epochs = min(epochs, self.options.early_stopping.patience + 1 - self.best.epochs_since)
         return min(epochs, self.watch.epochs_left) if self.watch else epochs
@@ -365,7 +368,10 @@ class Run(Fit):
         ends = rates[self.per_epoch - 1 - into :: self.per_epoch][: losses.size]
         # Mostly it is one rate for all of them: one number, many times, takes less time and memory than many equal ones.
         first = float(ends[0])
-        return self.record(losses.tolist(), [first] * ends.size if (ends == first).all() else ends.tolist())
+        began = time.perf_counter()
+        ended = self.record(losses.tolist(), [first] * ends.size if (ends == first).all() else ends.tolist())
+        self.judging_seconds = max((time.perf_counter() - began) / losses.size, 1e-9)
+        return ended
 
     def _after_each(self, epochs: int) -> Iterator[int]:
         for number in range(epochs):

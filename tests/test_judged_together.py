@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,8 @@ from tests.problems import classes, classifier
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-def both_ways(monkeypatch: pytest.MonkeyPatch, fit: Callable[[], Any]) -> tuple[Any, Any]:
-    """Return what `fit` gives if each epoch is a call, and if as many go in one as may; checks that several do."""
-    # However slow the machine, time does not make calls short.
-    monkeypatch.setattr("fastmlp.training.FIRST_CALL_SECONDS", 1e9)
-    monkeypatch.setattr("fastmlp.training.CALL_SECONDS", 1e9)
+def epochs_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that each call of the engine adds its number of epochs to."""
     finished: list[int] = []
     call = fm.training.Run.call
 
@@ -28,6 +26,15 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, fit: Callable[[], Any]) -> tuple[
         return result
 
     monkeypatch.setattr("fastmlp.training.Run.call", counted)
+    return finished
+
+
+def both_ways(monkeypatch: pytest.MonkeyPatch, fit: Callable[[], Any]) -> tuple[Any, Any]:
+    """Return what `fit` gives if each epoch is a call, and if as many go in one as may; checks that several do."""
+    # However slow the machine, time does not make calls short.
+    monkeypatch.setattr("fastmlp.training.FIRST_CALL_SECONDS", 1e9)
+    monkeypatch.setattr("fastmlp.training.CALL_SECONDS", 1e9)
+    finished = epochs_of_calls(monkeypatch)
     monkeypatch.setattr("fastmlp.training.MOST_JUDGED", 1)
     one = fit()
     assert max(finished) == 1
@@ -121,6 +128,27 @@ def test_a_validation_loss_that_becomes_infinite_between_two_epochs_of_a_call(mo
     same(one, many)
     assert many.history.loss == [4.0**epoch for epoch in range(23)]
     assert many.history.stopped == "diverged"
+
+
+def test_as_many_epochs_go_in_a_call_as_are_judged_in_a_moment(monkeypatch) -> None:
+    """Else a progress bar would stand still, and an interruption lose what has long been trained."""
+    finished = epochs_of_calls(monkeypatch)
+    monkeypatch.setattr("fastmlp.training.FIRST_CALL_SECONDS", 1e9)
+    X, y = classes(60)
+    # How long that is, the number of rows says before the first call.
+    many = np.zeros((200_000, 1), np.float32)
+    fm.MLP([1, 300, 1]).fit(X[:, :1], y, epochs=2, validation=(many, many))
+    assert finished == [1, 1]
+    finished.clear()
+
+    def slow(*args: Any) -> float:
+        time.sleep(0.2)
+        return 1.0
+
+    monkeypatch.setattr("fastmlp.training.MOST_JUDGED", 3)
+    monkeypatch.setattr("fastmlp.training.loss", slow)
+    classifier().fit(X, y, epochs=5, validation=0.3)
+    assert finished == [3, 1, 1]
 
 
 def test_an_interruption_while_epochs_are_judged_leaves_a_whole_epoch(monkeypatch) -> None:
