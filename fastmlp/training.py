@@ -325,7 +325,8 @@ class Run(Fit):
         if self.options.callbacks:  # they may have trained the network in their own way
             self._set()
         rates = self._rates(steps)
-        self.rate = float(rates[-1])
+        # That of the first epoch's last step: where a later epoch goes wrong, each gets a call of its own.
+        self.rate = float(rates[min(steps, self.per_epoch) - 1])
         epochs = -(-steps // self.per_epoch) + 1
         if self.losses.size < epochs:
             self.losses = np.zeros(2 * epochs)

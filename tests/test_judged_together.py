@@ -29,8 +29,8 @@ def epochs_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return finished
 
 
-def both_ways(monkeypatch: pytest.MonkeyPatch, fit: Callable[[], Any]) -> tuple[Any, Any]:
-    """Return what `fit` gives if each epoch is a call, and if as many go in one as may; checks that several do."""
+def both_ways(monkeypatch: pytest.MonkeyPatch, fit: Callable[[], Any], several: bool = True) -> tuple[Any, Any]:
+    """Return what `fit` gives if each epoch is a call, and if as many go in one as may; checks that `several` do."""
     # However slow the machine, time does not make calls short.
     monkeypatch.setattr("fastmlp.training.FIRST_CALL_SECONDS", 1e9)
     monkeypatch.setattr("fastmlp.training.CALL_SECONDS", 1e9)
@@ -41,7 +41,7 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, fit: Callable[[], Any]) -> tuple[
     monkeypatch.setattr("fastmlp.training.MOST_JUDGED", 64)
     finished.clear()
     many = fit()
-    assert max(finished) > 1
+    assert (max(finished) > 1) == several
     return one, many
 
 
@@ -128,6 +128,20 @@ def test_a_validation_loss_that_becomes_infinite_between_two_epochs_of_a_call(mo
     same(one, many)
     assert many.history.loss == [4.0**epoch for epoch in range(23)]
     assert many.history.stopped == "diverged"
+
+
+def test_the_rate_that_went_wrong_is_that_of_its_epoch(monkeypatch) -> None:
+    """Not of the last epoch that the call would have gone on to: the second step's loss is infinite."""
+
+    def fit() -> str:
+        one = np.ones((2, 1), np.float32)
+        optimizer = fm.SGD(fm.schedules.Cosine(1e30))
+        with pytest.warns(fm.DivergenceWarning, match="in epoch 0: .* The learning rate was") as caught:
+            fm.MLP([1, 1]).fit(one, 2.0**20 * one, epochs=20, batch_size=1, optimizer=optimizer, validation=(one, one))
+        return str(caught[0].message)
+
+    one, many = both_ways(monkeypatch, fit, several=False)
+    assert one == many
 
 
 def test_as_many_epochs_go_in_a_call_as_are_judged_in_a_moment(monkeypatch) -> None:
