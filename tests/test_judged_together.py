@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from fastmlp.estimators.rates import Policy
 from tests.problems import classes, classifier
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -95,6 +96,16 @@ def test_estimators_stop_where_single_epochs_stop(scoring, held_out, monkeypatch
         assert getattr(one, name) == getattr(many, name)
     assert one.n_iter_ < 500
     same(one.network_, many.network_)
+
+
+def test_rates_of_several_epochs_are_those_of_one_after_another() -> None:
+    """To the last bit: NumPy's power of an array is not that of each of its numbers, in 2 of these."""
+    policy, one = Policy("invscaling", 0.1, 0.5), []
+    many = policy.rates(np.arange(300), 0, 20)
+    for epoch in range(300):
+        one.append(policy.rate)
+        policy.epoch_over(20 * (epoch + 1))
+    assert many.tolist() == one
 
 
 def test_a_scorer_sees_the_estimator_after_each_epoch() -> None:
