@@ -197,9 +197,10 @@ class Fit:
         stopping = self.options.early_stopping
         if stopping and self.best:
             if self.best.improves(logs[stopping.monitor]):
-                self.history.best_epoch = self.best_epoch = epoch
-                if stopping.restore_best:
-                    self.best_params = self.net.params.copy()
+                # Copied first, then in one assignment: an interruption finds either the old best or the new one.
+                best = self.net.params.copy() if stopping.restore_best else None
+                self.best_params, self.best_epoch = best, epoch
+                self.history.best_epoch = epoch
             elif self.best.epochs_since > stopping.patience:
                 return "early stopping"
         return "callback" if any(answers) else None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from fastmlp.estimators.judge import Judge
 from fastmlp.estimators.rates import Policy
 from tests.problems import classes, classifier
 
@@ -202,3 +203,58 @@ def test_an_interruption_while_epochs_are_judged_leaves_a_whole_epoch(monkeypatc
                 assert fresh.history.loss == net.history.loss
                 assert fresh.history.val_loss == net.history.val_loss
             np.testing.assert_array_equal(net.params, fresh.params)
+
+
+def interrupted_copy(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return a list; once something is in it, the next look at a network's parameters is interrupted."""
+    armed: list[bool] = []
+    params: Any = fm.MLP.params
+
+    def look(net: fm.MLP) -> Any:
+        if armed:
+            armed.clear()
+            raise KeyboardInterrupt("now")
+        return params.fget(net)
+
+    monkeypatch.setattr(fm.MLP, "params", property(look, params.fset))
+    return armed
+
+
+def test_an_interruption_while_the_best_parameters_are_copied_leaves_the_old_ones_and_their_epoch(monkeypatch) -> None:
+    X, y = classes(60)
+    net, fresh = classifier(), classifier()
+    armed, improves, better = interrupted_copy(monkeypatch), fm.training.Best.improves, []
+
+    def counted(best: Any, value: float) -> bool:
+        found = improves(best, value)
+        better.append(found)
+        if sum(better) == 4:
+            armed.append(True)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fastmlp.training.Best.improves", counted)
+        with pytest.raises(KeyboardInterrupt, match="now"):
+            net.fit(X, y, epochs=40, validation=0.3, early_stopping=fm.EarlyStopping("loss"))
+    fresh.fit(X, y, epochs=net.history.best_epoch + 1, validation=0.3)
+    assert sum(better[: len(fresh.history)]) == 3
+    np.testing.assert_array_equal(net.params, fresh.params)
+
+
+def test_so_it_does_for_an_estimator_and_its_best_score(monkeypatch) -> None:
+    X, y = classes(60)
+    armed, score, better = interrupted_copy(monkeypatch), Judge.score, []
+
+    def counted(judge: Judge, estimator: fm.MLPClassifier) -> float:
+        value = score(judge, estimator)
+        better.append(value > estimator.best_validation_score_)
+        if sum(better) == 3 and better[-1]:
+            armed.append(True)
+        return value
+
+    monkeypatch.setattr(Judge, "score", counted)
+    estimator = fm.MLPClassifier((8,), early_stopping=True, random_state=3, learning_rate_init=0.05)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        estimator.fit(X, y, X_val=X[::2], y_val=y[::2])
+    assert sum(better) == 3
+    assert estimator.score(X[::2], y[::2]) == estimator.best_validation_score_

@@ -105,8 +105,10 @@ class StochasticRun(Run):
         # A score that is NaN counts as none that is worse, as in scikit-learn.
         est._no_improvement_count = est._no_improvement_count + 1 if score < est.best_validation_score_ + est.tol else 0
         if score > est.best_validation_score_:
-            est.best_validation_score_ = score
-            self.best_params = judge.best_params = self.net.params.copy()
+            # Copied first, then in one assignment: an interruption finds either the old best or the new one.
+            best = self.net.params.copy()
+            self.best_params, est.best_validation_score_ = best, score
+            judge.best_params = best
 
     def _stalled(self) -> bool:
         """Lower an adaptive rate, or say that training has come to its end."""
