@@ -75,17 +75,15 @@ class Policy:
         """
         if self.kind != "invscaling":
             return np.full(epochs.shape, self.rate)
-        each = [self.rate, *(self._after(seen + epoch * rows) for epoch in range(1, int(epochs[-1]) + 1))]
-        return np.array(each)[epochs]
-
-    def _after(self, seen: int) -> float:
         # Of one number at a time: NumPy rounds some powers of an array in another way, and calls are of any length.
-        return self.first / (seen + 1.0) ** self.power
+        first, power, begun = self.first, self.power, seen + 1.0
+        later = [first / (begun + epoch * rows) ** power for epoch in range(1, int(epochs[-1]) + 1)]
+        return np.array([self.rate, *later])[epochs]
 
     def epoch_over(self, seen: int) -> None:
         """Take note that an epoch is over, after `seen` rows in all."""
         if self.kind == "invscaling":
-            self.rate = self._after(seen)
+            self.rate = self.first / (seen + 1.0) ** self.power
 
     def stalled(self) -> str:
         """Return what scikit-learn says when the loss has stopped falling: lower the rate, or "" to go no further."""
