@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 import fastmlp as fm
 from fastmlp.estimators.judge import Judge
 from fastmlp.estimators.rates import Policy
+from fastmlp.estimators.stochastic import StochasticRun
 from tests.problems import classes, classifier
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -203,6 +205,34 @@ def test_an_interruption_while_epochs_are_judged_leaves_a_whole_epoch(monkeypatc
                 assert fresh.history.loss == net.history.loss
                 assert fresh.history.val_loss == net.history.val_loss
             np.testing.assert_array_equal(net.params, fresh.params)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_interrupted_estimator_has_noted_each_epoch_of_its_network(own, monkeypatch) -> None:
+    monkeypatch.setattr("fastmlp.training.FIRST_CALL_SECONDS", 1e9)
+    X, y = classes(60)
+    given: dict[str, Any] = {"X_val": X[::3], "y_val": y[::3]} if own else {}
+    whole, calls = StochasticRun._epoch_over, []
+
+    def interrupted(run: Any, epoch: int) -> bool:
+        calls.append(epoch)
+        if len(calls) == 3:
+            raise KeyboardInterrupt("now")
+        return whole(run, epoch)
+
+    settings = {"random_state": 3, "solver": "sgd", "learning_rate": "invscaling", "n_iter_no_change": 50}
+    estimator = fm.MLPClassifier((8,), **settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(StochasticRun, "_epoch_over", interrupted)
+        with pytest.warns(UserWarning, match="interrupted by user"):
+            estimator.fit(X, y, **given)
+    epochs = len(estimator.network_.history)
+    assert epochs > 3
+    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
+        fresh = fm.MLPClassifier((8,), **settings, max_iter=epochs).fit(X, y, **given)
+    for name in ("loss_curve_", "validation_loss_curve_", "n_iter_", "t_", "loss_", "best_loss_"):
+        assert getattr(estimator, name) == getattr(fresh, name)
+    np.testing.assert_array_equal(estimator.network_.params, fresh.network_.params)
 
 
 def interrupted_copy(monkeypatch: pytest.MonkeyPatch) -> list[bool]:

@@ -48,7 +48,20 @@ class StochasticRun(Run):
         """Train; the best parameters come back where there is a judge."""
         if self.judge is not None:
             self.best_params = self.judge.best_params
-        return super().go()
+        try:
+            return super().go()
+        except BaseException:
+            self._catch_up()
+            raise
+
+    def _catch_up(self) -> None:
+        """Take note of epochs of the last call that an interruption has left out, though the network has been through them.
+
+        Where there is a judge, the network goes back to the best of those that were judged.
+        """
+        if self.judge is None and not self.options.callbacks:
+            for epoch in range(self.epochs_before + self.est.n_iter_, len(self.history)):
+                self._epoch_over(epoch)
 
     def _epochs_at_once(self) -> float:
         if self.est.max_time is not None or (self.judge is not None and self.judge.scorer is not None):
