@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Fit", "Options", "Run", "fit", "prepare"]
 
-# A call of the engine lasts about this long: short enough for the progress bar, long enough that calling costs nothing.
+# A call of the engine lasts about this long, and so at most does judging its epochs: short enough for the progress bar, long
+# enough that calling costs nothing.
 CALL_SECONDS = 0.15
 # The first call is shorter, since how long a step takes is not known yet.
 FIRST_CALL_SECONDS = 0.001
