@@ -36,6 +36,8 @@ from .simd import I64, Vec, address, element_lanes, load, store
 from .vmath import verf, vexp, vexp_negative, vexpm1_negative, vsigmoid, vsoftplus, vtanh
 
 LEAK = 0.01
+# z² from which on gelu_tanh's gate is 0 or 1 to the last bit, and its slope 0; it may be infinite, and 0 times that is NaN.
+GELU_FAR = 1e4
 # Klambauer et al., "Self-normalizing neural networks" (NeurIPS 2017), equation 14.
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
@@ -74,7 +76,7 @@ def _gelu(z: Vec):
 
 def _gelu_tanh(z: Vec):
     c, cubic = math.sqrt(2.0 / math.pi), 0.044715
-    square = z * z
+    square = (z * z).minimum(GELU_FAR)
     t = vtanh(c * z * square.fma(cubic, 1.0))
     half = 0.5 + 0.5 * t
     slope = (1.0 - t * t) * (0.5 * c) * square.fma(3.0 * cubic, 1.0)
@@ -94,7 +96,7 @@ def _mish(z: Vec):
     n = w * (w + 2.0)
     reciprocal = 1.0 / (n + 2.0)
     t = n * reciprocal
-    return z * t, (4.0 * bounded * reciprocal).fma(w * (w + 1.0) * reciprocal, t)
+    return z * t, (bounded * reciprocal).fma(4.0 * w * (w + 1.0) * reciprocal, t)  # 4 z may be infinite
 
 
 def _softplus(z: Vec):

@@ -117,6 +117,20 @@ def test_activation_over_a_grid(name, dtype):
     np.testing.assert_array_equal(alone, a)
 
 
+@PRECISION
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name not in ("SOFTMAX", "EXP")])
+def test_slopes_of_the_largest_numbers(name, dtype):
+    powers = np.ldexp(1.0, np.arange(4, np.finfo(dtype).maxexp, 3))
+    z = np.concatenate([-powers, powers, [-np.finfo(dtype).max, np.finfo(dtype).max]]).astype(dtype)
+    a, slopes = np.empty_like(z), []
+    for activate in twins("activations", "activate"):
+        with np.errstate(over="ignore"):
+            activate(number(name), z, a, slope := np.empty_like(z))
+        slopes.append(slope)
+    assert np.isfinite(slopes).all()
+    np.testing.assert_allclose(*slopes, rtol=1e-6, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "SOFTMAX"])
 def test_activation_at_plus_infinity(name):
     """And at -inf, except where f is z * gate(z), whose -inf * 0 is left open."""

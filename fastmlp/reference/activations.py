@@ -1,6 +1,6 @@
 """Activation functions f and their derivatives f'.
 
-All are finite up to ten thousand and beyond on either side, except e^z; NaN gives NaN.
+All are finite wherever z is, except e^z; NaN gives NaN.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ LEAK = 0.01
 SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848
 # Hendrycks and Gimpel, "Gaussian error linear units" (2016): tanh(SLOPE (z + CUBE z³)) stands for erf(z/√2).
 GELU_SLOPE, GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
+# z² from which on that is ±1 to the last bit.
+GELU_FAR = 1e4
 
 
 def _sigmoid(z):
@@ -56,7 +58,7 @@ def _normal_cdf(z):
 
 
 def _gelu_gate(z):
-    return (1 + np.tanh(GELU_SLOPE * z * (1 + GELU_CUBE * z * z))) / 2
+    return (1 + np.tanh(GELU_SLOPE * z * (1 + GELU_CUBE * np.minimum(z * z, GELU_FAR)))) / 2
 
 
 def _hard_sigmoid(z):
@@ -91,7 +93,7 @@ def _gelu_slope(z, a):
 def _gelu_tanh_slope(z, a):
     # The gate is a sigmoid s of 2u, so that (z s)' = s + z s (1 - s) 2u'.
     gate = _gelu_gate(z)
-    return gate + z * gate * (1 - gate) * (2 * GELU_SLOPE * (1 + 3 * GELU_CUBE * z * z))
+    return gate + z * gate * (1 - gate) * (2 * GELU_SLOPE * (1 + 3 * GELU_CUBE * np.minimum(z * z, GELU_FAR)))
 
 
 def _silu_slope(z, a):
