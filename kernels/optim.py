@@ -40,6 +40,7 @@ from .ids import (
 from .jit import entry, glue, inner
 from .maps import add, elementwise, largest, scale
 from .simd import address, shift
+from .threads import flush_denormals, restore_mode
 
 # The least scale that an input may have: it must divide.
 LEAST_SCALE = 1e-6
@@ -265,11 +266,13 @@ def condition(table, ints, reals, params, grad, weight_sum):
 
     params and grad are (P,); weight_sum is the minibatch's, by which L2 is divided if L2_OVER_BATCH is set.
     """
+    mode = flush_denormals()
     w, g, n = address(params, 0), address(grad, 0), grad.size
     _penalize(table, ints, reals, w, g, weight_sum, 0, n)
     factor = _norm_factor(reals, g, n)
     if factor != 1.0:
         scale(n, (g,), (factor,))
+    restore_mode(mode)
 
 
 @entry
@@ -278,5 +281,7 @@ def update(table, ints, reals, params, slots, grad, lr):
     reals[BETA1_POWER] *= reals[BETA1]
     reals[BETA2_POWER] *= reals[BETA2]
     flat = slots.reshape(slots.size)
+    mode = flush_denormals()
     _update(table, ints, reals, reals[BETA1_POWER], reals[BETA2_POWER], address(params, 0), address(flat, 0), params.size,
             address(grad, 0), lr, 0, grad.size)  # fmt: skip
+    restore_mode(mode)

@@ -72,6 +72,21 @@ def test_the_manual_loop_is_what_fit_does(name, dtype, engine) -> None:
     np.testing.assert_allclose(losses, by_fit.history.loss, rtol=1e-5 if dtype == "float32" else 1e-12)
 
 
+@pytest.mark.parametrize("optimizer", [fm.SGD(1e-39), fm.SGD(1e-30, momentum=0.5), fm.RMSprop(1e-41), fm.Adam(1e-39)])
+def test_what_is_below_the_smallest_normal_number_is_to_a_manual_step_what_it_is_to_fit(optimizer, engine) -> None:
+    by_hand, by_fit = (fm.MLP([1, (1, False)], init="zeros") for _ in range(2))
+    X, y = np.ones((1, 1), np.float32), np.ones((1, 1), np.float32)
+    faded = np.zeros_like(X)  # from which there is no gradient
+    for inputs, epochs in ((X, 1), (faded, 60)):
+        by_fit.fit(inputs, y, epochs=epochs, optimizer=optimizer, progress=False)
+        for _ in range(epochs):
+            by_hand.zero_grad()
+            by_hand.backward(inputs, y)
+            by_hand.step(optimizer)
+    assert (by_hand.params == by_fit.params).all()
+    assert (by_hand._state.slots == by_fit._state.slots).all()
+
+
 def test_a_manual_step_goes_on_from_fit_and_fit_from_a_manual_step(engine) -> None:
     mixed, fitted = (fm.MLP([3, 17, 2], dtype="float64") for _ in range(2))
     X, y = data_for(fitted, 10)
