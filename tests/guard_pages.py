@@ -1,0 +1,152 @@
+"""Kernels on memory between pages that nobody may touch: what they read or write beside their arrays ends the process.
+
+Scratch is filled with NaN, and so is what is to be overwritten: results that are those on ordinary memory, to the last bit, do
+not depend on what was there. A module of its own, since the test runs it in a process of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import functools
+import inspect
+import mmap
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from fastmlp.kernels import population, rng, threads, train
+
+from fastmlp.reference import ids
+from tests.nets import ACTIVATIONS, HIDDEN, LOSSES, PARTNER, Data, Net, make_data, make_net
+
+# Around vectors, tiles and the limits of columns; rows around blocks of them.
+WIDTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 49, 65, 97, 130, 257]
+ROWS = [1, 2, 3, 5, 8, 16, 17, 31, 63, 64, 65, 97, 130, 257, 481]
+OVERWRITTEN = {"arena", "out", "grad", "d_in", "order", "copies"}
+
+
+@functools.cache
+def _protect() -> Callable[[int, int, int], int]:
+    mprotect = ctypes.CDLL(None).mprotect
+    mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return mprotect
+
+
+def between_pages(array: np.ndarray, at_end: bool) -> np.ndarray:
+    """A copy of an array that begins where a page does, or ends there; on both sides is one that nobody may touch."""
+    page = mmap.PAGESIZE
+    inner = max(1, -(-array.nbytes // page)) * page
+    memory = mmap.mmap(-1, inner + 2 * page)
+    first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for forbidden in (first, first + page + inner):
+        assert _protect()(forbidden, page, 0) == 0, "mprotect"
+    start = page + (inner - array.nbytes if at_end else 0)
+    copy = np.frombuffer(memory, array.dtype, array.size, start).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def compare(function: Callable[..., Any], at_end: bool, *args: Any) -> None:
+    """Call a kernel on ordinary memory and between pages, and compare all that it leaves."""
+    results = []
+    names = list(inspect.signature(function).parameters)[: len(args)]
+    for place in (np.copy, lambda array: between_pages(array, at_end)):
+        given = [place(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
+        for name, arg in zip(names, given, strict=True):
+            if name in OVERWRITTEN and (name != "arena" or place is not np.copy):
+                arg[...] = np.nan if arg.dtype.kind == "f" else -1
+        value = function(*given)
+        left = [arg for name, arg in zip(names, given, strict=True) if isinstance(arg, np.ndarray) and name != "arena"]
+        results.append([np.asarray(np.nan if value is None else value, float), *left])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other, function.__name__)
+
+
+def sparse(data: Data) -> Data:
+    """Most inputs left out, in rows as the kernels take sparse ones."""
+    x = np.where(np.random.default_rng(0).random(data.x.shape) < 0.1, data.x, 0)
+    counts = (x != 0).sum(axis=1)
+    rows = np.zeros((len(x), 1 + 2 * counts.max()), x.dtype)
+    for row, numbers, count in zip(rows, x, counts, strict=True):
+        row[0], row[1 : 1 + 2 * count : 2] = count, np.flatnonzero(numbers)
+        row[2 : 2 + 2 * count : 2] = numbers[numbers != 0]
+    return Data(rows, data.y, data.weight)
+
+
+def questions(net: Net, data: Data, at_end: bool) -> None:
+    """Whatever is asked of one network."""
+    dtype, rows = net.params.dtype, len(data.x)
+    arena = np.zeros(train.arena_size(net.table, rows, data.x.shape[1]), dtype)
+    out, every = np.zeros((rows, net.n_outputs), dtype), np.zeros((rows, int(net.table[:, ids.WIDTH].sum())), dtype)
+    asked = net.table, net.ints, net.reals, net.params, *data.arrays
+    compare(train.predict, at_end, net.table, net.params, data.x, out, arena)
+    compare(train.activations, at_end, net.table, net.params, data.x, every, arena)
+    compare(train.loss, at_end, *asked, arena)
+    compare(train.value_and_grad, at_end, *asked, np.zeros_like(net.params), arena)
+    if data.x.shape[1] == net.n_inputs:
+        compare(train.input_gradient, at_end, *asked, np.zeros_like(data.x), arena)
+        compare(train.vjp, at_end, net.table, net.params, data.x, np.ones_like(out), np.zeros_like(data.x), arena)
+
+
+def steps(net: Net, data: Data, at_end: bool) -> None:
+    """Two epochs, and a step by hand."""
+    batch, slots = int(net.ints[ids.BATCH]), np.zeros((3, net.params.size), net.params.dtype)
+    rows, asked = len(data.x), (net.table, net.ints, net.reals, net.params, slots)
+    arena = np.zeros(train.arena_size(net.table, min(batch, rows), data.x.shape[1]), net.params.dtype)
+    rates, losses, copies = np.full(2 * -(-rows // batch), 1e-3), np.zeros(2), np.zeros((2, net.params.size), net.params.dtype)
+    compare(train.train_steps, at_end, *asked, *data.arrays, np.zeros(rows, np.int64), rates, losses, arena, copies)
+    compare(train.step, at_end, *asked, np.full_like(net.params, 0.01), 1e-3)
+    compare(rng.permutation, at_end, 1, 2, np.zeros(rows, np.int64))
+
+
+def populations(net: Net, data: Data, size: int, own: bool, at_end: bool) -> None:
+    """Networks of one architecture, `own` with shuffles, targets and weights of their own."""
+    dtype, rows, batch = net.params.dtype, len(data.x), int(net.ints[ids.BATCH])
+    net.reals[ids.N_REALS :] = 0.0
+    ints, reals = np.stack([net.ints] * size), np.stack([net.reals] * size)
+    if own:
+        ints[:, ids.SHUFFLE_SEED] = np.arange(size)
+    params, slots = np.stack([net.params] * size), np.zeros((size, 3, net.params.size), dtype)
+    y, weight = np.stack([data.y] * (size if own else 1)), np.stack([data.weight] * (size if own else 1))
+    weight = weight if weight.size else np.zeros((0, rows), dtype)
+    arena = np.zeros(population.population_arena_size(net.table, size, 3, rows), dtype)
+    asked, seen, rates = (net.table, ints, reals, params), (data.x, y, weight), np.full(2 * -(-rows // batch), 1e-3)
+    compare(population.train_population, at_end, *asked, slots, *seen, rates, np.ones(size), np.zeros((2, size)), arena)
+    compare(population.population_loss, at_end, *asked, *seen, np.zeros(size), arena)
+    out = np.zeros((size, rows, net.n_outputs), dtype)
+    compare(population.predict_population, at_end, net.table, params, data.x, out, arena)
+
+
+def case(chosen: random.Random) -> None:
+    """A network of a few odd widths, and one or the other thing that it does."""
+    widths = [chosen.choice(WIDTHS) for _ in range(chosen.choice([2, 2, 3, 3, 4]))]
+    loss = chosen.choice(LOSSES)
+    output = PARTNER.get(loss) or chosen.choice([name for name in ACTIVATIONS if name != "EXP"])
+    net = make_net(
+        widths, chosen.choice(HIDDEN), output, loss, chosen.random() < 0.8, chosen.choice([0.0, 0.3]),
+        chosen.choice([np.float32, np.float64]), training=1, optimizer=chosen.choice(["SGD", "ADAM"]), beta1=0.9, beta2=0.99,
+        batch=chosen.choice([1, 7, 64, 65, 130, 1000]), shuffle=chosen.randrange(2), l2=0.01, clip_norm=chosen.choice([0, 0.5]),
+    )  # fmt: skip
+    data = make_data(net, chosen.choice(ROWS), loss == "CROSS_ENTROPY" and widths[-1] > 1, chosen.random() < 0.4)
+    at_end, do = chosen.random() < 0.7, chosen.choice([questions, steps, populations])
+    threads.set_threads(chosen.choice([1, 1, 3]))
+    if do is populations:
+        populations(net, data, chosen.choice([1, 2, 5, 16, 17]), chosen.random() < 0.3, at_end)
+        return
+    part = sparse(data) if chosen.random() < 0.3 else data
+    do(net, part if part.x.shape[1] < net.n_inputs else data, at_end)
+
+
+def main(cases: int) -> None:
+    """Some cases, always the same ones."""
+    faulthandler.enable()
+    chosen = random.Random(0)
+    for _ in range(cases):
+        case(chosen)
+    print("nothing beside its arrays")
