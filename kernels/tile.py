@@ -143,9 +143,13 @@ def _panel(builder, lanes, m, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, 
         most = builder.select(builder.icmp_signed(">", left, I64(2 * MR_EDGE)), I64(MR), I64(MR_EDGE))
         rows = builder.select(builder.icmp_signed(">", left, I64(MR)), most, left)
         with builder.if_else(builder.icmp_signed(">", rows, I64(MR_EDGE))) as (large, edge):
-            for n_rows, branch in ((MR, large), (MR_EDGE, edge)):
-                with branch:
-                    tile(rows, pointers, n_rows, vectors, masked)
+            with large:
+                tile(rows, pointers, MR, vectors, masked)
+            with edge, builder.if_else(builder.icmp_signed(">", rows, I64(1))) as (several, last):
+                with several:
+                    tile(rows, pointers, MR_EDGE, vectors, masked)
+                with last:
+                    tile(rows, pointers, 1, vectors, masked)
         left.add_incoming(builder.sub(left, rows), builder.block)
         for pointer, stride in zip(pointers, (rs, ldc, ldf, ldaux), strict=True):
             pointer.add_incoming(builder.gep(pointer, [builder.mul(rows, stride)]), builder.block)
