@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, engine, metrics, optimizers
+from . import checks, engine, metrics, optimizers, weighting
 from .reference import ids
 from .schedules import OVER_A_FIT, Span
 
@@ -354,7 +354,7 @@ class Answers:
         """All data checked."""
         x = self._inputs(X)
         t = checks.targets(y, x.shape[0], self.plan.n_outputs, self.loss_spec.kind, self.dtype)
-        return x, t, checks.sample_weight(weight, x.shape[0], self.dtype)
+        return x, t, weighting.sample_weight(weight, x.shape[0], self.dtype)
 
     # Arrays that the engine can use as they are it looks at itself, on their way through the network: that is quicker. Where
     # it finds a number that is not finite it does nothing and returns NaN; then the checks above say which one that is.
@@ -370,7 +370,7 @@ class Answers:
             t = y
         else:
             t = checks.targets(y, x.shape[0], k, kind, self.dtype)
-        return x, t, checks.sample_weight(weight, x.shape[0], self.dtype)
+        return x, t, weighting.sample_weight(weight, x.shape[0], self.dtype)
 
     def _gradient(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> tuple[float, NDArray]:
         """Loss and gradient of raw data."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, optimizers
+from . import checks, optimizers, weighting
 from . import metrics as metric_table
 from .callbacks import EarlyStopping, as_callbacks
 from .data import split
@@ -79,11 +79,11 @@ def prepare(
     def rows(X: Any, y: Any, weight: Any, name_x: str, name_y: str) -> Rows:
         x = checks.inputs(X, net.plan.n_inputs, net.dtype, net.plan.widths, name_x)
         t = checks.targets(y, x.shape[0], k, kind, net.dtype, name_y)
-        return Rows(x, t, checks.sample_weight(weight, x.shape[0], net.dtype))
+        return Rows(x, t, weighting.sample_weight(weight, x.shape[0], net.dtype))
 
     def by_class(part: Rows) -> Rows:
         weight = part.weight if part.weight.size else None
-        return Rows(part.x, part.y, checks.combined_weight(weight, class_weight, part.y, k, kind, net.dtype))
+        return Rows(part.x, part.y, weighting.combined_weight(weight, class_weight, part.y, k, kind, net.dtype))
 
     everything = rows(X, y, sample_weight, "X", "y")
     if validation is None:

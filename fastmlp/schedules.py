@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import checks
+from .plateau import Plateau
 
 __all__ = [
     "OVER_A_FIT",
@@ -417,45 +417,6 @@ class ReduceOnPlateau(Schedule):
     def watch(self) -> Plateau:
         """Return a new watch, which has seen no epoch."""
         return Plateau(self)
-
-
-class Plateau:
-    """What a :class:`ReduceOnPlateau` has seen in one fit.
-
-    Attributes
-    ----------
-    monitor : str
-        Which loss :meth:`update` wants after each epoch.
-    factor : float
-        What the rates are multiplied by now.
-    """
-
-    def __init__(self, schedule: ReduceOnPlateau) -> None:
-        self.schedule = schedule
-        self.monitor = schedule.monitor
-        self.factor = 1.0
-        self._best = math.inf
-        self._waited = 0
-
-    @property
-    def epochs_left(self) -> int:
-        """After how many epochs the factor may change."""
-        return self.schedule.patience - self._waited
-
-    def update(self, loss: float) -> float:
-        """Take an epoch's loss and return the factor from now on."""
-        if loss < self._best - self.schedule.min_delta:
-            self._best, self._waited = loss, 0
-        else:
-            self._waited += 1
-        if self._waited >= self.schedule.patience:
-            self.factor *= self.schedule.factor
-            self._waited = 0
-        return self.factor
-
-    def apply(self, rates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the rates times the factor, not below the floor."""
-        return np.maximum(rates * self.factor, self.schedule.floor)
 
 
 # They follow what one fit does from its first step to its last, which a single step knows nothing of.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastmlp import checks
+from fastmlp import checks, weighting
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 LAYERS = [2, 3, 1]
@@ -321,13 +321,13 @@ def test_n_jobs_is_a_number_of_threads_or_all_of_them() -> None:
 
 
 def test_no_weights_are_an_empty_array() -> None:
-    found = checks.sample_weight(None, 3, F32)
+    found = weighting.sample_weight(None, 3, F32)
     assert found.shape == (0,)
     assert found.dtype == F32
 
 
 def test_weights_become_contiguous() -> None:
-    found = checks.sample_weight(np.array([1, 9, 2, 9])[::2], 2, F32)
+    found = weighting.sample_weight(np.array([1, 9, 2, 9])[::2], 2, F32)
     assert found.tolist() == [1.0, 2.0]
     assert found.dtype == F32
     assert found.flags.c_contiguous
@@ -349,14 +349,14 @@ def test_weights_become_contiguous() -> None:
 )
 def test_weights_that_do_not_fit_are_refused(weight: Any, message: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(message)):
-        checks.sample_weight(weight, 3, F32)
+        weighting.sample_weight(weight, 3, F32)
 
 
 COLUMN = np.array([[0], [1], [1], [1]], F32)
 
 
 def test_balanced_classes_have_equal_weights_in_sum() -> None:
-    found = checks.class_weight("balanced", COLUMN, 2, "classes")
+    found = weighting.class_weight("balanced", COLUMN, 2, "classes")
     assert found is not None
     assert found.tolist() == pytest.approx([2.0, 2 / 3, 2 / 3, 2 / 3])
 
@@ -365,25 +365,25 @@ def test_balanced_classes_have_equal_weights_in_sum() -> None:
 def test_balanced_is_scikit_learn_s(n_outputs: int) -> None:
     """Classes that do not occur are not counted."""
     sklearn = pytest.importorskip("sklearn.utils.class_weight")
-    found = checks.class_weight("balanced", COLUMN, n_outputs, "classes")
+    found = weighting.class_weight("balanced", COLUMN, n_outputs, "classes")
     assert found == pytest.approx(sklearn.compute_sample_weight("balanced", COLUMN[:, 0]))
 
 
 @pytest.mark.parametrize("y", [COLUMN, np.eye(2)[[0, 1, 1, 1]]], ids=["indices", "one-hot"])
 def test_a_dict_of_class_weights(y: np.ndarray) -> None:
-    found = checks.class_weight({1: 0.5}, y, 2, "classes")
+    found = weighting.class_weight({1: 0.5}, y, 2, "classes")
     assert found is not None
     assert found.tolist() == [1.0, 0.5, 0.5, 0.5]
 
 
 def test_one_sigmoid_output_has_two_classes() -> None:
-    found = checks.class_weight({0: 3, 1: 2}, COLUMN, 1, "binary")
+    found = weighting.class_weight({0: 3, 1: 2}, COLUMN, 1, "binary")
     assert found is not None
     assert found.tolist() == [3.0, 2.0, 2.0, 2.0]
 
 
 def test_no_class_weights() -> None:
-    assert checks.class_weight(None, COLUMN, 2, "classes") is None
+    assert weighting.class_weight(None, COLUMN, 2, "classes") is None
 
 
 @pytest.mark.parametrize(
@@ -408,18 +408,18 @@ def test_no_class_weights() -> None:
 )
 def test_class_weights_that_do_not_fit_are_refused(value: Any, kind: str, n_outputs: int, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
-        checks.class_weight(value, COLUMN, n_outputs, kind)
+        weighting.class_weight(value, COLUMN, n_outputs, kind)
 
 
 @pytest.mark.parametrize("value", [3, [1.0, 2.0]])
 def test_class_weights_are_a_name_or_a_dict(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^class_weight must be 'balanced', a dict from class index to weight, or None"):
-        checks.class_weight(value, COLUMN, 2, "classes")
+        weighting.class_weight(value, COLUMN, 2, "classes")
 
 
 def test_sample_and_class_weights_multiply() -> None:
     def combined(weight: Any, classes: Any) -> list[float]:
-        return checks.combined_weight(weight, classes, COLUMN, 2, "classes", F32).tolist()
+        return weighting.combined_weight(weight, classes, COLUMN, 2, "classes", F32).tolist()
 
     assert combined(None, None) == []
     assert combined([1, 2, 3, 4], None) == [1.0, 2.0, 3.0, 4.0]
@@ -429,6 +429,6 @@ def test_sample_and_class_weights_multiply() -> None:
 
 def test_weights_that_cancel_out_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^sample_weight times class_weight is zero in every row"):
-        checks.combined_weight([1, 0, 0, 0], {0: 0}, COLUMN, 2, "classes", F32)
+        weighting.combined_weight([1, 0, 0, 0], {0: 0}, COLUMN, 2, "classes", F32)
     with pytest.raises(ValueError, match=r"^class_weight is zero in every row"):
-        checks.combined_weight(None, {0: 0, 1: 0}, COLUMN, 2, "classes", F32)
+        weighting.combined_weight(None, {0: 0, 1: 0}, COLUMN, 2, "classes", F32)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import checks, datasets, metrics
+from fastmlp import datasets, metrics, weighting
 from fastmlp.cli import main
 
 MISTAKES = {
@@ -27,11 +27,11 @@ MISTAKES = {
         ValueError, r"targets must be in \[0, 1\]; y goes from 0\.5 to 3",
     ),
     "weights beyond all sums": (
-        lambda: checks.sample_weight(np.full(3, 1e38), 3, np.dtype("float32")), ValueError,
+        lambda: weighting.sample_weight(np.full(3, 1e38), 3, np.dtype("float32")), ValueError,
         r"the largest sample_weight is 1e\+38, but must be from 1e-12 to 1e\+12 in float32",
     ),
     "weights that vanish": (
-        lambda: checks.sample_weight(np.full(3, 1e-44), 3, np.dtype("float32")), ValueError,
+        lambda: weighting.sample_weight(np.full(3, 1e-44), 3, np.dtype("float32")), ValueError,
         r"the largest sample_weight is 1e-44, but .* Pass sample_weight / sample_weight\.max\(\)",
     ),
     "columns beyond all sums": (

@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from .. import activations, checks, engine, schedules
+from .. import activations, checks, engine, schedules, weighting
 from ..arguments import TrainingData
 from ..callbacks import as_callbacks
 from ..errors import DivergenceError
@@ -398,5 +398,5 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
 
 def _checked_weight(weight: Any, X: Any, name: str) -> NDArray:
     weight = _check_sample_weight(weight, X)
-    checks.nonnegative_weight(weight, name)
+    weighting.nonnegative_weight(weight, name)
     return weight

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks
+from .. import checks, weighting
 from ..arguments import given_data, parted
 from ..metrics import Metric
 from ..rows import Rows
@@ -75,7 +75,7 @@ def rows_of(population: Population, X: Any, y: Any, weight: Any, name: str = "")
     else:
         t = checks.targets(y, n, k, kind, dtype, f"{name}y")[np.newaxis]
     if _ndim(weight) != 2:
-        w = checks.sample_weight(weight, n, dtype, f"{name}sample_weight")
+        w = weighting.sample_weight(weight, n, dtype, f"{name}sample_weight")
         return PopulationRows(x, t, w[np.newaxis] if w.size else np.empty((0, n), dtype))
     weights = np.asarray(weight)
     if len(weights) != size:
@@ -83,7 +83,7 @@ def rows_of(population: Population, X: Any, y: Any, weight: Any, name: str = "")
             f"{name}sample_weight has shape {weights.shape}, but this population has {size} networks. "
             f"Pass weights of each network of shape ({size}, {n}), or of all of shape ({n},)."
         )
-    checked = [checks.sample_weight(one, n, dtype, f"{name}sample_weight[{i}]") for i, one in enumerate(weights)]
+    checked = [weighting.sample_weight(one, n, dtype, f"{name}sample_weight[{i}]") for i, one in enumerate(weights)]
     return PopulationRows(x, t, np.stack(checked))
 
 
@@ -93,7 +93,7 @@ def _by_class(population: Population, rows: PopulationRows, class_weight: Any) -
         return rows
     each = [rows.one(i) for i in range(max(len(rows.y), len(rows.weight)))]
     weights = [
-        checks.combined_weight(
+        weighting.combined_weight(
             one.weight if one.weight.size else None, class_weight, one.y, population.n_outputs, population.kind, rows.x.dtype
         )
         for one in each

@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
-from .. import checks, engine
+from .. import checks, engine, weighting
 from ..data import split
 from ..interruption import side_by_side
 from ..network import MLP
@@ -36,7 +36,7 @@ class Tabular(BaseEstimator):
         workers = checks.jobs(self.n_jobs) or engine.threads()
         weight = _weights(sample_weight, X)
         if weight is not None:
-            checks.sample_weight(weight, len(weight), np.dtype(np.float32))
+            weighting.sample_weight(weight, len(weight), np.dtype(np.float32))
         encoder = TabularEncoder(self.categorical_features)
         rows = Rows(encoder.fit_transform(X), y, weight)
         if rows.X.shape[1] == 0:
