@@ -342,7 +342,8 @@ class MLP(Parameters, Answers):
         DivergenceError
             See `on_divergence`.
         KeyboardInterrupt
-            On Ctrl-C, within 0.2 s; the parameters are those of the last whole epoch, and `history` ends there.
+            On Ctrl-C, within 0.2 s; the parameters are those after a whole epoch, where epochs are short one of the last
+            0.3 s, and `history` ends there.
 
         Examples
         --------

@@ -434,7 +434,7 @@ class Population:
         DivergenceError
             See `on_divergence`.
         KeyboardInterrupt
-            On Ctrl-C; the parameters are those of the last whole epoch, and `history` ends there.
+            On Ctrl-C; the parameters are those after a whole epoch, and `history` ends there.
 
         Examples
         --------
