@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -141,6 +143,15 @@ def test_imports_go_down_and_never_up(name) -> None:
 
 
 # ---- how things are compiled
+
+
+@each(BENCHMARKS)
+def test_benchmarks_import_of_fastmlp_what_is_there(path) -> None:
+    for found in ast.walk(tree(path)):
+        if isinstance(found, ast.ImportFrom) and not found.level and top(found.module or "") == "fastmlp":
+            module = importlib.import_module(found.module)
+            for alias in found.names:
+                assert hasattr(module, alias.name) or importlib.util.find_spec(f"{found.module}.{alias.name}"), alias.name
 
 
 def numba_names(module: ast.Module) -> Iterator[str]:
