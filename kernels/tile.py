@@ -43,7 +43,7 @@ def panel(typingctx, m, cols, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, 
     def emit(builder, m, cols, k, a, rs, *others):
         _panel(builder, element(sig.args[3])[1], m, cols, k, a, rs, I64(1), *others)
 
-    sig = types.void(*_index(3), a, *_index(1), b, *_index(1), c, *_index(2), first, *_index(2), aux, *_index(1))
+    sig = _signature(m, cols, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
     return sig, _apart("panel", emit)
 
 
@@ -54,7 +54,7 @@ def turned_panel(typingctx, m, cols, k, a, cs, b, ldb, c, ldc, start, first, ldf
     def emit(builder, m, cols, k, a, cs, *others):
         _panel(builder, element(sig.args[3])[1], m, cols, k, a, I64(1), cs, *others)
 
-    sig = types.void(*_index(3), a, *_index(1), b, *_index(1), c, *_index(2), first, *_index(2), aux, *_index(1))
+    sig = _signature(m, cols, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
     return sig, _apart("turned_panel", emit)
 
 
@@ -69,16 +69,15 @@ def lanes_panel(typingctx, m, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, fi
     def emit(builder, m, cols, k, a, rs, cs, b, ldb, csb, *others):
         _panel(builder, element(sig.args[3])[1], m, cols, k, a, rs, cs, b, ldb, *others, csb=csb)
 
-    sig = types.void(*_index(3), a, *_index(2), b, *_index(2), c, *_index(2), first, *_index(2), aux, *_index(1))
+    sig = _signature(m, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux)
     return sig, _apart("lanes_panel", emit)
 
 
 @intrinsic
 def small_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """As `tile`, for up to MR_EDGE rows and a vector of columns: so little code that it can be in many places."""
+    """As `panel` with free strides of A, for up to MR_EDGE rows and a vector of columns: so little code that it is inlined."""
     lanes = element(a)[1]
-    index = types.intp
-    sig = types.void(index, index, index, a, index, index, a, index, a, index, index, a, index, index, a, index)
+    sig = _signature(rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
 
     def codegen(context, builder, sig, args):
         _tile(builder, MR_EDGE, 1, True, lanes, *args, rolled=True)
@@ -87,8 +86,9 @@ def small_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first
     return sig, codegen
 
 
-def _index(n):
-    return (types.intp,) * n
+def _signature(*operands):
+    """Pointers as they are, whole numbers for all else."""
+    return types.void(*(operand if isinstance(operand, types.CPointer) else types.intp for operand in operands))
 
 
 def _apart(name, emit):
