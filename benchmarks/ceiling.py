@@ -14,9 +14,9 @@ import numba
 import numpy as np
 from fastmlp.kernels.simd import LANES32, LANES64, address
 from fastmlp.kernels.threads import set_threads, threads, together
-from fastmlp.kernels.tile import END_STORE, MR, NV, START_ZERO, panel
+from fastmlp.kernels.tile import END_STORE, MR, NV, START_ZERO, tiles
 
-# A panel of so many tiles of such a depth is about what an L1 cache of 32 KB holds.
+# So many tiles below each other, of such a depth, are about what an L1 cache of 32 KB holds.
 TILES, DEPTH = 2, 128
 _LANES = {"float32": LANES32, "float64": LANES64}
 
@@ -27,7 +27,7 @@ def _kernel() -> Any:
     def multiply(repeats, rows, nr, depth, a, b, c, tid, n, sync):
         p, q, r = address(a, 0), address(b, 0), address(c, tid * rows * nr)
         for _ in range(repeats):
-            panel(rows, nr, depth, p, depth, q, nr, r, nr, START_ZERO, r, nr, END_STORE, r, nr)
+            tiles(rows, nr, depth, p, depth, q, nr, r, nr, START_ZERO, r, nr, END_STORE, r, nr)
 
     return multiply
 

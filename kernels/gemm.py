@@ -1,4 +1,4 @@
-"""Matrix products of any size from the register tile: panels and packing.
+"""Matrix products of any size from the register tile: panels of B, and their packing.
 
 The loops are those of Goto and van de Geijn (ACM TOMS 34(3), 2008), less the packing of A: a panel of B stays in L1
 while the rows of A pass by.
@@ -21,10 +21,10 @@ from .tile import (
     NV_ROW,
     START_COLUMN,
     START_SUMS,
-    lanes_panel,
-    panel,
+    lanes_tiles,
     small_tile,
-    turned_panel,
+    tiles,
+    turned_tiles,
 )
 from .transpose import transpose
 
@@ -68,14 +68,14 @@ def _pack_turned(k, cols, b, ldb, out):
 
 
 @glue
-def _panel(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """A panel of whichever kind A and B ask for."""
+def _tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """The tiles of whichever kind A and B ask for."""
     if csb is not None:
-        lanes_panel(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux)
+        lanes_tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux)
     elif rs == 1:
-        turned_panel(m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
+        turned_tiles(m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
     else:
-        panel(m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
+        tiles(m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
 
 
 @inner
@@ -88,20 +88,17 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     With k = 0, C = finish(begin).
 
     csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
-    a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_panel`.
+    a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tiles`.
 
     Where k is more than a panel's, the sums wait in C from one panel to the next; but where C holds an aux that is still
     needed, they wait in scratch, a stripe of rows at a time.
     """
     lanes = lanes_of(a)
-    width, packing = NV * lanes, False
-    if m == 1 and csb is None and not turned:
-        width = NV_ROW * lanes
-    if csb is None:
-        packing = turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN)
-    if n <= width and k <= KC and not packing:  # the rest takes as long as a small panel, used or not
-        _panel(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
+    packing = csb is None and (turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN))
+    if k <= KC and not packing:
+        _tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
         return
+    width = (NV_ROW if m == 1 and csb is None and not turned else NV) * lanes
     waits_in_c = k <= KC or (end != END_TIMES and end != END_ADD)
     stripe = m if waits_in_c else STRIPE
     top = 0
@@ -134,7 +131,7 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
                 if p + kc == k:
                     finish, out, ldo = end, c_j, ldc
                 a_p = shift(a, top * rs + p * cs)
-                _panel(rows, cols, kc, a_p, rs, cs, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_j, ldaux)
+                _tiles(rows, cols, kc, a_p, rs, cs, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_j, ldaux)
                 p += kc
                 if p >= k:
                     break

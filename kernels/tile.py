@@ -1,7 +1,7 @@
 """The register tile: every matrix product in the project is this.
 
 A tile computes ``C[MR, NR] = finish(start + A[MR, k] @ B[k, NR])``, NR being NV vectors, with all accumulators in
-registers. A panel is the tiles below each other, of as many rows as there are. A may be transposed.
+registers. `tiles` covers a whole C with them, one column of tiles after the other. A may be transposed.
 
 The rows of a tile are independent chains of fused multiply-adds over k in ascending order, whatever mr and nv are: the
 bits of an element do not depend on how a matrix was cut into tiles.
@@ -31,51 +31,50 @@ END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE, END_ADD = 0, 1, 2, 3, 4
 
 
 @intrinsic
-def panel(typingctx, m, cols, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """C[m, cols] = finish(begin + A @ B) with A[i, p] = a[i*rs + p], B[p, j] = b[p*ldb + j].
+def tiles(typingctx, m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """C[m, n] = finish(begin + A @ B) with A[i, p] = a[i*rs + p], B[p, j] = b[p*ldb + j].
 
-    cols <= NR, or for a single row NV_ROW vectors. A tile of fewer rows computes its last one again, which
-    costs nothing in a tile that waits for its multiply-adds anyway; columns from `cols` on are neither read nor written.
-    A tile's operands are read before its C is written, so `first` (the bias, or the sums to go on from, with row stride ldf)
-    and aux may be C.
+    A tile of fewer rows computes its last one again, which costs nothing in a tile that waits for its multiply-adds anyway;
+    columns from n on are neither read nor written. A tile's operands are read before its C is written, so `first` (the bias,
+    or the sums to go on from, with row stride ldf) and aux may be C.
     """
 
-    def emit(builder, m, cols, k, a, rs, *others):
-        _panel(builder, element(sig.args[3])[1], m, cols, k, a, rs, I64(1), *others)
+    def emit(builder, m, n, k, a, rs, *others):
+        _tiles(builder, element(sig.args[3])[1], m, n, k, a, rs, I64(1), *others)
 
-    sig = _signature(m, cols, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
-    return sig, _apart("panel", emit)
-
-
-@intrinsic
-def turned_panel(typingctx, m, cols, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """As `panel`, with A[i, p] = a[i + p*cs]."""
-
-    def emit(builder, m, cols, k, a, cs, *others):
-        _panel(builder, element(sig.args[3])[1], m, cols, k, a, I64(1), cs, *others)
-
-    sig = _signature(m, cols, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
-    return sig, _apart("turned_panel", emit)
+    sig = _signature(m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
+    return sig, _apart("tiles", emit)
 
 
 @intrinsic
-def lanes_panel(typingctx, m, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """As `panel`, for one product in each lane: every element of A, B and C is a vector, of its own product in each lane.
+def turned_tiles(typingctx, m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """As `tiles`, with A[i, p] = a[i + p*cs]."""
 
-    A[i, p] = a[i*rs + p*cs] and B[p, j] = b[p*ldb + j*csb] are vectors from there on, and C's columns lie side by side: cols
+    def emit(builder, m, n, k, a, cs, *others):
+        _tiles(builder, element(sig.args[3])[1], m, n, k, a, I64(1), cs, *others)
+
+    sig = _signature(m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
+    return sig, _apart("turned_tiles", emit)
+
+
+@intrinsic
+def lanes_tiles(typingctx, m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """As `tiles`, for one product in each lane: every element of A, B and C is a vector, of its own product in each lane.
+
+    A[i, p] = a[i*rs + p*cs] and B[p, j] = b[p*ldb + j*csb] are vectors from there on, and C's columns lie side by side: n
     counts its numbers, in whole vectors, so that there are no masks.
     """
 
-    def emit(builder, m, cols, k, a, rs, cs, b, ldb, csb, *others):
-        _panel(builder, element(sig.args[3])[1], m, cols, k, a, rs, cs, b, ldb, *others, csb=csb)
+    def emit(builder, m, n, k, a, rs, cs, b, ldb, csb, *others):
+        _tiles(builder, element(sig.args[3])[1], m, n, k, a, rs, cs, b, ldb, *others, csb=csb)
 
-    sig = _signature(m, cols, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux)
-    return sig, _apart("lanes_panel", emit)
+    sig = _signature(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux)
+    return sig, _apart("lanes_tiles", emit)
 
 
 @intrinsic
 def small_tile(typingctx, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """As `panel` with free strides of A, for up to MR_EDGE rows and a vector of columns: so little code that it is inlined."""
+    """As `tiles` with free strides of A, for up to MR_EDGE rows and a vector of columns: so little code that it is inlined."""
     lanes = element(a)[1]
     sig = _signature(rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
 
@@ -94,7 +93,7 @@ def _signature(*operands):
 def _apart(name, emit):
     """Code generation that calls a function of the module's own, which emit(builder, *args) makes the first time.
 
-    Inlined, a panel's tiles of all sizes would have their addresses computed before it is known which of them is needed.
+    Inlined, tiles of all sizes would have their addresses computed before it is known which of them is needed.
     """
 
     def codegen(context, builder, sig, args):
@@ -115,28 +114,29 @@ def _apart(name, emit):
     return codegen
 
 
-def _panel(builder, lanes, m, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux, csb=None):
-    """Emit a panel: a loop over its tiles for each number of vectors."""
+def _tiles(builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux, csb=None):
+    """Emit the loops over a whole C: across its columns, in each of them down its rows."""
     masks = (False,) if csb else (False, True)
 
-    def tile(rows, pointers, n_rows, vectors, masked):
-        a, c, first, aux = pointers
-        operands = rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux
+    def tile(rows, cols, rights, downs, n_rows, vectors, masked):
+        a, c, first, aux = downs
+        operands = rows, cols, k, a, rs, cs, rights[0], ldb, c, ldc, start, first, ldf, end, aux, ldaux
         _tile(builder, n_rows, vectors, masked, lanes, *operands, csb=csb)
 
-    def one(vectors, masked):
-        tile(I64(1), (a, c, first, aux), 1, vectors, masked)
+    def one(cols, rights, vectors, masked):
+        tile(I64(1), cols, rights, (a, *rights[1:]), 1, vectors, masked)
 
-    def down(vectors, masked):
+    def down(cols, rights, vectors, masked):
         enter = builder.block
-        head, body, done = (builder.append_basic_block(f"panel.{n}") for n in ("head", "body", "done"))
+        head, body, done = (builder.append_basic_block(f"down.{name}") for name in ("head", "body", "done"))
         builder.branch(head)
         builder.position_at_end(head)
         left = builder.phi(I64)
         left.add_incoming(m, enter)
-        pointers = [builder.phi(pointer.type) for pointer in (a, c, first, aux)]
-        for pointer, whole in zip(pointers, (a, c, first, aux), strict=True):
-            pointer.add_incoming(whole, enter)
+        tops = a, *rights[1:]
+        downs = [builder.phi(pointer.type) for pointer in tops]
+        for pointer, top in zip(downs, tops, strict=True):
+            pointer.add_incoming(top, enter)
         builder.cbranch(builder.icmp_signed(">", left, I64(0)), body, done)
         builder.position_at_end(body)
         # Two edge tiles are faster than a full one and a nearly empty one.
@@ -144,38 +144,59 @@ def _panel(builder, lanes, m, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, 
         rows = builder.select(builder.icmp_signed(">", left, I64(MR)), most, left)
         with builder.if_else(builder.icmp_signed(">", rows, I64(MR_EDGE))) as (large, edge):
             with large:
-                tile(rows, pointers, MR, vectors, masked)
+                tile(rows, cols, rights, downs, MR, vectors, masked)
             with edge, builder.if_else(builder.icmp_signed(">", rows, I64(1))) as (several, last):
                 with several:
-                    tile(rows, pointers, MR_EDGE, vectors, masked)
+                    tile(rows, cols, rights, downs, MR_EDGE, vectors, masked)
                 with last:
-                    tile(rows, pointers, 1, vectors, masked)
+                    tile(rows, cols, rights, downs, 1, vectors, masked)
         left.add_incoming(builder.sub(left, rows), builder.block)
-        for pointer, stride in zip(pointers, (rs, ldc, ldf, ldaux), strict=True):
+        for pointer, stride in zip(downs, (rs, ldc, ldf, ldaux), strict=True):
             pointer.add_incoming(builder.gep(pointer, [builder.mul(rows, stride)]), builder.block)
         builder.branch(head)
         builder.position_at_end(done)
 
+    # A number for each row is the same in all columns.
+    along = builder.select(builder.icmp_signed("==", start, I64(START_COLUMN)), I64(0), I64(lanes))
+    rights, steps = (b, c, first, aux), (csb or I64(lanes), I64(lanes), along, I64(lanes))
     if csb:
-        _vectors(builder, NV, cols, lanes, masks, down)
+        _across(builder, NV, n, lanes, masks, rights, steps, down)
         return
     with builder.if_else(builder.icmp_signed("==", m, I64(1))) as (single, several):
         with single:
-            _vectors(builder, NV_ROW, cols, lanes, masks, one)
+            _across(builder, NV_ROW, n, lanes, masks, rights, steps, one)
         with several:
-            _vectors(builder, NV, cols, lanes, masks, down)
+            _across(builder, NV, n, lanes, masks, rights, steps, down)
 
 
-def _vectors(builder, most, cols, lanes, masks, emit):
-    """Emit a loop for each number of vectors, with and without a mask: the loop itself has no branch."""
-    leave = builder.append_basic_block("tile.leave")
+def _across(builder, most, n, lanes, masks, lefts, steps, emit):
+    """Emit a loop over n columns by `most` vectors at a time, and what is left over for each number of vectors and mask."""
+    enter = builder.block
+    head, body, rest, leave = (builder.append_basic_block(f"across.{name}") for name in ("head", "body", "rest", "leave"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    cols, rights = builder.phi(I64), [builder.phi(pointer.type) for pointer in lefts]
+    cols.add_incoming(n, enter)
+    for pointer, left in zip(rights, lefts, strict=True):
+        pointer.add_incoming(left, enter)
+    whole = I64(most * lanes)
+    builder.cbranch(builder.icmp_signed(">=", cols, whole), body, rest)
+    builder.position_at_end(body)
+    emit(cols, rights, most, False)
+    cols.add_incoming(builder.sub(cols, whole), builder.block)
+    for pointer, step in zip(rights, steps, strict=True):
+        pointer.add_incoming(builder.gep(pointer, [builder.mul(I64(most), step)]), builder.block)
+    builder.branch(head)
+    builder.position_at_end(rest)
     for vectors in range(most, 0, -1):
         for masked in masks:
             least = vectors * lanes if not masked else (vectors - 1) * lanes + 1
-            fits, other = (builder.append_basic_block(f"tile.{n}") for n in ("fits", "other"))
+            if least == most * lanes:
+                continue
+            fits, other = (builder.append_basic_block(f"across.{name}") for name in ("fits", "other"))
             builder.cbranch(builder.icmp_signed(">=", cols, I64(least)), fits, other)
             builder.position_at_end(fits)
-            emit(vectors, masked)
+            emit(cols, rights, vectors, masked)
             builder.branch(leave)
             builder.position_at_end(other)
     builder.branch(leave)
@@ -186,7 +207,7 @@ def _tile(
     builder, n_rows, vectors, masked, lanes, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux,
     csb=None, rolled=False,
 ):  # fmt: skip
-    """Emit the loop of a tile of n_rows by `vectors` vectors; with csb it is that of `lanes_panel`."""
+    """Emit the loop of a tile of n_rows by `vectors` vectors; with csb it is that of `lanes_tiles`."""
     elem = a.type.pointee
     mask = first_lanes(builder, builder.sub(cols, I64((vectors - 1) * lanes)), lanes) if masked else None
     masks = [mask if v == vectors - 1 else None for v in range(vectors)]
