@@ -237,33 +237,23 @@ def backward_columns(net, ld, grad, add):
 
 
 @inner
-def output_columns(net, ld):
-    """The last buffer's logits become outputs."""
-    table, arena, places = net.table, net.arena, net.places
-    layers = table.shape[0]
-    k, activation = table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
-    z = shift(arena, places[layers, BUFFER])
-    if activation == SOFTMAX:
-        each = shift(arena, places[layers + 1, EACH])
-        softmax_columns(k, ld, z, z, each, shift(each, ld))
-    else:
-        _apply(activation, 1, k * ld, 0, z, z)
-
-
-@inner
 def predict_columns(net, x, out, at, m):
     """Outputs of rows `at` + 0..m."""
     table, arena, places = net.table, net.arena, net.places
     layers = table.shape[0]
-    ld, k, n = _padded(m), table[0, FAN_IN], table[layers - 1, WIDTH]
-    first, last = shift(arena, places[0, BUFFER]), shift(arena, places[layers, BUFFER])
-    _turn_in(address(x, at * k), k, m, first, ld)
+    ld, k, n, activation = _padded(m), table[0, FAN_IN], table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
+    z = shift(arena, places[layers, BUFFER])
+    _turn_in(address(x, at * k), k, m, shift(arena, places[0, BUFFER]), ld)
     forward_columns(net, ld, False)
-    output_columns(net, ld)
-    if n == 1:
-        copy(m, (last, address(out, at)), ())
+    if activation == SOFTMAX:
+        each = shift(arena, places[layers + 1, EACH])
+        softmax_columns(n, ld, z, z, each, shift(each, ld))
+    elif n == 1:
+        _apply(activation, 1, m, 0, z, address(out, at))
         return
+    else:
+        _apply(activation, 1, n * ld, 0, z, z)
     for j in range(n):
         column = address(out, at * n + j)
         for i in range(m):
-            poke(column, i * n, peek(last, j * ld + i))
+            poke(column, i * n, peek(z, j * ld + i))
