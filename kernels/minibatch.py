@@ -110,16 +110,28 @@ def _loss_of_rows(net, ints, reals, classes, first, last, uniform):
 
 
 @glue
+def _weighted(data, losses, at, i):
+    return peek(losses, i) * (data.weight[_row(data, at + i)] if data.weight.size > 0 else 1.0)
+
+
+@glue
 def _sum_losses(net, data, at, first, m):
-    """Weighted sum of the losses of a block's m rows from `first` on, in order."""
+    """Weighted sum of the losses of a block's m rows from `first` on.
+
+    Four sums side by side. That each waits less for itself is the smaller gain: on Zen 4 a load that finds its numbers at
+    another place of what was just stored each time it is made, as in a loop over few rows, costs many times what it should.
+    """
     losses = shift(net.arena, net.places[net.table.shape[0] + 1, ROWS] + first)
-    total = 0.0
-    for i in range(m):
-        value = peek(losses, i)
-        if data.weight.size > 0:
-            value *= data.weight[_row(data, at + i)]
-        total += value
-    return total
+    one = two = three = four = 0.0
+    whole = m // 4 * 4
+    for i in range(0, whole, 4):
+        one += _weighted(data, losses, at, i)
+        two += _weighted(data, losses, at, i + 1)
+        three += _weighted(data, losses, at, i + 2)
+        four += _weighted(data, losses, at, i + 3)
+    for i in range(whole, m):
+        one += _weighted(data, losses, at, i)
+    return (one + two) + (three + four)
 
 
 @inner
