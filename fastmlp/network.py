@@ -57,8 +57,9 @@ class MLP(Parameters, Answers):
     ----------
     params : (P,) array
         All parameters in one aligned vector; for each layer its weights (fan_in, width) row by row, then its bias.
-    weights, biases : lists of arrays
-        Views of `params`, (fan_in, width) and (width,); None for a layer without bias.
+    weights, biases : sequences of arrays
+        Views of `params`, (fan_in, width) and (width,); None for a layer without bias. ``net.weights[0] = W`` copies into
+        them.
     grad : (P,) array
         What :meth:`backward` adds to.
     layers : tuple of Dense

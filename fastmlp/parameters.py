@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import operator
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +14,50 @@ from . import checks
 if TYPE_CHECKING:
     from .plan import Plan
 
-__all__ = ["Parameters"]
+__all__ = ["Parameters", "Views"]
+
+View = TypeVar("View", covariant=True)
+
+
+class Views(Sequence[View]):
+    """Views of a network's parameters, one for each layer; assigning to a place copies into that layer's view.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> net = fm.MLP([2, 1])
+    >>> net.weights[0] = [[3.0], [4.0]]
+    >>> net.params.tolist()
+    [3.0, 4.0, 0.0]
+    """
+
+    def __init__(self, name: str, views: Iterable[View]) -> None:
+        self._name = name
+        self._views: tuple[View, ...] = tuple(views)
+
+    def __len__(self) -> int:
+        """Return the number of layers."""
+        return len(self._views)
+
+    def __getitem__(self, layer: Any) -> Any:
+        """Return a layer's view; for a slice, a tuple of them."""
+        return self._views[layer]
+
+    def __setitem__(self, layer: int, values: ArrayLike) -> None:
+        """Copy values of its shape into a layer's view."""
+        if isinstance(layer, slice):
+            raise TypeError(f"{self._name} takes the values of one layer at a time: assign {self._name}[0], and so on.")
+        view: Any = self._views[layer]
+        if values is view:  # net.weights[0] *= 2 has done its work
+            return
+        number = operator.index(layer) % len(self)
+        if view is None:
+            raise ValueError(f"layer {number} has no bias. Make the network with a bias there, as (width, True).")
+        view[...] = checks.parameters(values, view.shape, view.dtype, f"{self._name}[{number}]")
+
+    def __repr__(self) -> str:
+        """Return the arrays as a list shows them."""
+        return repr(list(self._views))
 
 
 class Parameters:
@@ -42,14 +87,14 @@ class Parameters:
         self._grad[...] = checks.parameters(values, self._grad.shape, self.dtype, "grad")
 
     @property
-    def weights(self) -> list[NDArray]:
-        """Views of the layers' weights, (fan_in, width)."""
-        return self.plan.weights(self._params)
+    def weights(self) -> Views[NDArray]:
+        """Views of the layers' weights, (fan_in, width); assigning to one copies into it."""
+        return Views("weights", self.plan.weights(self._params))
 
     @property
-    def biases(self) -> list[NDArray | None]:
-        """Views of the layers' biases, (width,); None for a layer that has none."""
-        return self.plan.biases(self._params)
+    def biases(self) -> Views[NDArray | None]:
+        """Views of the layers' biases, (width,), None for a layer that has none; assigning to one copies into it."""
+        return Views("biases", self.plan.biases(self._params))
 
     @property
     def n_inputs(self) -> int:

@@ -35,6 +35,41 @@ def test_assigning_params_copies_into_them() -> None:
     assert net.params[-1] == net.n_params - 1
 
 
+def test_assigning_to_a_layers_weights_or_biases_copies_into_them() -> None:
+    net = fm.MLP([3, 5, 2], dtype="float64")
+    W, b = np.arange(15.0).reshape(3, 5), [7, 8]
+    net.weights[0], net.biases[-1] = W, b
+    assert net.params[:15].tolist() == list(range(15))
+    assert net.params[-2:].tolist() == b
+    assert not np.shares_memory(net.params, W)
+    net.weights[0] *= 2
+    assert net.params[:15].tolist() == list(range(0, 30, 2))
+    assert net.predict([[1, 0, 0]]).tolist() == (np.maximum(W[:1] * 2, 0) @ net.weights[1] + b).tolist()
+    assert len(net.weights) == len(list(net.biases)) == 2
+    assert repr(net.biases) == repr(list(net.biases))
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "values", "error", "message"),
+    [
+        ("weights", 0, np.zeros((5, 3)), ValueError, r"weights\[0\] must have shape \(3, 5\); got \(5, 3\)"),
+        ("weights", -1, np.zeros(4), ValueError, r"weights\[1\] must have shape \(5, 2\); got \(4,\)"),
+        ("weights", 0, 0.0, ValueError, r"weights\[0\] must have shape \(3, 5\); got \(\)"),
+        ("weights", 0, np.full((3, 5), np.inf), ValueError, r"weights\[0\]\[0, 0\] is inf, but must be finite in float32"),
+        ("weights", 0, [["a"] * 5] * 3, TypeError, r"weights\[0\] must be numbers; got an array of dtype"),
+        ("biases", 0, np.zeros(5), ValueError, r"layer 0 has no bias\. Make the network with a bias there"),
+        ("biases", 2, np.zeros(2), IndexError, "out of range"),
+        ("weights", slice(None), [], TypeError, r"weights takes the values of one layer at a time: assign weights\[0\]"),
+    ],
+)
+def test_weights_and_biases_refuse_what_does_not_fit(name, layer, values, error, message) -> None:
+    net = fm.MLP([3, (5, False), 2])
+    before = net.params.copy()
+    with pytest.raises(error, match=message):
+        getattr(net, name)[layer] = values
+    assert (net.params == before).all()
+
+
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [

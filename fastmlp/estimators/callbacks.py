@@ -28,7 +28,7 @@ class Hooks:
     def _snapshot(self) -> dict[str, Any]:
         """Return the attributes of an estimator that stopped here."""
         net = self.est.network_.copy()
-        weights, biases = net.weights, [bias for bias in net.biases if bias is not None]
+        weights, biases = list(net.weights), [bias for bias in net.biases if bias is not None]
         return {"network_": net, "coefs_": weights, "intercepts_": biases, "_views": (*weights, *biases)}
 
 

@@ -28,7 +28,7 @@ class FittedMLP(BaseEstimator):
     def _link(self) -> None:
         """Let coefs_ and intercepts_ be views of the network's parameters."""
         net = self.network_
-        self.coefs_ = net.weights
+        self.coefs_ = list(net.weights)
         self.intercepts_ = [bias for bias in net.biases if bias is not None]
         self._views = (*self.coefs_, *self.intercepts_)
 
