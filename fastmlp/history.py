@@ -63,8 +63,9 @@ class History:
         last = ", ".join(f"{name} {value:.4g}" for name, value in self.last().items() if name != "lr")
         return f"<{'; '.join(filter(None, (f'History of {len(self)} epochs', last, self.stopped)))}>"
 
+    @property
     def curves(self) -> dict[str, list[float]]:
-        """Return every curve that has points, by name."""
+        """Every curve that has points, by name: loss, val_loss, lr and the metrics."""
         named = {"loss": self.loss, "val_loss": self.val_loss, "lr": self.lr, **self.metrics}
         return {name: curve for name, curve in named.items() if curve}
 
@@ -74,7 +75,7 @@ class History:
 
     def at(self, epoch: int) -> dict[str, float]:
         """Return the numbers of an epoch, counted from 0, by name."""
-        return {name: curve[epoch] for name, curve in self.curves().items() if len(curve) > epoch}
+        return {name: curve[epoch] for name, curve in self.curves.items() if len(curve) > epoch}
 
     def add(self, losses: list[float], rates: list[float], judged: Mapping[str, list[float]]) -> None:
         """Add whole epochs: their losses, learning rates, and other numbers by name."""

@@ -130,7 +130,7 @@ def test_a_callback_hears_of_each_event_in_order(engine) -> None:
     history = net.fit(X, y, epochs=2, validation=(X, y), metrics="accuracy", callbacks=[diary])
     assert [line[0] for line in diary.lines] == ["begin", "epoch", "epoch", "end"]
     for epoch in range(2):
-        logs = {name: curve[epoch] for name, curve in history.curves().items()}
+        logs = {name: curve[epoch] for name, curve in history.curves.items()}
         assert set(logs) == {"loss", "val_loss", "lr", "accuracy", "val_accuracy"}
         assert diary.lines[1 + epoch] == ("epoch", epoch, logs)
     assert diary.lines[-1] == ("end", 2, "epochs")
@@ -270,7 +270,7 @@ def test_an_exception_in_a_metric_takes_the_epoch_back(engine) -> None:
         net.fit(X, y, epochs=5, metrics=[fragile])
     fresh.fit(X, y, epochs=2)
     assert (net.params == fresh.params).all()
-    assert {name: len(curve) for name, curve in net.history.curves().items()} == {"loss": 2, "lr": 2, "fragile": 2}
+    assert {name: len(curve) for name, curve in net.history.curves.items()} == {"loss": 2, "lr": 2, "fragile": 2}
 
 
 @pytest.mark.parametrize("watched", [False, True])

@@ -24,7 +24,20 @@ def test_history_has_a_number_for_each_epoch(engine) -> None:
     assert history.seconds > 0
     assert history.lr == [1e-3] * 4
     assert set(history.last()) == {"loss", "val_loss", "lr", "accuracy", "val_accuracy"}
-    assert all(type(value) is float for curve in history.curves().values() for value in curve)
+    assert all(type(value) is float for curve in history.curves.values() for value in curve)
+
+
+def test_a_populations_history_is_one_for_each_network_with_the_same_names(engine) -> None:
+    population = fm.Population([4, 4, 1], size=5)
+    X, y = numbers(30)
+    history = population.fit(X, y, epochs=3, validation=0.3, metrics=["mae"])
+    assert len(history) == len(population) == len(list(history)) == 5
+    for i, (own, net) in enumerate(zip(history, population, strict=True)):
+        assert own == history[i] == net.history
+        assert own.curves == {name: curve[:, i].tolist() for name, curve in history.curves.items()}
+    assert history[-1] == history[4]
+    with pytest.raises(IndexError, match="from -5 to 4; got 5"):
+        history[5]
 
 
 def test_seconds_are_those_of_all_calls(engine) -> None:

@@ -50,7 +50,7 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, fit: Callable[[], Any], several: 
 
 
 def same(a: fm.MLP, b: fm.MLP) -> None:
-    assert a.history.curves() == b.history.curves()
+    assert a.history.curves == b.history.curves
     assert (a.history.stopped, a.history.best_epoch) == (b.history.stopped, b.history.best_epoch)
     np.testing.assert_array_equal(a.params, b.params)
     np.testing.assert_array_equal(a._state.slots, b._state.slots)

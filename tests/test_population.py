@@ -392,7 +392,7 @@ def test_an_interruption_leaves_networks_as_after_a_whole_epoch(engine) -> None:
     expected.fit(X, Y, epochs=3)
     np.testing.assert_array_equal(population.params, expected.params)
     assert population.history.stopped == ["interrupted"] * 5
-    assert len(population.history) == 3
+    assert len(population.history.loss) == 3
     for each in (population, expected):
         each.fit(X, Y, epochs=1)
     np.testing.assert_array_equal(population.params, expected.params)

@@ -57,6 +57,7 @@ REFUSALS = {
         "rows of a network have",
     ),
     "slice": (lambda: fm.Population([3, 1], size=4)[:2], r"gives one network by its number; got slice\(.* use select"),
+    "slice of a history": (lambda: fm.PopulationHistory(4)[:2], r"one network by its number; .* as of history\.loss\[:, 2:5\]"),
     "list": (lambda: fm.Population([3, 1], size=4)[[0, 2]], r"gives one network by its number; got \[0, 2\]\. .* use select"),
     "metric": (lambda: fm.Population([3, 1], size=2).fit(X, Y, metrics=["accuracy"]), "metric 'accuracy' does not suit"),
     "answer": (

@@ -141,29 +141,29 @@ def test_numpys_false_does_not_shuffle() -> None:
 def test_a_fit_of_no_epochs_takes_any_schedule() -> None:
     population = fm.Population([3, 4, 1], size=2, output="sigmoid")
     history = population.fit(X, Y, epochs=0, optimizer=fm.SGD(fm.schedules.CosineLog(0.01)))
-    assert len(history) == 0
+    assert len(history.loss) == 0
 
 
 def test_an_interruption_as_an_epoch_is_kept_leaves_history_and_steps_alike(monkeypatch) -> None:
     """Copies of the networks and the number of epochs behind them are kept in one go."""
     from fastmlp.population import PopulationHistory
 
-    length, asked = PopulationHistory.__len__, []
+    loss, asked = PopulationHistory.loss.fget, []
 
     def interrupted(self):
         if sys._getframe(1).f_code.co_name == "_keep":
-            asked.append(length(self))
+            asked.append(len(loss(self)))
             if asked[-1] == 3:
                 raise KeyboardInterrupt("as it is kept")
-        return length(self)
+        return loss(self)
 
     population = fm.Population([3, 4, 1], size=3, output="sigmoid")
-    monkeypatch.setattr(PopulationHistory, "__len__", interrupted)
+    monkeypatch.setattr(PopulationHistory, "loss", property(interrupted))
     with pytest.raises(KeyboardInterrupt, match="as it is kept"):
         population.fit(X, Y, epochs=9, batch_size=None, metrics=["mse"])
     monkeypatch.undo()
     assert asked == [0, 1, 2, 3]
-    assert population._groups[0].ints[:, ids.STEP].tolist() == [len(population.history)] * 3 == [2] * 3
+    assert population._groups[0].ints[:, ids.STEP].tolist() == [len(population.history.loss)] * 3 == [2] * 3
     expected = fm.Population([3, 4, 1], size=3, output="sigmoid")
     expected.fit(X, Y, epochs=2, batch_size=None)
     np.testing.assert_array_equal(population.params, expected.params)
@@ -186,7 +186,7 @@ def test_an_interruption_while_a_network_is_done_again_keeps_all_at_one_epoch(mo
     with pytest.raises(KeyboardInterrupt, match="while one is done again"):
         population.fit(X, 2 * X[:, :1], epochs=3000, optimizer=fm.SGD(rates), batch_size=None)
     monkeypatch.undo()
-    epochs = len(population.history)
+    epochs = len(population.history.loss)
     assert population._groups[0].ints[:3, ids.STEP].tolist() == [epochs] * 3
     assert epochs > 0
     others = fm.Population([3, 8, 1], size=3)
@@ -252,7 +252,7 @@ def test_what_a_callback_changed_stays_when_a_later_epoch_is_interrupted() -> No
     population = fm.Population([3, 4, 1], size=2, output="sigmoid")
     with pytest.raises(KeyboardInterrupt, match="in the third epoch"):
         population.fit(X, Y, epochs=5, callbacks=[Prune()], metrics=[judge])
-    assert len(population.history) == 2
+    assert len(population.history.loss) == 2
     assert (population.params[:, 0] == 0.0).all()
 
 

@@ -86,7 +86,7 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
 
 def _trainings(history: Any) -> list[Any]:
     """Return a population's trainings, or any other one by itself."""
-    return [history[i] for i in range(history.size)] if isinstance(history, PopulationHistory) else [history]
+    return list(history) if isinstance(history, PopulationHistory) else [history]
 
 
 def _names(history: Any, total: int) -> list[str]:

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import checks
+from ..errors import shown
 from ..history import History
 
-__all__ = ["PopulationHistory"]
+__all__ = ["PopulationHistory", "network_number"]
+
+
+def network_number(i: Any, size: int, several: str) -> int:
+    """Return a network's number, counted from the end if it is negative; `several` says what to do for more than one."""
+    if isinstance(i, slice) or np.ndim(i):
+        raise TypeError(f"a population gives one network by its number; got {shown(i)}. {several}")
+    i = checks.integer("the number of the network", i)
+    if not -size <= i < size:
+        raise IndexError(f"the number of the network must be from {-size} to {size - 1}; got {i}.")
+    return i % size
 
 
 @dataclass(repr=False)
 class PopulationHistory:
     """Curves of one or more calls of ``fit``, one column for each network, and how the last call ended for each.
 
-    ``len(history)`` is the number of epochs, and ``history[i]`` the :class:`fastmlp.History` of network i.
+    As in a population, ``len(history)`` is the number of networks, and ``history[i]`` the :class:`fastmlp.History` of network
+    i; ``len(history.loss)`` is the number of epochs.
 
     Attributes
     ----------
@@ -39,8 +52,8 @@ class PopulationHistory:
     --------
     >>> history = PopulationHistory(2)
     >>> history.add({"loss": np.array([[0.7, 0.6]])})
-    >>> history.loss.shape, history[1].loss
-    ((1, 2), [0.6])
+    >>> history.loss.shape, len(history), history[1].loss
+    ((1, 2), 2, [0.6])
     """
 
     size: int
@@ -61,13 +74,17 @@ class PopulationHistory:
         self.__dict__.update(state, curves=curves, best_epoch=np.array(state["best_epoch"]))
 
     def __len__(self) -> int:
-        """Return the number of epochs."""
-        return len(self.loss)
+        """Return the number of networks."""
+        return self.size
+
+    def __iter__(self) -> Iterator[History]:
+        """Return each network's history in turn."""
+        return (self[i] for i in range(self.size))
 
     def __repr__(self) -> str:
         """Return the number of networks and epochs, the curves' names and what ended the trainings in one line."""
         ends = ", ".join(f"{count} x {why}" for why, count in Counter(self.stopped).items() if why)
-        parts = (f"PopulationHistory of {self.size} networks, {len(self)} epochs", ", ".join(self.curves), ends)
+        parts = (f"PopulationHistory of {self.size} networks, {len(self.loss)} epochs", ", ".join(self.curves), ends)
         return f"<{'; '.join(filter(None, parts))}>"
 
     @property
@@ -82,8 +99,8 @@ class PopulationHistory:
 
     def reserve(self, epochs: int) -> None:
         """Make room for more epochs of losses, so that adding them copies nothing else."""
-        total = len(self) + epochs
-        self.curves["loss"] = self._room("loss", total, total)[: len(self)]
+        total = len(self.loss) + epochs
+        self.curves["loss"] = self._room("loss", total, total)[: len(self.loss)]
 
     def _room(self, name: str, epochs: int, size: int) -> NDArray[np.float64]:
         """Return the memory that a curve lies in; if that has no room for so many epochs, other memory for `size` of them."""
@@ -96,7 +113,7 @@ class PopulationHistory:
 
     def add(self, rows: Mapping[str, NDArray[np.float64]]) -> None:
         """Add epochs to each curve: (epochs, size) arrays by name, of which "loss" is one."""
-        after = len(self) + len(rows["loss"])
+        after = len(self.loss) + len(rows["loss"])
         for name in {**self.curves, **rows}:
             new = rows.get(name, np.empty((0, self.size)))
             old = len(self.curves.get(name, ()))
@@ -117,6 +134,7 @@ class PopulationHistory:
 
     def __getitem__(self, network: int) -> History:
         """Return one network's history, without the epochs in which it had stopped and others went on."""
+        network = network_number(network, self.size, "For several of them take columns, as of history.loss[:, 2:5].")
         trained = np.isfinite(self.loss[:, network])
         own = {name: curve[trained[: len(curve)], network].tolist() for name, curve in self.curves.items()}
         best = int(self.best_epoch[network])

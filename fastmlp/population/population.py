@@ -16,7 +16,7 @@ from ..errors import shown
 from ..network import MLP
 from .data import prepare, rows_of
 from .group import Group
-from .history import PopulationHistory
+from .history import PopulationHistory, network_number
 from .padding import sort_out
 
 if TYPE_CHECKING:
@@ -195,12 +195,7 @@ class Population:
 
     def __getitem__(self, i: int) -> MLP:
         """Return network i, a copy that goes on training from where it is."""
-        if isinstance(i, slice) or np.ndim(i):
-            raise TypeError(f"a population gives one network by its number; got {shown(i)}. For several of them use select.")
-        i = checks.integer("the number of the network", i)
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"the number of the network must be from {-len(self)} to {len(self) - 1}; got {i}.")
-        i %= len(self)
+        i = network_number(i, len(self), "For several of them use select.")
         group, row = self._place(i)
         net = group.network(row)
         if self.history is not None:

@@ -220,7 +220,7 @@ class PopulationRun:
         groups = zip(self.population._groups, self.population._members, strict=True)
         kept = [Kept(group, np.flatnonzero(self.active[part])) for group, part in groups]
         # In one assignment: an interruption finds either the old copies or the new ones.
-        self._saved = kept, len(self.history)
+        self._saved = kept, len(self.history.loss)
 
     def _keep_what_callbacks_did(self) -> None:
         if self.options.callbacks and all(np.isfinite(group.params).all() for group in self.population._groups):
@@ -269,7 +269,7 @@ class PopulationRun:
 
     def _look(self, logs: dict[str, NDArray[np.float64]]) -> None:
         """Tell callbacks of an epoch, and stop the networks that have done enough."""
-        told, epoch = listeners(self.options.callbacks, "on_epoch_end"), len(self.history) - 1
+        told, epoch = listeners(self.options.callbacks, "on_epoch_end"), len(self.history.loss) - 1
         answers = [callback.on_epoch_end(self.population, epoch, logs) for callback in told]
         for i, watch in enumerate(self.watches):
             if watch is not None and self.active[i]:
@@ -279,7 +279,7 @@ class PopulationRun:
             values = self.sign * logs[stopping.monitor]
             better = self.active & (values < self.best - stopping.min_delta)
             self.best[better], self.waited[better] = values[better], 0
-            self.best_epoch[better] = len(self.history) - 1
+            self.best_epoch[better] = len(self.history.loss) - 1
             for number, members in enumerate(self.population._members):
                 rows = np.flatnonzero(better[members])
                 self.best_params[number][rows] = self.population._groups[number].params[rows]
