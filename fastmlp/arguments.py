@@ -106,9 +106,9 @@ class Options:
         optimizer: Any,
         shuffle: Any,
         drop_last: Any = False,
-        metrics: Iterable[Any],
+        metrics: Any,
         early_stopping: Any,
-        callbacks: Iterable[Any],
+        callbacks: Any,
         progress: Any,
         on_divergence: Any,
         networks: int | None = None,
@@ -119,7 +119,8 @@ class Options:
         self.shuffle = checks.flag("shuffle", shuffle)
         self.drop_last = checks.flag("drop_last", drop_last)
         one = isinstance(metrics, str) or not isinstance(metrics, Iterable)
-        self.metrics: list[Metric] = [metric_table.resolve(name) for name in ([metrics] if one else metrics)]
+        given = [] if metrics is None else [metrics] if one else metrics
+        self.metrics: list[Metric] = [metric_table.resolve(name) for name in given]
         self.callbacks = as_callbacks(callbacks)
         show = None if progress is None else checks.flag("progress", progress)
         self.on_divergence = checks.choice("on_divergence", on_divergence, ("warn", "raise"))

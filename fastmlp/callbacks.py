@@ -107,7 +107,7 @@ class Best:
 
 
 def as_callbacks(given: Any) -> list[Any]:
-    """Return callbacks, or a single one, as a list of objects that have some of a callback's methods.
+    """Return callbacks, a single one, or None for none, as a list of objects that have some of a callback's methods.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def as_callbacks(given: Any) -> list[Any]:
     ValueError
         If a :class:`Callback` has a method for what is no event.
     """
-    callbacks = list(given) if isinstance(given, Iterable) else [given]
+    callbacks = [] if given is None else list(given) if isinstance(given, Iterable) else [given]
     for callback in callbacks:
         if isinstance(callback, type):
             raise TypeError(f"a callback must be an instance; got the class {callback.__name__}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import secrets
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeGuard
@@ -27,6 +28,7 @@ __all__ = [
     "ready",
     "real",
     "real_field",
+    "seed",
     "seeds",
     "surely_finite",
     "targets",
@@ -119,6 +121,11 @@ def reals_field(instance: Any, name: str, low: float | None = None, high: float 
     else:
         numbers = tuple(real(f"{name}[{i}]", one, low, high, **ends) for i, one in enumerate(np.asarray(value).tolist()))
         object.__setattr__(instance, name, numbers)
+
+
+def seed(value: Any) -> int:
+    """Return a seed as an int: any whole number, or for None another one each time, of 32 bits as scikit-learn takes them."""
+    return secrets.randbits(32) if value is None else integer("seed", value)
 
 
 def seeds(values: Any) -> list[int]:

@@ -119,7 +119,7 @@ def lr_range_test(
     data = training.prepare(net, X, y, sample_weight, class_weight, None)
     options = training.Options(  # an epoch has one step at least
         epochs=steps, batch_size=batch_size, optimizer=replace(chosen, lr=_Growing(low, high, steps)),
-        shuffle=True, metrics=(), early_stopping=None, callbacks=(), progress=False, on_divergence="warn",
+        shuffle=True, metrics=None, early_stopping=None, callbacks=None, progress=False, on_divergence="warn",
     )  # fmt: skip
     twin = net.copy()
     twin._state = TrainingState(twin.plan, twin.loss_spec, twin.seed, twin.dtype)

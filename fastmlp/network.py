@@ -50,8 +50,9 @@ class MLP(Parameters, Answers):
         Dropout rate of hidden layers that do not set their own, in [0, 1).
     dtype : {"float32", "float64"}
         Type of parameters and of all arithmetic.
-    seed : int
-        Seed of initial weights, shuffles and dropout masks, which depend on nothing else.
+    seed : int, optional
+        Seed of initial weights, shuffles and dropout masks, which depend on nothing else. None draws another one each time,
+        which is `net.seed` afterwards.
 
     Attributes
     ----------
@@ -63,7 +64,7 @@ class MLP(Parameters, Answers):
     grad : (P,) array
         What :meth:`backward` adds to.
     layers : tuple of Dense
-    n_inputs, n_outputs, n_params : int
+    n_inputs, n_outputs, n_params, seed : int
     history : History or None
         All trainings since the network was made or reset; None before the first.
 
@@ -92,14 +93,14 @@ class MLP(Parameters, Answers):
         init: Any = "auto",
         dropout: float = 0.0,
         dtype: DTypeLike = "float32",
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
         n_inputs, specs = split_layers(layers)
         hidden = activations.canonical(activation)
         init = initializers.resolve(init)
         dropout = checks.real("dropout", dropout, 0.0, 1.0, open_high=True)
         self.dtype = checks.floating(dtype)
-        self.seed = checks.integer("seed", seed)
+        self.seed = checks.seed(seed)
         denses = [as_dense(spec, hidden, dropout=dropout, init=init) for spec in specs[:-1]]
         denses.append(output_layer(specs[-1], output, init))
         self.layers = tuple(denses)
@@ -184,7 +185,7 @@ class MLP(Parameters, Answers):
         Parameters
         ----------
         seed : int, optional
-            Another seed than the network's own.
+            Another seed than the network's own, which None keeps.
 
         Raises
         ------
@@ -290,9 +291,9 @@ class MLP(Parameters, Answers):
         validation: Any = None,
         shuffle: bool = True,
         drop_last: bool = False,
-        metrics: Iterable[Any] = (),
+        metrics: Iterable[Any] | None = None,
         early_stopping: EarlyStopping | None = None,
-        callbacks: Iterable[Any] = (),
+        callbacks: Iterable[Any] | None = None,
         progress: bool | None = None,
         on_divergence: str = "warn",
     ) -> History:
@@ -319,11 +320,11 @@ class MLP(Parameters, Answers):
             Whether each epoch takes the rows in another order.
         drop_last : bool
             Whether an epoch leaves out the rows behind its last whole batch.
-        metrics : iterable of str or callable
+        metrics : iterable of str or callable, optional
             What to compute after each epoch besides the loss; see ``fastmlp.metrics.METRICS``. To early stopping a function
             ``(y_true, y_pred) -> float`` is better the higher it is; of errors make a :class:`fastmlp.metrics.Metric`.
         early_stopping : EarlyStopping, optional
-        callbacks : iterable
+        callbacks : iterable, optional
             Objects with some of the methods of :class:`fastmlp.Callback`.
         progress : bool, optional
             Whether to show a progress bar; None shows it on a terminal.

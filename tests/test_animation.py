@@ -204,8 +204,8 @@ def test_bad_arguments_come_before_the_training(tmp_path):
         film(net, old, epochs=0)
     with pytest.raises(ValueError, match="y has 2 rows"):
         film(net, old, y=[0, 1])
-    with pytest.raises(TypeError, match=r"a callback must have one of the methods.*got None"):
-        film(net, old, callbacks=None)
+    with pytest.raises(TypeError, match=r"a callback must have one of the methods.*got 3"):
+        film(net, old, callbacks=3)
     with pytest.raises(ValueError, match="batch_size"):
         film(net, old, batch_size=0)
     np.testing.assert_array_equal(net.params, before)

@@ -45,6 +45,14 @@ def test_a_fraction_of_numbers_is_held_back(engine) -> None:
     assert net.fit(X, y, epochs=2, validation=0.1).val_loss[-1] == pytest.approx(net.loss(X[held], y[held]))
 
 
+def test_none_is_no_metric_and_no_callback(engine) -> None:
+    X, y = classes(60)
+    net, population = classifier(), fm.Population([4, 3], size=2, output="softmax")
+    for one in (net, population):
+        history = one.fit(X, y, epochs=2, metrics=None, callbacks=None)
+        assert set(history.curves) - {"lr"} == {"loss"}
+
+
 def test_a_network_of_any_seed_can_hold_rows_back(engine) -> None:
     for seed in (-1, 2**64 + 1):
         assert len(regressor(seed=seed).fit(*numbers(30), epochs=1, validation=0.2).val_loss) == 1
@@ -120,7 +128,7 @@ WRONG = [
     ({"early_stopping": fm.EarlyStopping("val_mse"), "validation": 0.5}, ValueError, r"got 'val_mse'. Pass metrics=\['mse'\]"),
     ({"callbacks": [3]}, TypeError, "a callback must have one of the methods on_train_begin, .*; got 3"),
     ({"callbacks": [fm.EarlyStopping()]}, TypeError, r"got EarlyStopping\(.*\)\. Pass it as early_stopping="),
-    ({"callbacks": None}, TypeError, "a callback must have one of the methods .*; got None"),
+    ({"callbacks": 3}, TypeError, "a callback must have one of the methods .*; got 3"),
     ({"callbacks": [fm.Callback]}, TypeError, "a callback must be an instance; got the class Callback"),
     ({"progress": "yes"}, TypeError, "progress must be True or False; got 'yes'"),
     ({"on_divergence": "rise"}, ValueError, "on_divergence must be one of 'warn', 'raise'; got 'rise'. Did you mean 'raise'"),

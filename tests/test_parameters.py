@@ -97,6 +97,28 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
     assert all(not bias.any() for bias in first.biases)
 
 
+def test_no_seed_is_another_one_each_time_which_the_network_tells(engine) -> None:
+    first, other = (fm.MLP([3, 5, 1], dropout=0.2, seed=None) for _ in range(2))
+    assert 0 <= first.seed < 2**32
+    assert first.seed != other.seed
+    again = fm.MLP([3, 5, 1], dropout=0.2, seed=first.seed)
+    X, y = data_for(first, 20)
+    for net in (first, again):
+        net.fit(X, y, epochs=3)
+    assert (first.params == again.params).all()
+    assert first.copy().reset(seed=None).seed == fm.MLP.from_spec(first.spec()).seed == first.seed
+
+
+def test_a_population_without_a_seed_tells_the_one_it_drew(engine) -> None:
+    first = fm.Population([3, 5, 1], size=2, seed=None)
+    again = fm.Population([3, 5, 1], size=2, seed=first.seed)
+    assert first.seed != fm.Population.of(first, seed=None).seed
+    X, y = data_for(first[0], 20)
+    for population in (first, again):
+        population.fit(X, y, epochs=3, batch_size=4, validation=0.2)
+    assert (first.params == again.params).all()
+
+
 def test_reset_forgets_all_training(engine) -> None:
     net, fresh = (fm.MLP([3, 5, 1], dropout=0.2, seed=4) for _ in range(2))
     X, y = data_for(net, 20)

@@ -181,7 +181,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             raise ValueError("partial_fit does not support early_stopping=True")
         with unchanged_by_errors(self):
             self.__dict__.pop("estimators_", None)
-            given_y, rng, callbacks = y, check_random_state(self.random_state), as_callbacks(self.callbacks or ())
+            given_y, rng, callbacks = y, check_random_state(self.random_state), as_callbacks(self.callbacks)
             first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
             X, y, target = self._validate_input(X, y, incremental, first)
             weight = self._weight(sample_weight, X, y, incremental)

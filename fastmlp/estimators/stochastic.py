@@ -142,6 +142,6 @@ def options_of(est: BaseMLP, rows: int, epochs: int) -> Options:
     batch = min(200, rows) if est.batch_size == "auto" else min(max(est.batch_size, 1), rows)
     return Options(
         epochs=epochs, batch_size=batch, optimizer=optimizer_of(est, est._objective.gradient), shuffle=est.shuffle,
-        metrics=(), early_stopping=None, callbacks=(), progress=bool(est.progress),
+        metrics=None, early_stopping=None, callbacks=(), progress=bool(est.progress),
         on_divergence=est.on_divergence,
     )  # fmt: skip

@@ -136,7 +136,7 @@ def boundary_animation(
     epochs = checks.integer("epochs", epochs, 1)
     every = max(epochs // _FRAMES, 1) if every is None else checks.integer("every", every, 1)
     fps = checks.integer("fps", fps, 1, 50)
-    callbacks = as_callbacks(options.pop("callbacks", ()))
+    callbacks = as_callbacks(options.pop("callbacks", None))
     path = Path(path)
     writer = _writer(path, fps)
     ax = axes_of(ax, *_SIZE)

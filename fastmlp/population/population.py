@@ -46,12 +46,13 @@ class Population:
         As for MLP; ``fm.losses.CrossEntropy`` takes an array of `size` label smoothings as well.
     dropout : float or (size,) array
         Dropout rate of hidden layers that do not set their own.
-    seed : int
-        The seed of the shuffles that all networks share, and of the rows held back for validation.
+    seed : int, optional
+        The seed of the shuffles that all networks share, and of the rows held back for validation; None as for MLP.
 
     Attributes
     ----------
     seeds : list of int
+    seed : int
     params : (size, P) array
         All parameters; only for networks of one architecture.
     n_inputs, n_outputs : int
@@ -88,7 +89,7 @@ class Population:
         init: Any = "auto",
         dropout: ArrayLike = 0.0,
         dtype: DTypeLike = "float32",
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
         given = None if seeds is None else checks.seeds(seeds)
         count = checks.integer("size", size, 1) if size is not None else len(given) if given is not None else 0
@@ -110,7 +111,7 @@ class Population:
         self._gather(prototypes, given or list(range(count)), seed)
 
     @classmethod
-    def of(cls, specs: Iterable[Any], *, seed: int = 0) -> Population:
+    def of(cls, specs: Iterable[Any], *, seed: int | None = 0) -> Population:
         """Return a population of different networks, which share inputs and outputs.
 
         Parameters
@@ -118,7 +119,7 @@ class Population:
         specs : iterable of MLP or dict
             A network, which goes on training from where it is, or the arguments of one, such as
             ``{"layers": [2, 8, 1], "activation": "tanh", "seed": 3}``.
-        seed : int
+        seed : int, optional
             As for :class:`Population`.
 
         Raises
@@ -145,9 +146,9 @@ class Population:
             group.go_on_from([nets[i] for i in part])
         return self
 
-    def _gather(self, prototypes: list[MLP], seeds: list[int], seed: int) -> None:
+    def _gather(self, prototypes: list[MLP], seeds: list[int], seed: int | None) -> None:
         """Sort networks into groups of one architecture."""
-        self.seed, self.seeds = checks.integer("seed", seed), seeds
+        self.seed, self.seeds = checks.seed(seed), seeds
         self.history: PopulationHistory | None = None
         first = prototypes[0]
         self.n_inputs, self.n_outputs, self.kind, self.dtype = _shared(first)
@@ -158,7 +159,7 @@ class Population:
                     "inputs and of outputs, the same dtype, and losses that take the same kind of targets."
                 )
         self._members = [np.array(group) for group in sort_out(prototypes, seeds)]
-        self._groups = [Group([prototypes[i] for i in part], [seeds[i] for i in part], seed) for part in self._members]
+        self._groups = [Group([prototypes[i] for i in part], [seeds[i] for i in part], self.seed) for part in self._members]
         self._index()
 
     def _index(self) -> None:
@@ -384,9 +385,9 @@ class Population:
         class_weight: Any = None,
         validation: Any = None,
         shuffle: bool | str = "shared",
-        metrics: Iterable[Any] = (),
+        metrics: Iterable[Any] | None = None,
         early_stopping: EarlyStopping | None = None,
-        callbacks: Iterable[Any] = (),
+        callbacks: Iterable[Any] | None = None,
         progress: bool | None = None,
         on_divergence: str = "warn",
     ) -> PopulationHistory:
@@ -410,7 +411,7 @@ class Population:
             "shared"; False keeps the rows in order.
         early_stopping : EarlyStopping, optional
             Applies to each network by itself: one stops, the others go on.
-        callbacks : iterable
+        callbacks : iterable, optional
             As for ``MLP.fit``, but methods get the population, and `logs` holds arrays of `size`. A true answer ends the
             training of all networks; an array of `size` ends it for those where it is true.
         on_divergence : {"warn", "raise"}

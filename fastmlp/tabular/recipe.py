@@ -127,8 +127,8 @@ class Recipe:
         judge = None if held_out is None else LastBest(held_out, self.error)
         optimizer = Adam(CosineLog(self.lr), beta2=BETA2, ntk=True, scale_factor=SCALE_FACTOR, bias_factor=BIAS_FACTOR)
         options = Options(
-            epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, shuffle=True, drop_last=True, metrics=(),
-            early_stopping=None, callbacks=(), progress=self.progress, on_divergence="warn",
+            epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer, shuffle=True, drop_last=True, metrics=None,
+            early_stopping=None, callbacks=None, progress=self.progress, on_divergence="warn",
         )  # fmt: skip
         data = prepare(net, train.X, train.y, train.weight, None, None)
         (Run(net, data, options) if judge is None else JudgedRun(net, data, options, judge)).go()
