@@ -128,11 +128,18 @@ def seed(value: Any) -> int:
     return secrets.randbits(32) if value is None else integer("seed", value)
 
 
-def seeds(values: Any) -> list[int]:
-    """Return the seeds of several networks as ints: any whole numbers."""
+def seeds(values: Any, least: int | None = None) -> list[int]:
+    """Return the seeds of several networks as ints: whole numbers from `least` on, or for their number 0, 1, ..."""
+    if isinstance(values, Integral) and not isinstance(values, bool):
+        values = range(integer("seeds", values, 1))
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"seeds must be a sequence such as range(8); got {shown(values)}.")
-    return [integer(f"seeds[{i}]", seed) for i, seed in enumerate(values)]
+        raise TypeError(
+            f"seeds must be an integer, how many, or a list of integers; got {shown(values)}. Pass seeds=8, or seeds=[1, 2, 3]."
+        )
+    found = [integer(f"seeds[{i}]", seed, least) for i, seed in enumerate(values)]
+    if not found:
+        raise ValueError("seeds is empty, so there is nothing to train. Pass how many, or a list of at least one.")
+    return found
 
 
 def flag(name: str, value: Any) -> bool:

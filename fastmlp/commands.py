@@ -118,7 +118,7 @@ def sweep(args: argparse.Namespace) -> None:
     _describe(rows, args.cv)
     # Everything is checked in here, before the first network is trained.
     result = run(
-        rows.X, rows.y, widths=args.width, depths=args.depth, seeds=range(args.seeds), lr=args.lr,
+        rows.X, rows.y, widths=args.width, depths=args.depth, seeds=args.seeds, lr=args.lr,
         activation=args.activation, epochs=args.epochs, batch_size=args.batch_size, optimizer=args.optimizer,
         dropout=0.0 if args.dropout is None else args.dropout, weight_decay=args.weight_decay, l2=args.l2,
         validation=0.2 if args.cv else (rows.held_X, rows.held_y), cv=args.cv, output=rows.data.output, metric=args.metric,

@@ -369,10 +369,12 @@ def test_cross_validate_is_the_loop(iris) -> None:
     piped = fm.cross_validate(make_pipeline(StandardScaler(), quick(max_iter=5)), X, y, cv=3, seeds=2)
     assert piped["test_score"].shape == (2, 3)
     assert not np.array_equal(*piped["test_score"])
-    with pytest.raises(ValueError, match="seeds must name at least one random state"):
+    with pytest.raises(ValueError, match="seeds is empty"):
         fm.cross_validate(quick(), X, y, seeds=[])
+    with pytest.raises(ValueError, match=r"seeds\[1\] must be an integer >= 0; got -1"):
+        fm.cross_validate(quick(), X, y, seeds=[0, -1])
     for wrong in (2.0, True, "ab", None):
-        with pytest.raises(TypeError, match="seeds must be an integer or a list of integers; got"):
+        with pytest.raises(TypeError, match="seeds must be an integer, how many, or a list of integers; got"):
             fm.cross_validate(quick(), X, y, seeds=wrong)
 
 

@@ -109,6 +109,10 @@ def test_no_seed_is_another_one_each_time_which_the_network_tells(engine) -> Non
     assert first.copy().reset(seed=None).seed == fm.MLP.from_spec(first.spec()).seed == first.seed
 
 
+def test_a_number_of_seeds_is_the_first_ones() -> None:
+    assert fm.Population([3, 1], seeds=3).seeds == fm.Population([3, 1], size=3).seeds == [0, 1, 2]
+
+
 def test_a_population_without_a_seed_tells_the_one_it_drew(engine) -> None:
     first = fm.Population([3, 5, 1], size=2, seed=None)
     again = fm.Population([3, 5, 1], size=2, seed=first.seed)

@@ -64,7 +64,8 @@ REFUSALS = {
         lambda: fm.Population([3, 1], size=3).fit(X, Y, callbacks=[Two()]),
         r"Two.on_epoch_end answered with shape \(2,\), but there are 3 networks. Return True",
     ),
-    "one seed": (lambda: fm.Population([3, 1], seeds=3), r"seeds must be a sequence such as range\(8\); got 3"),
+    "half a seed": (lambda: fm.Population([3, 1], seeds=2.5), r"seeds must be an integer, how many, or a list .*; got 2.5"),
+    "no seeds": (lambda: fm.Population([3, 1], seeds=[]), "seeds is empty"),
     "select": (lambda: fm.Population([3, 1], size=2).select([0, 0]), "numbers from 0 to 1, each once"),
     "index": (lambda: fm.Population([3, 1], size=2)["0"], "number of the network must be an integer; got '0'"),
 }

@@ -119,6 +119,12 @@ def test_without_hidden_layers_one_network_fills_the_cells_of_all_widths(moons, 
     assert len({row["val_loss"] for row in linear}) == 1
 
 
+def test_a_number_of_seeds_is_the_first_ones(moons):
+    few, listed = (run(moons, widths=[5], depths=[1], seeds=seeds) for seeds in (3, range(3)))
+    assert [row["seed"] for row in few] == [0, 1, 2]
+    assert [row["val_loss"] for row in few] == [row["val_loss"] for row in listed]
+
+
 def test_seeds_are_any_whole_numbers(moons):
     result = run(moons, widths=[5], depths=[2], seeds=[-7], lr=0.01, shuffle="each")
     train, _ = datasets.split(moons.y, 0.2, classes=True)
@@ -265,7 +271,9 @@ REFUSED = {
     "pairing": ({"loss": "poisson"}, ValueError, "output='exp'"),
     "depth -1": ({"depths": [-1]}, ValueError, "depths must be an integer >= 0; got -1"),
     "no optimizer": ({"optimizer": []}, ValueError, "optimizer is empty"),
-    "one seed": ({"seeds": 3}, TypeError, r"seeds must be a sequence such as range\(8\)"),
+    "no number of seeds": ({"seeds": 0}, ValueError, "seeds must be an integer >= 1; got 0"),
+    "half a seed": ({"seeds": 2.0}, TypeError, "seeds must be an integer, how many, or a list of integers; got 2.0"),
+    "truth": ({"seeds": True}, TypeError, "seeds must be an integer, how many, or a list of integers; got True"),
     "lr 0": ({"lr": [0.0]}, ValueError, "lr must be"),
     "activation": ({"activation": "rleu"}, ValueError, "Did you mean 'relu'"),
     "softmax hidden": ({"activation": ["softmax"]}, ValueError, "for outputs only"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -80,7 +79,7 @@ def cross_validate(
     >>> cross_validate(pipeline, X, y, cv=3, seeds=2)["test_score"].shape
     (2, 3)
     """
-    chosen = _seeds(seeds)
+    chosen = checks.seeds(seeds, 0)
     X, y, groups = indexable(X, y, groups)
     folds = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y, groups))
     # Seeds side by side, a network on each core, unless something of the user's own runs in between or looks at the clock.
@@ -91,17 +90,6 @@ def cross_validate(
     results = side_by_side(lambda seed: _one_seed(estimator, seed, X, y, **options), [(seed,) for seed in chosen], together)
     table = {name: _stacked([result[name] for result in results]) for name in results[0]}
     return {"seeds": np.array(chosen), **table}
-
-
-def _seeds(seeds: Any) -> list[int]:
-    """Return the random states that an argument `seeds` names."""
-    whole = isinstance(seeds, Integral) and not isinstance(seeds, bool)
-    if not whole and (isinstance(seeds, (bool, str)) or not isinstance(seeds, Iterable)):
-        raise TypeError(f"seeds must be an integer or a list of integers; got {seeds!r}. Pass seeds=10, or seeds=[1, 2, 3].")
-    chosen = [checks.integer("a seed", seed, 0) for seed in (range(int(seeds)) if whole else seeds)]
-    if not chosen:
-        raise ValueError(f"seeds must name at least one random state; got {seeds!r}. Pass seeds=10, or a list of integers.")
-    return chosen
 
 
 def _stacked(parts: list[Any]) -> Any:

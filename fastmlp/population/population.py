@@ -40,8 +40,8 @@ class Population:
         As for :class:`fastmlp.MLP`.
     size : int, optional
         How many networks; by default as many as there are seeds.
-    seeds : sequence of int, optional
-        The seed of each network's initial weights and dropout masks; by default 0, 1, 2, ...
+    seeds : int or sequence of int, optional
+        The seed of each network's initial weights and dropout masks, or how many; by default 0, 1, 2, ...
     loss : str, Huber, Quantile or CrossEntropy
         As for MLP; ``fm.losses.CrossEntropy`` takes an array of `size` label smoothings as well.
     dropout : float or (size,) array
@@ -82,7 +82,7 @@ class Population:
         layers: Sequence[Any],
         *,
         size: int | None = None,
-        seeds: Iterable[int] | None = None,
+        seeds: int | Iterable[int] | None = None,
         activation: str | Activation = "relu",
         output: str | Activation | None = None,
         loss: Any = "auto",

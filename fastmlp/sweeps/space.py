@@ -19,7 +19,7 @@ from ..optimizers import OPTIMIZERS, Optimizer
 from ..plan import Plan, make_plan
 from ..schedules import Schedule
 
-__all__ = ["SETTINGS", "LogRange", "Setting", "seeds_of", "settings"]
+__all__ = ["SETTINGS", "LogRange", "Setting", "settings"]
 
 # What makes two rows the same network but for the seed, in the order of a table's columns.
 SETTINGS = (
@@ -136,14 +136,6 @@ def settings(space: dict[str, Any], n_trials: int | None, trials_seed: int) -> l
         raise ValueError(f"{drawn[0]} is a distribution, of which there is no grid. Pass n_trials=50, say, or a list.")
     cells = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
     return list(dict.fromkeys(_setting(cell) for cell in cells))
-
-
-def seeds_of(seeds: Any) -> list[int]:
-    """Return the seeds, each once."""
-    found = list(dict.fromkeys(checks.seeds(seeds)))
-    if not found:
-        raise ValueError("seeds is empty, so there is nothing to train. Pass at least one value.")
-    return found
 
 
 def _axis(name: str, values: Any) -> Any:

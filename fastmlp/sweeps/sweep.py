@@ -30,7 +30,7 @@ from .problem import Problem
 from .progress import sweep_bar
 from .result import SweepResult
 from .run import run, workers
-from .space import Setting, seeds_of, settings
+from .space import Setting, settings
 from .train import Done
 from .work import Work
 
@@ -43,7 +43,7 @@ def sweep(
     *,
     widths: Any,
     depths: Any,
-    seeds: Iterable[int] = range(1),
+    seeds: int | Iterable[int] = 1,
     lr: Any = None,
     activation: Any = "relu",
     optimizer: Any = "adam",
@@ -82,8 +82,8 @@ def sweep(
         Targets; classes may be any integers, truth values or words.
     widths, depths : int, list or distribution
         Units of each hidden layer, and numbers of hidden layers; 0 is a linear model, trained once whatever the widths.
-    seeds : iterable of int
-        Seeds of initial weights and dropout; each setting is trained with each of them.
+    seeds : int or iterable of int
+        Seeds of initial weights and dropout, or how many: 0, 1, ... Each setting is trained with each of them.
     lr : float, Schedule, list or distribution, optional
         Learning rates; None keeps the optimizer's own.
     activation, optimizer, batch_size, dropout
@@ -163,7 +163,7 @@ def sweep(
         "dropout": dropout, "weight_decay": weight_decay, "l1": l1, "l2": l2, "clip_norm": clip_norm, "lr": lr,
     }  # fmt: skip
     tried = settings(space, n_trials, trials_seed)
-    numbers = seeds_of(seeds)
+    numbers = list(dict.fromkeys(checks.seeds(seeds)))  # each once
     epochs = checks.integer("epochs", epochs, 1)
     stages = rounds(halving, min_epochs, epochs, len({setting.key() for setting in tried}))
     problem = problems.make(X, y, validation, cv, output, loss, metric, dtype)
