@@ -36,9 +36,13 @@ class Rows:
         """Return the number of rows."""
         return self.x.shape[0]
 
-    def take(self, rows: NDArray) -> Rows:
+    def take(self, rows: NDArray | slice) -> Rows:
         """Return some of the rows."""
         return Rows(self.x[rows], self.y[rows], self.weight[rows] if self.weight.size else self.weight)
+
+    def given(self) -> tuple[Any, NDArray, NDArray | None]:
+        """Return inputs, targets and weights as ``fit`` and ``loss`` take them: None for no weights."""
+        return self.x, self.y, self.weight if self.weight.size else None
 
     def blocks(self) -> Iterator[tuple[Rows, float]]:
         """Yield rows whose inputs the engine can take, and the share of the weight that is theirs: all at once if dense."""

@@ -77,9 +77,9 @@ def test_validation_rows_keep_the_classes_proportions_and_are_the_same_for_all(m
     seen = []
     train = module._train
 
-    def spy(work, group, X, y, held):
-        seen.append((X, held[1]))
-        return train(work, group, X, y, held)
+    def spy(work, group, rows, held):
+        seen.append((rows.x, held.y))
+        return train(work, group, rows, held)
 
     monkeypatch.setattr(module, "_train", spy)
     run(moons, validation=0.3)
@@ -284,9 +284,13 @@ REFUSED = {
     "batch size": ({"batch_size": 0}, ValueError, "batch_size must be an integer >= 1"),
     "jobs": ({"n_jobs": -2}, ValueError, "n_jobs must be an integer >= 1, or -1 or None for one for each thread; got -2"),
     "validation 0": ({"validation": 0.0}, ValueError, "validation must be a finite number > 0"),
-    "validation None": ({"validation": None}, TypeError, r"validation must be a fraction > 0 and < 1, or \(X, y\); got None"),
+    "validation None": (
+        {"validation": None},
+        TypeError,
+        r"validation must be a fraction > 0 and < 1, or \(X, y\) or .*; got None",
+    ),
     "validation too small": ({"validation": 0.001}, ValueError, "holds none back"),
-    "validation triple": ({"validation": (1, 2, 3)}, ValueError, r"validation must be a fraction or \(X, y\); got 3 parts"),
+    "validation of four": ({"validation": (1, 2, 3, 4)}, ValueError, r"a fraction, \(X, y\) or .*; got 4 parts"),
     "validation columns": ({"validation": (np.zeros((3, 5)), np.zeros(3, int))}, ValueError, "do not go with"),
     "output": ({"output": "sofmax"}, ValueError, "Did you mean 'softmax'"),
     "misspelt": ({"width": [8]}, TypeError, "unexpected keyword argument 'width'"),

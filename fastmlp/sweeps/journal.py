@@ -132,8 +132,13 @@ def header(problem: Problem, options: dict[str, Any], settings: Iterable[Any]) -
     """
     shown = [repr(setting) for setting in settings]
     digest = hashlib.sha256("\n".join(shown).encode()).hexdigest()
+    weights = {
+        "sample_weight": f"sha256 {hashlib.sha256(problem.weight.data).hexdigest()[:32]}" if problem.weight.size else None,
+        "class_weight": None if problem.class_weight is None else repr(problem.class_weight),
+    }
     data = f"{len(problem.X)} rows of {problem.X.shape[1]} columns, sha256 {problem.digest()[:32]}"
-    return {"sweep": VERSION, "data": data, "settings": f"{len(shown)}, sha256 {digest[:32]}", **options}
+    given = {name: value for name, value in weights.items() if value is not None}
+    return {"sweep": VERSION, "data": data, **given, "settings": f"{len(shown)}, sha256 {digest[:32]}", **options}
 
 
 def _open(folder: Path, path: Path) -> BinaryIO:

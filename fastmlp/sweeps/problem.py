@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import activations, checks, losses, metrics
-from ..arguments import share
+from .. import activations, checks, losses, metrics, weighting
+from ..arguments import given_data, share
 from ..data import MOST_CLASSES, split
+from ..errors import shown
 from ..metrics import Metric
 
 __all__ = ["Part", "Problem", "make"]
@@ -41,6 +42,10 @@ class Problem:
         Inputs.
     y : (n, 1) or (n, K) array of the same type
         Targets as networks take them.
+    weight : (n,) or (0,) array of the same type
+        Sample weights, if there are any.
+    class_weight : "balanced", dict or None
+        By class indices.
     parts : tuple of Part
         One, or as many as there are folds.
     output : str
@@ -55,6 +60,8 @@ class Problem:
 
     X: NDArray
     y: NDArray
+    weight: NDArray
+    class_weight: Any
     parts: tuple[Part, ...]
     output: str
     loss: losses.LossSpec
@@ -78,44 +85,75 @@ class Problem:
         return found.hexdigest()
 
 
-def make(X: ArrayLike, y: ArrayLike, validation: Any, cv: Any, output: str, loss: Any, metric: Any, dtype: Any) -> Problem:
+def make(
+    X: ArrayLike, y: ArrayLike, sample_weight: Any, class_weight: Any, validation: Any, cv: Any, output: str, loss: Any,
+    metric: Any, dtype: Any,
+) -> Problem:  # fmt: skip
     """Check the data and everything that depends on it; arguments as in :func:`fastmlp.sweep`."""
     kind = checks.floating(dtype)
     x, t = _rows("X", X, "y", y, kind)
     n = len(x)
-    pair = isinstance(validation, (tuple, list))
-    if pair and cv is None:
-        x, t = _with_held_rows(x, t, validation, kind)
-    t, output, n_outputs = _targets(t, output)
+    weight = weighting.sample_weight(sample_weight, n, kind)
+    pair = given_data(validation)
+    if pair is not None and cv is None:
+        x, t, weight = _with_held_rows(x, t, weight, pair, kind)
+    t, output, n_outputs, labels = _targets(t, output)
     spec = losses.resolve(loss, output)
     losses.check_pairing(spec, output, stacklevel=4)
     targets = checks.targets(t, len(x), n_outputs, spec.kind, kind)  # while its rows have the numbers that users know
     by_class = t.ndim == 1 and (output == "softmax" or (output == "sigmoid" and t.dtype.kind == "i"))
     if cv is not None:
         parts = _folds(x, t, cv, validation, by_class)
-    elif pair:
+    elif pair is not None:
         parts = (Part(slice(0, n), slice(n, len(x)), n),)
     else:
-        fraction = share(validation, "(X, y)")
+        fraction = share(validation, "(X, y) or (X, y, sample_weight)")
         train, held = split(t, fraction, classes=by_class)
         if len(held) == 0:
             raise ValueError(f"validation={fraction} of {n} rows holds none back. Pass a larger fraction, or (X, y).")
         order = np.concatenate([train, held])
-        x, targets = x[order], targets[order]
+        x, targets, weight = x[order], targets[order], weight[order] if weight.size else weight
         parts = (Part(slice(0, len(train)), slice(len(train), n), len(train)),)
     measure = _metric(metric, spec.kind, n_outputs, targets)
-    return Problem(np.ascontiguousarray(x), targets, parts, output, spec, n_outputs, measure)
+    by_index = _by_index(class_weight, labels)
+    _check_weights(targets, weight, by_index, parts, n_outputs, spec.kind)
+    return Problem(np.ascontiguousarray(x), targets, weight, by_index, parts, output, spec, n_outputs, measure)
 
 
-def _with_held_rows(X: NDArray, y: NDArray, validation: Any, dtype: np.dtype) -> tuple[NDArray, NDArray]:
-    """Return the rows with those of `validation`, a pair (X, y), after them."""
-    if len(validation) != 2:
-        raise ValueError(f"validation must be a fraction or (X, y); got {len(validation)} parts. A sweep takes no weights.")
+def _by_index(class_weight: Any, labels: NDArray | None) -> Any:
+    """Return class weights by the classes' numbers; `labels` are the classes by number, or None where y has the numbers."""
+    if labels is None or not isinstance(class_weight, Mapping):
+        return class_weight
+    numbers = {label: number for number, label in enumerate(labels.tolist())}
+    if unknown := [label for label in class_weight if label not in numbers]:
+        raise ValueError(f"class_weight has a weight for {unknown[0]!r}, but the classes of y are {shown(list(numbers))}.")
+    return {numbers[label]: weight for label, weight in class_weight.items()}
+
+
+def _check_weights(y: NDArray, weight: NDArray, class_weight: Any, parts: tuple[Part, ...], n_outputs: int, kind: str) -> None:
+    """Raise unless some row of each part counts, of those trained on and of those held back."""
+    for number, part in enumerate(parts, 1):
+        for rows, name in ((part.train, "training"), (part.held, "validation")):
+            if weight.size and not weight[rows].any():
+                where = f" of fold {number}" if len(parts) > 1 else ""
+                raise ValueError(f"all {name} rows{where} have sample_weight 0. Hold other rows back, or leave these out.")
+        own = weight[part.train] if weight.size else None
+        weighting.combined_weight(own, class_weight, y[part.train], n_outputs, kind, y.dtype)
+
+
+def _with_held_rows(
+    X: NDArray, y: NDArray, weight: NDArray, validation: tuple[Any, Any, Any], dtype: np.dtype
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Return rows and their weights with those of `validation`, (X, y, sample_weight), after them."""
     held_X, held_y = _rows("validation's X", validation[0], "validation's y", validation[1], dtype)
+    held_weight = weighting.sample_weight(validation[2], len(held_X), dtype, "validation's sample_weight")
     if held_X.shape[1] != X.shape[1] or held_y.shape[1:] != y.shape[1:]:
         came = f"{held_X.shape} and {held_y.shape}"
         raise ValueError(f"validation's X and y have shapes {came}, which do not go with {X.shape} and {y.shape}.")
-    return np.concatenate([X, held_X]), np.concatenate([y, _alike(y, held_y)])
+    if weight.size or held_weight.size:
+        both = ((weight, len(X)), (held_weight, len(held_X)))
+        weight = np.concatenate([own if own.size else np.ones(n, dtype) for own, n in both])
+    return np.concatenate([X, held_X]), np.concatenate([y, _alike(y, held_y)]), weight
 
 
 def _alike(y: NDArray, held_y: NDArray) -> NDArray:
@@ -203,12 +241,12 @@ def _plain(name: str, y: NDArray) -> NDArray:
     plain = np.array(y.tolist())
     if len(found) == 1 and plain.dtype != object:
         return plain
-    shown = ", ".join(f"{kind} such as {value!r}" for kind, value in found.items())
-    raise TypeError(f"{name} has dtype object and holds {shown}. Pass words alone, or numbers alone.")
+    kinds = ", ".join(f"{kind} such as {value!r}" for kind, value in found.items())
+    raise TypeError(f"{name} has dtype object and holds {kinds}. Pass words alone, or numbers alone.")
 
 
-def _targets(y: NDArray, output: str) -> tuple[NDArray, str, int]:
-    """Return y with its classes numbered, the output activation, and how many outputs there are."""
+def _targets(y: NDArray, output: str) -> tuple[NDArray, str, int, NDArray | None]:
+    """Return y with its classes numbered, the output activation, how many outputs there are, and the classes by number."""
     if output != "auto":
         output = activations.lookup(output, "output").name
     names = y.dtype.kind in "bSU"
@@ -220,8 +258,8 @@ def _targets(y: NDArray, output: str) -> tuple[NDArray, str, int]:
             raise ValueError(f"y is {labels[0]!s} in every row: nothing is to be told apart.")
         if output == "sigmoid" and len(labels) > 2:
             raise ValueError(f"y has {len(labels)} classes, but output='sigmoid' is for two. Use output='softmax'.")
-        return y, output, len(labels) if output == "softmax" else 1
-    return y, output, y.shape[1] if y.ndim == 2 else 1
+        return y, output, len(labels) if output == "softmax" else 1, labels
+    return y, output, y.shape[1] if y.ndim == 2 else 1, None
 
 
 def _guess(y: NDArray, names: bool) -> str:

@@ -94,7 +94,7 @@ def _pass(left: dict[int, Group], problem: Problem, work: Work, n_jobs: int) -> 
             group = left[number]
             part = None if group.part == ALL else problem.parts[group.part]
             rows = (slice(None), None) if part is None else (part.train, part.held)
-            yield delayed(_numbered)(number, work, group, problem.X, problem.y, *rows)
+            yield delayed(_numbered)(number, work, group, problem.X, problem.y, problem.weight, *rows)
 
     backend, *_ = _backend()
     options: dict[str, Any] = {"n_jobs": n_jobs, "prefer": "threads", "batch_size": 1}

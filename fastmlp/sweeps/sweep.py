@@ -58,7 +58,9 @@ def sweep(
     trials_seed: int = 0,
     halving: int | None = None,
     min_epochs: int = 1,
-    validation: float | tuple[ArrayLike, ArrayLike] = 0.2,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Any = None,
+    validation: float | tuple[ArrayLike, ...] = 0.2,
     cv: Any = None,
     output: str = "auto",
     loss: Any = "auto",
@@ -102,7 +104,11 @@ def sweep(
         over seeds, goes on for `halving` times as many epochs, and so on until the last ones have had `epochs`.
     min_epochs : int
         With halving: the least epochs of the first round.
-    validation : float or (X, y)
+    sample_weight : (n,) array, optional
+        How much each row counts: in the mean loss of those trained on, and in losses and metrics that networks are compared by.
+    class_weight : "balanced" or dict, optional
+        As for ``MLP.fit``, a factor on the weights of the rows trained on; a dict has the classes as they are in y.
+    validation : float or (X, y) or (X, y, sample_weight)
         The fraction of rows to hold back (classes keep their proportions; always the same rows), or other rows.
     cv : int, splitter or iterable, optional
         Cross-validation instead of `validation`: a number of folds (shuffled, classes in proportion), or what scikit-learn
@@ -166,12 +172,13 @@ def sweep(
     numbers = list(dict.fromkeys(checks.seeds(seeds)))  # each once
     epochs = checks.integer("epochs", epochs, 1)
     stages = rounds(halving, min_epochs, epochs, len({setting.key() for setting in tried}))
-    problem = problems.make(X, y, validation, cv, output, loss, metric, dtype)
+    problem = problems.make(X, y, sample_weight, class_weight, validation, cv, output, loss, metric, dtype)
     keep = checks.integer("keep_best", keep_best, 0)
     work = Work(
         problem.output, problem.loss, problem.n_outputs, problem.metric, problem.X.dtype.name, epochs,
         checks.choice("shuffle", shuffle, ("shared", "each")),
-        _stopping(early_stopping, halving, tried, problem.metric.name), checks.flag("curves", curves), keep,
+        _stopping(early_stopping, halving, tried, problem.metric.name), problem.class_weight,
+        checks.flag("curves", curves), keep,
     )  # fmt: skip
     search = _Search(problem, tried, numbers, stages, halving or 2, work, workers(n_jobs), progress)
     with contextlib.ExitStack() as stack:

@@ -9,12 +9,12 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import DivergenceError
 from ..network import MLP
 from ..optimizers import Stepping
 from ..population import Population
+from ..rows import Rows
 from ..schedules import Schedule
 from .jobs import Group
 from .work import WholeSchedule, Work, failure, numbers
@@ -26,23 +26,23 @@ _MOST_PREDICTED = 1 << 22
 
 
 def train_together(
-    work: Work, group: Group, X: NDArray, y: NDArray, held: tuple[NDArray, NDArray] | None
+    work: Work, group: Group, rows: Rows, held: Rows | None
 ) -> tuple[list[dict[str, Any]], Population | None, list[int]]:
     """Return each network's outcome, the population of those that have a result, and their places in the group."""
     began = time.perf_counter()
     states = group.states or (None,) * len(group.networks)
-    nets = [work.network(network, X.shape[1], state) for network, state in zip(group.networks, states, strict=True)]
+    nets = [work.network(network, rows.x.shape[1], state) for network, state in zip(group.networks, states, strict=True)]
     before = 0 if nets[0].history is None else len(nets[0].history)
     run = _Run(work, group, Population.of(nets))
-    run.fit(X, y, held, before)
+    run.fit(rows, held, before)
     found: list[dict[str, Any]] = [run.lost.get(i, {}) for i in range(len(nets))]
     if run.places:
-        judged = _judge(work, run.population, X, y, held)
+        judged = _judge(work, run.population, rows, held)
         curves = _curves(run, [nets[i] for i in run.places])
-        for row, place in enumerate(run.places):
-            found[place] = {name: values[row] for name, values in judged.items()} | curves[row] | {"error": None}
+        for number, place in enumerate(run.places):
+            found[place] = {name: values[number] for name, values in judged.items()} | curves[number] | {"error": None}
     seconds = time.perf_counter() - began
-    costs = np.array([network.cost(len(X)) for network in group.networks], float)
+    costs = np.array([network.cost(len(rows)) for network in group.networks], float)
     for outcome, share in zip(found, costs / costs.sum(), strict=True):
         outcome["seconds"] = float(seconds * share)
     return found, run.population if run.places else None, run.places
@@ -56,18 +56,20 @@ class _Run:
         self.places = list(range(len(group.networks)))
         self.lost: dict[int, dict[str, Any]] = {}
 
-    def fit(self, X: NDArray, y: NDArray, held: Any, before: int) -> None:
+    def fit(self, rows: Rows, held: Rows | None, before: int) -> None:
         """Train up to the group's epochs, `before` of which are done."""
         work = self.work
         optimizers = [network.setting.optimizer for network in self.group.networks]
         monitors = work.monitors(optimizers[0], held)
-        looks = held is not None and (work.curves or bool(monitors))
+        looked_at = held if work.curves or monitors else None
+        X, y, weight = rows.given()
         try:
             self.population.fit(
-                X, y, epochs=self.group.epochs - before, batch_size=self.group.networks[0].setting.batch_size,
-                optimizer=_merged(optimizers, work.epochs), validation=held if looks else None, shuffle=work.shuffle,
-                metrics=work.metrics(monitors), progress=False, on_divergence="raise",
-                early_stopping=None if held is None else work.early_stopping,
+                X, y, sample_weight=weight, validation=None if looked_at is None else looked_at.given(),
+                epochs=self.group.epochs - before, batch_size=self.group.networks[0].setting.batch_size,
+                optimizer=_merged(optimizers, work.epochs), shuffle=work.shuffle,
+                early_stopping=None if held is None else work.early_stopping, metrics=work.metrics(monitors),
+                progress=False, on_divergence="raise",
             )  # fmt: skip
         except DivergenceError:
             self._leave_diverged()
@@ -99,26 +101,26 @@ def _merged(optimizers: Sequence[Any], epochs: int) -> Stepping:
     return replace(first, **changes)
 
 
-def _judge(work: Work, population: Population, X: NDArray, y: NDArray, held: Any) -> dict[str, list[float]]:
+def _judge(work: Work, population: Population, rows: Rows, held: Rows | None) -> dict[str, list[float]]:
     """Return losses and metrics of all networks, by their names in an outcome."""
     found: dict[str, list[float]] = {}
-    for name, data in (("train", (X, y)), ("val", held)):
+    for name, data in (("train", rows), ("val", held)):
         if data is None:
             found |= {f"{name}_loss": [math.nan] * len(population), f"{name}_metric": [math.nan] * len(population)}
             continue
-        found[f"{name}_loss"] = population.loss(*data).tolist()
-        found[f"{name}_metric"] = _measure(work, population, *data)
+        found[f"{name}_loss"] = population.loss(*data.given()).tolist()
+        found[f"{name}_metric"] = _measure(work, population, data)
     return found
 
 
-def _measure(work: Work, population: Population, X: NDArray, y: NDArray) -> list[float]:
+def _measure(work: Work, population: Population, data: Rows) -> list[float]:
     """Return the metric of each network."""
-    at_a_time = max(1, _MOST_PREDICTED // (len(X) * population.n_outputs))
+    at_a_time = max(1, _MOST_PREDICTED // (len(data) * population.n_outputs))
     found: list[float] = []
     for start in range(0, len(population), at_a_time):
         rows = np.arange(start, min(start + at_a_time, len(population)))
         some = population if len(rows) == len(population) else population.select(rows)
-        found += [work.metric(y, prediction) for prediction in some.predict(X)]
+        found += [work.metric(data.y, prediction, data.weight) for prediction in some.predict(data.x)]
     return found
 
 

@@ -14,6 +14,7 @@ from .. import engine, schedules
 from ..interruption import Stopped, check, stopped_by
 from ..network import MLP
 from ..optimizers import Optimizer
+from ..rows import Rows
 from .jobs import Group
 from .together import train_together
 from .work import WholeSchedule, Work, badness, failure, numbers, stops
@@ -38,19 +39,19 @@ class Done:
     networks: dict[int, MLP]
 
 
-def train(work: Work, group: Group, X: NDArray, y: NDArray, train_rows: Any, held_rows: Any) -> Done | None:
+def train(work: Work, group: Group, X: NDArray, y: NDArray, weight: NDArray, train_rows: Any, held_rows: Any) -> Done | None:
     """Train a group's networks; None if that was interrupted.
 
     Parameters
     ----------
     work : Work
     group : Group
-    X, y : arrays
+    X, y, weight : arrays
         All rows of the sweep. They come by themselves, not inside `work`, so that joblib's backends ship them once.
     train_rows, held_rows : slice or array
         Which of them are trained on and held back; None holds none back.
     """
-    data = X[train_rows], y[train_rows], None if held_rows is None else (X[held_rows], y[held_rows])
+    data = work.rows(Rows(X, y, weight), train_rows, held_rows)
     stop = stops.get(work.stop)
     try:
         with stopped_by(*([] if stop is None else [stop])), contextlib.nullcontext() if work.use_threads else engine.alone():
@@ -60,14 +61,14 @@ def train(work: Work, group: Group, X: NDArray, y: NDArray, train_rows: Any, hel
         return None
 
 
-def _train(work: Work, group: Group, X: NDArray, y: NDArray, held: Any) -> Done:
+def _train(work: Work, group: Group, rows: Rows, held: Rows | None) -> Done:
     """Train a group; one network's trouble must not cost the others their results."""
     try:
-        return (_together if group.together else _single)(work, group, X, y, held)
+        return (_together if group.together else _single)(work, group, rows, held)
     except Exception as error:
         if len(group.networks) == 1:
             return Done((failure(error),), {})
-    parts = [_train(work, group.one(i), X, y, held) for i in range(len(group.networks))]
+    parts = [_train(work, group.one(i), rows, held) for i in range(len(group.networks))]
     networks = {i: part.networks[0] for i, part in enumerate(parts) if part.networks}
     outcomes = tuple(part.outcomes[0] for part in parts)
     return Done(outcomes, {i: networks[i] for i in _chosen(work, group, outcomes, list(networks))})
@@ -80,8 +81,8 @@ def _chosen(work: Work, group: Group, outcomes: Any, places: list[int]) -> list[
     return sorted(places, key=lambda i: (*badness(outcomes[i], work.metric), group.networks[i].order()))[: work.keep]
 
 
-def _together(work: Work, group: Group, X: NDArray, y: NDArray, held: Any) -> Done:
-    outcomes, population, places = train_together(work, group, X, y, held)
+def _together(work: Work, group: Group, rows: Rows, held: Rows | None) -> Done:
+    outcomes, population, places = train_together(work, group, rows, held)
     networks: dict[int, MLP] = {}
     for i in _chosen(work, group, outcomes, places) if population is not None else ():
         assert population is not None
@@ -90,7 +91,7 @@ def _together(work: Work, group: Group, X: NDArray, y: NDArray, held: Any) -> Do
     return Done(tuple(outcomes), networks)
 
 
-def _single(work: Work, group: Group, X: NDArray, y: NDArray, held: Any) -> Done:
+def _single(work: Work, group: Group, rows: Rows, held: Rows | None) -> Done:
     """Train a group of one large network, or of one whose optimizer is not for populations."""
     began = time.perf_counter()
     (network,) = group.networks
@@ -99,23 +100,24 @@ def _single(work: Work, group: Group, X: NDArray, y: NDArray, held: Any) -> Done
     monitors = work.monitors(optimizer, held)
     if hasattr(optimizer, "lr"):
         optimizer = replace(optimizer, lr=WholeSchedule(schedules.resolve(optimizer.lr), work.epochs))
-    net = work.network(network, X.shape[1], None if group.states is None else group.states[0])
+    net = work.network(network, rows.x.shape[1], None if group.states is None else group.states[0])
     before = 0 if net.history is None else len(net.history)
     # The validation loss after each epoch costs as much as a part of the training: only where somebody looks at it.
-    looks = held is not None and (work.curves or bool(monitors))
+    looked_at = held if work.curves or monitors else None
+    X, y, weight = rows.given()
     try:
         history = net.fit(
             X, y, epochs=group.epochs - before, batch_size=setting.batch_size, optimizer=optimizer, progress=False,
-            validation=held if looks else None, early_stopping=None if held is None else work.early_stopping,
-            metrics=work.metrics(monitors), on_divergence="raise",
+            sample_weight=weight, validation=None if looked_at is None else looked_at.given(),
+            early_stopping=None if held is None else work.early_stopping, metrics=work.metrics(monitors), on_divergence="raise",
         )  # fmt: skip
     except ArithmeticError as error:
         return Done((failure(error) | {"seconds": time.perf_counter() - began, "stopped": "diverged"},), {})
     outcome = numbers(history.loss, history.val_loss, history.stopped) | {
-        "train_loss": net.loss(X, y),
-        "train_metric": work.metric(y, net.predict(X)),
-        "val_loss": math.nan if held is None else net.loss(*held),
-        "val_metric": math.nan if held is None else work.metric(held[1], net.predict(held[0])),
+        "train_loss": net.loss(*rows.given()),
+        "train_metric": work.metric(y, net.predict(X), weight),
+        "val_loss": math.nan if held is None else net.loss(*held.given()),
+        "val_metric": math.nan if held is None else work.metric(held.y, net.predict(held.x), held.weight),
         "error": None,
     }
     outcome["seconds"] = time.perf_counter() - began

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import schedules
+from .. import schedules, weighting
 from ..callbacks import EarlyStopping
 from ..losses import LossSpec
 from ..metrics import Metric
 from ..network import MLP
 from ..reference import ids
+from ..rows import Rows
 from ..schedules import Span
 from .jobs import Network
 
@@ -57,6 +58,8 @@ class Work:
     shuffle : {"shared", "each"}
         Whether all networks see the rows in one order, or each in its seed's.
     early_stopping : EarlyStopping or None
+    class_weight : "balanced", dict or None
+        By class indices.
     curves : bool
         Whether the loss of the rows held back is taken after each epoch.
     keep : int
@@ -75,6 +78,7 @@ class Work:
     epochs: int
     shuffle: str
     early_stopping: EarlyStopping | None
+    class_weight: Any
     curves: bool
     keep: int = 0
     stop: str = ""
@@ -89,6 +93,14 @@ class Work:
         if self.shuffle == "shared":
             net._state.ints[ids.SHUFFLE_SEED] = 0  # a population's, so that large networks see the same order
         return net
+
+    def rows(self, everything: Rows, train: Any, held: Any) -> tuple[Rows, Rows | None]:
+        """Return the rows to train on, with their classes' weights in theirs, and those held back, if any are."""
+        rows = everything.take(train)
+        own = rows.given()[2]
+        kind = self.loss.kind
+        weight = weighting.combined_weight(own, self.class_weight, rows.y, self.n_outputs, kind, rows.x.dtype)
+        return Rows(rows.x, rows.y, weight), None if held is None else everything.take(held)
 
     def monitors(self, optimizer: Any, held: Any) -> list[str]:
         """Return the curves that early stopping and the learning rate go by."""
