@@ -19,6 +19,7 @@ from .ids import (
     CLIP_NORM,
     CLIP_VALUE,
     DECAY,
+    DROP_LAST,
     EPS,
     EPS_HAT,
     L1,
@@ -204,6 +205,8 @@ def _train(pack, rows, turn, ints, reals, factor, lr, first, size, block, n_slot
     """One epoch of a pack, whose optimizer vectors follow its parameters."""
     lanes = lanes_of(pack.arena)
     n, batch = rows.x.shape[0], ints[0, BATCH]
+    if ints[0, DROP_LAST]:
+        n -= n % batch
     steps = (n + batch - 1) // batch
     slots = shift(pack.params, n_params(pack.table) * lanes)
     fill(lanes, (shift(pack.numbers, LOSS_TOTAL * lanes),), (0.0,))

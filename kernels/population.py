@@ -9,7 +9,6 @@ import numpy as np
 from . import train
 from .ids import (
     ACTIVATION,
-    BATCH,
     CROSS_ENTROPY,
     EPOCH,
     L2_OVER_BATCH,
@@ -103,7 +102,7 @@ def train_population(table, ints, reals, params, slots, x, y, weight, lr, factor
         none = np.empty((0, 0), params.dtype)
         _run(TRAIN, table, ints, reals, params, slots, x, y, weight, lr, factor, losses, none, arena)
         ints[:, EPOCH] += len(losses)
-        ints[:, STEP] += len(losses) * -(-len(x) // ints[0, BATCH])
+        ints[:, STEP] += len(lr)
         if not math.isfinite(losses.sum()):
             losses[np.cumsum(~np.isfinite(losses), axis=0) > 1] = np.nan
         return

@@ -61,6 +61,26 @@ def test_each_network_is_what_it_would_be_by_itself(engine, name, dtype) -> None
     assert history.stopped == ["epochs"] * 19
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("width", [8, 80])  # in packs, and one by one
+@pytest.mark.parametrize("batch_size", [16, 35, 64, 100])
+def test_drop_last_leaves_out_the_rows_behind_the_last_whole_batch(engine, batch_size, width, weighted) -> None:
+    population = fm.Population([3, width, width, 1], size=17, dtype="float64")
+    options = {"epochs": 3, "batch_size": batch_size, "drop_last": True}
+    options["sample_weight"] = RNG.uniform(0.5, 2.0, len(X)) if weighted else None
+    optimizer = fm.Adam(fm.schedules.Cosine(0.02, warmup=1))
+    expected = [trained_alone(population, i, optimizer, **options) for i in (0, 16)]
+    history = population.fit(X, Y, optimizer=optimizer, **options)
+    for i, net in zip((0, 16), expected, strict=True):
+        np.testing.assert_allclose(population.params[i], net.params, rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(history.loss[:, i], net.history.loss, rtol=1e-11)
+        assert population[i]._state.ints[ids.STEP] == net._state.ints[ids.STEP] == 3 * max(1, 70 // batch_size)
+    going_on = population[3]
+    for one in (population, going_on):
+        one.fit(X, Y, **(options | {"drop_last": False}), shuffle=False)
+    np.testing.assert_allclose(population.params[3], going_on.params, rtol=1e-11, atol=1e-11)
+
+
 def test_shuffles_of_its_own_make_a_network_the_one_with_its_seed(engine) -> None:
     population = fm.Population([3, 8, 1], seeds=[4, 9, 2], dtype="float64")
     population.fit(X, Y, epochs=3, batch_size=16, shuffle="each")

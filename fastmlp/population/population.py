@@ -385,6 +385,7 @@ class Population:
         class_weight: Any = None,
         validation: Any = None,
         shuffle: bool | str = "shared",
+        drop_last: bool = False,
         metrics: Iterable[Any] | None = None,
         early_stopping: EarlyStopping | None = None,
         callbacks: Iterable[Any] | None = None,
@@ -398,7 +399,7 @@ class Population:
         X : (n, inputs) array
         y : array
             As for ``MLP.fit``; or of shape (size, n, outputs), or (size, n, 1) for class indices, each network's own.
-        epochs, batch_size, class_weight, metrics, progress
+        epochs, batch_size, class_weight, drop_last, metrics, progress
             As for ``MLP.fit``.
         optimizer : str or Optimizer
             Its numbers may be arrays of `size`, such as ``fm.Adam(lr=np.geomspace(1e-4, 1e-1, size))``.
@@ -447,7 +448,7 @@ class Population:
             checks.choice("shuffle", shuffle, ("shared", "each"), "True or False")
         options = Options(
             epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=True if isinstance(shuffle, str) else shuffle,
-            metrics=metrics, early_stopping=early_stopping, callbacks=callbacks, progress=progress,
+            drop_last=drop_last, metrics=metrics, early_stopping=early_stopping, callbacks=callbacks, progress=progress,
             on_divergence=on_divergence, networks=len(self),
         )  # fmt: skip
         train, validation = prepare(self, X, y, sample_weight, class_weight, validation)

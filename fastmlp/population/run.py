@@ -47,7 +47,7 @@ class PopulationRun:
         self.optimizer: Stepping = options.optimizer
         size, rows = len(population), len(train)
         self.batch = min(options.batch_size or rows, rows)
-        self.per_epoch = -(-rows // self.batch)
+        self.per_epoch = rows // self.batch if options.drop_last else -(-rows // self.batch)
         starts = np.empty((size, 2), np.int64)
         for group, part in zip(population._groups, population._members, strict=True):
             starts[part] = group.ints[:, [ids.STEP, ids.EPOCH]]
@@ -80,7 +80,8 @@ class PopulationRun:
         shared = self.population.seed & SEED_MASK
         for group, part in zip(self.population._groups, self.population._members, strict=True):
             group.use(self.optimizer.of(part))
-            group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, self.options.shuffle, 0, 1
+            settings = self.batch, self.options.shuffle, self.options.drop_last, 1
+            group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = settings
             group.ints[:, ids.SHUFFLE_SEED] = group.ints[:, ids.SEED] if self.own_shuffles else shared
         self._given = [group.optimizers for group in self.population._groups]
 

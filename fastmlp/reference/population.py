@@ -3,7 +3,7 @@
 Arrays have one more dimension in front, of the networks: params (size, P), slots (size, S, P), ints (size, N_INTS), reals
 (size, ·). Targets are (1, n, K) or (size, n, K), with one column of class indices for K > 1; weights are (0, n) for none,
 (1, n) or (size, n). Where the first dimension is 1, all networks share it. The networks may differ in every number of ints
-and reals but for BATCH, SHUFFLE, LOSS, LOSS_PARAM and the optimizer's kind.
+and reals but for BATCH, SHUFFLE, DROP_LAST, LOSS, LOSS_PARAM and the optimizer's kind.
 """
 
 from __future__ import annotations
