@@ -13,6 +13,7 @@ from ..metrics import Metric
 from ..rows import Rows
 
 if TYPE_CHECKING:
+    from .answers import PopulationAnswers
     from .population import Population
 
 __all__ = ["PopulationRows", "prepare", "rows_of"]
@@ -59,7 +60,7 @@ def _ndim(values: Any) -> int:
         return 0
 
 
-def rows_of(population: Population, X: Any, y: Any, weight: Any, name: str = "") -> PopulationRows:
+def rows_of(population: PopulationAnswers, X: Any, y: Any, weight: Any, name: str = "") -> PopulationRows:
     """Check inputs, targets and weights; `name` goes before "X" and "y" in messages."""
     size, kind, k, dtype = len(population), population.kind, population.n_outputs, population.dtype
     x = checks.inputs(X, population.n_inputs, dtype, name=f"{name}X")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import checks, losses
-from .. import metrics as metric_table
 from ..errors import shown
 from ..network import MLP
-from .data import prepare, rows_of
+from .answers import PopulationAnswers
+from .data import prepare
 from .group import Group
 from .history import PopulationHistory, network_number
 from .padding import sort_out
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Population"]
 
 
-class Population:
+class Population(PopulationAnswers):
     """Networks of one architecture, or with :meth:`of` of several, trained together on shared inputs.
 
     Small networks lie side by side in the lanes of the CPU's vectors, up to sixteen in one vector; larger ones are trained
@@ -190,10 +191,6 @@ class Population:
     # A shallow copy would share its arrays.
     __copy__ = copy
 
-    def __len__(self) -> int:
-        """Return the number of networks."""
-        return len(self.seeds)
-
     def __getitem__(self, i: int) -> MLP:
         """Return network i, a copy that goes on training from where it is."""
         i = network_number(i, len(self), "For several of them use select.")
@@ -212,6 +209,58 @@ class Population:
         counts = Counter(net.plan.widths for group in self._groups for net in group.prototypes)
         kinds = [f"{count} x [{', '.join(map(str, widths))}]" for widths, count in counts.items()]
         return f"<Population of {len(self)}: {'; '.join([*kinds[:4], *['...'][: len(kinds) - 4]])}; {self.dtype}>"
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the population to a safetensors file, for :meth:`load`; a file of that name is replaced in one go.
+
+        It has architectures, parameters and seeds. As with :meth:`fastmlp.MLP.save`, the optimizers' states, counters and
+        history are not in it: a loaded population trains as a new one with these parameters would. A pickle keeps them.
+
+        Parameters
+        ----------
+        path : path
+            Its name is taken as it is.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is infinite or NaN, or an activation is a pair of Python functions.
+        OSError
+            If the file cannot be written; one that was there before is left as it was.
+
+        Examples
+        --------
+        >>> import fastmlp as fm, tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "population.safetensors"
+        ...     fm.Population([4, 8, 3], size=5).save(path)
+        ...     fm.Population.load(path)
+        <Population of 5: 5 x [4, 8, 3]; float32>
+        """
+        from ..formats import populations
+
+        populations.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Population:
+        """Return the population that a file holds.
+
+        Networks of one architecture predict bit for bit what the saved ones did. Where there are several, and
+        :meth:`select` had taken networks out, others may share a vector than before, and last bits differ.
+
+        Parameters
+        ----------
+        path : path
+            What :meth:`save` wrote.
+
+        Raises
+        ------
+        ModelFileError
+            The file is missing, unreadable, cut, damaged, or holds no population; the message says which.
+        """
+        from ..formats import populations
+
+        return populations.load(path)
 
     @property
     def params(self) -> NDArray:
@@ -268,108 +317,6 @@ class Population:
         part._groups = [self._groups[number].take(self._where[chosen[places], 1]) for number, places in numbers if places.size]
         part._index()
         return part
-
-    # ---- what it answers
-
-    def predict(self, X: ArrayLike) -> NDArray:
-        """Return every network's outputs.
-
-        Parameters
-        ----------
-        X : (n, inputs) array
-            Finite numbers.
-
-        Returns
-        -------
-        (size, n, outputs) array of the networks' dtype
-
-        Raises
-        ------
-        TypeError, ValueError
-            If X is not such an array.
-
-        Examples
-        --------
-        >>> import fastmlp as fm
-        >>> fm.Population([2, 4, 1], size=8).predict([[0.5, -1.0]]).shape
-        (8, 1, 1)
-        """
-        x = checks.inputs(X, self.n_inputs, self.dtype)
-        return self._collect(lambda group, rows: group.predict(rows, x))
-
-    def ensemble(self, X: ArrayLike) -> NDArray:
-        """Return the mean of the networks' outputs, (n, outputs); X and errors as for :meth:`predict`."""
-        return self.predict(X).mean(axis=0)
-
-    def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Return every network's loss, without dropout and penalties.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As for :meth:`fit`.
-
-        Returns
-        -------
-        (size,) float64 array
-
-        Raises
-        ------
-        TypeError, ValueError
-            If X, y or the weights are not such arrays, or hold what is not finite.
-
-        Examples
-        --------
-        >>> import fastmlp as fm
-        >>> fm.Population([2, 1], size=3, init="zeros").loss([[1, 2], [3, 4]], [1, 3]).tolist()
-        [5.0, 5.0, 5.0]
-        """
-        data = rows_of(self, X, y, sample_weight)
-        return self._collect(lambda group, rows: group.losses(rows, data.of(self._members_of(group)[rows])))
-
-    def score(
-        self, X: ArrayLike, y: ArrayLike, metric: Any = None, sample_weight: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
-        """Return a metric of every network's predictions.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As for :meth:`fit`.
-        metric : str, Metric or callable, optional
-            See ``fastmlp.metrics.METRICS``; by default accuracy for classes and R² for numbers.
-
-        Returns
-        -------
-        (size,) float64 array
-
-        Raises
-        ------
-        TypeError, ValueError
-            If X, y or the weights are not such arrays, there is no such metric, or it does not suit y.
-
-        Examples
-        --------
-        >>> import fastmlp as fm
-        >>> fm.Population([2, 1], size=3, init="zeros").score([[1, 2], [3, 4]], [1, 3], "mae").tolist()
-        [2.0, 2.0, 2.0]
-        """
-        data = rows_of(self, X, y, sample_weight)
-        chosen = metric_table.default(self.kind, self.n_outputs) if metric is None else metric_table.resolve(metric)
-        return data.judge(chosen, np.arange(len(self)), self.predict(data.x))
-
-    def _members_of(self, group: Group) -> NDArray[np.int64]:
-        return self._members[next(i for i, one in enumerate(self._groups) if one is group)]
-
-    def _collect(self, answer: Any) -> Any:
-        """Put together what answer(group, all its rows) returns, in the order of the networks."""
-        parts = [answer(group, np.arange(len(group))) for group in self._groups]
-        if len(parts) == 1:
-            return parts[0]
-        out = np.empty((len(self), *parts[0].shape[1:]), parts[0].dtype)
-        for places, part in zip(self._members, parts, strict=True):
-            out[places] = part
-        return out
 
     # ---- training
 
