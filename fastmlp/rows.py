@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from .sparse import blocks, is_sparse
 if TYPE_CHECKING:
     from .network import MLP
 
-__all__ = ["Rows", "loss", "value_and_grad"]
+__all__ = ["Rows", "apart", "loss", "value_and_grad"]
 
 
 class Rows:
@@ -58,6 +58,18 @@ class Rows:
     def total_weight(self) -> float:
         """Return the sum of the weights, the number of rows if there are none."""
         return float(self.weight.sum(dtype=np.float64)) if self.weight.size else float(len(self))
+
+
+Either = TypeVar("Either")  # Rows, or a population's
+
+
+def apart(rows: Either, own: Sequence[NDArray]) -> Either:
+    """Return rows with copies of what shares memory with a network's own arrays: a training would change it as it reads it."""
+    arrays: list[Any] = [rows.x, rows.y, rows.weight]  # type: ignore[attr-defined]
+    lies_in = [isinstance(array, np.ndarray) and any(np.may_share_memory(array, one) for one in own) for array in arrays]
+    if not any(lies_in):
+        return rows
+    return type(rows)(*(array.copy() if inside else array for array, inside in zip(arrays, lies_in, strict=True)))
 
 
 def loss(net: MLP, ints: NDArray[np.int64], rows: Rows) -> float:

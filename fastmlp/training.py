@@ -25,7 +25,7 @@ from .metrics import METRICS
 from .optimizers import LBFGS
 from .plan import aligned_zeros
 from .reference import ids
-from .rows import loss
+from .rows import apart, loss
 from .schedules import Span
 from .sparse import Reader, is_sparse
 from .state import Saved
@@ -67,7 +67,9 @@ class Fit:
     """What every way of training shares: what happens around it, and after each epoch."""
 
     def __init__(self, net: MLP, data: TrainingData, options: Options) -> None:
-        self.net, self.data, self.options = net, data, options
+        validation = None if data.validation is None else apart(data.validation, (net.params,))
+        self.net, self.options = net, options
+        self.data = TrainingData(apart(data.train, (net.params,)), validation)
         self.state = net._state
         self.history = net.history if net.history is not None else History()
         self.watch = options.watch()
@@ -231,6 +233,7 @@ class Run(Fit):
 
     def __init__(self, net: MLP, data: TrainingData, options: Options) -> None:
         super().__init__(net, data, options)
+        data = self.data
         state, rows = self.state, len(data.train)
         self.batch = min(options.batch_size or rows, rows)
         self.per_epoch = rows // self.batch if options.drop_last else -(-rows // self.batch)

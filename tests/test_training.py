@@ -67,6 +67,35 @@ def test_batches_of_every_size(batch, shuffle, loss, engine) -> None:
     np.testing.assert_allclose(history.loss, losses, rtol=1e-11)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("part", ["X", "y", "sample_weight", "validation"])
+def test_the_networks_own_parameters_as_data_are_those_before_the_training(part, optimizer, engine) -> None:
+    net = fm.MLP([4, 4, 4], activation="tanh", dtype="float64")
+    net.biases[0] = [1.0, 2.0, 3.0, 4.0]
+    X, y = np.random.default_rng(0).normal(size=(2, 4, 4))
+    own = {"X": net.weights[0], "y": net.weights[1], "sample_weight": net.biases[0], "validation": tuple(net.weights)}
+    data = {"X": X, "y": y, part: own[part]}
+    copied = data | {part: tuple(map(np.copy, own[part])) if part == "validation" else own[part].copy()}
+    expected = net.copy()
+    for one, given in ((net, data), (expected, copied)):
+        one.fit(**given, epochs=4, batch_size=2, optimizer=optimizer)
+    assert (net.params == expected.params).all()
+    assert net.history.loss == expected.history.loss
+    assert net.history.val_loss == expected.history.val_loss
+
+
+@pytest.mark.parametrize("width", [4, 80])  # in packs, and one by one
+def test_a_populations_own_parameters_as_data_are_those_before_the_training(width, engine) -> None:
+    population = fm.Population([4, width, 1], size=20, dtype="float64")
+    expected = population.copy()
+    own = population.params.reshape(-1, 1)
+    X = np.random.default_rng(0).normal(size=(len(own), 4))
+    for networks, y in ((population, own), (expected, own.copy())):
+        networks.fit(X, y, epochs=3, batch_size=64, validation=(X, y))
+    assert (population.params == expected.params).all()
+    assert (population.history.val_loss == expected.history.val_loss).all()
+
+
 @pytest.mark.parametrize("loss", ["mse", "sse"])
 def test_sample_weights_in_minibatches(loss, engine) -> None:
     """Each minibatch's loss is its weighted mean, and the epoch's is the weighted mean of all rows."""

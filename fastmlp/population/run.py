@@ -16,6 +16,7 @@ from ..callbacks import listeners
 from ..errors import DivergenceError, DivergenceWarning
 from ..optimizers import Stepping
 from ..reference import ids
+from ..rows import apart
 from ..schedules import Span
 from ..state import SEED_MASK
 from ..training import CALL_SECONDS, MOST_STEPS
@@ -37,7 +38,9 @@ class PopulationRun:
         own_shuffles: bool,
     ) -> None:  # fmt: skip
         options.check_curves(validation is not None)
-        self.population, self.train, self.validation, self.options = population, train, validation, options
+        own = [group.params for group in population._groups]
+        self.population, self.options = population, options
+        self.train, self.validation = apart(train, own), None if validation is None else apart(validation, own)
         if not isinstance(options.optimizer, Stepping):
             raise ValueError(
                 "L-BFGS trains one network at a time: net = population[i], a copy, then net.fit(..., optimizer=fm.LBFGS())."
