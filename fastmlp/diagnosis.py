@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import checks, losses, optimizers
 from .findings import Finding, Report
-from .lr_range import lr_range_test
+from .lr_range import RangeTest, lr_range_test
 from .reference import ids
 from .schedules import Schedule
 
@@ -54,6 +54,9 @@ TRIAL_STEPS, TRIAL_BATCH = 300, 64
 _TRIAL = optimizers.Adam(0.01)
 # A rate this many times lower than the range test's suggestion needs as many times the steps.
 SLOW = 100.0
+# Steps of the range test, and of a longer one where gradients vanish or the loss does not fall: through five sigmoid layers
+# and more it stays flat for hundreds of steps, and then it falls.
+SHORT_TEST, LONG_TEST = 100, 1000
 
 # Least and greatest value of outputs that are bounded.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -76,7 +79,8 @@ def diagnose(
 
     It finds dead ReLUs, saturated units, gradients that vanish or explode on their way down, a loss that does not pair
     with the output, inputs and targets of a wrong shape, range or size, probabilities that are the same for every row and
-    stay so in a short trial on a copy, and a learning rate that is too high or too low.
+    stay so in a short trial on a copy, a learning rate that is too high or too low, and a loss that the optimizer lowers at
+    no learning rate, while Adam does.
 
     Of a schedule, its `lr` is judged. A network that was trained is judged from its initial weights on. For arguments, result
     and errors see :meth:`fastmlp.MLP.diagnose`.
@@ -105,7 +109,8 @@ def diagnose(
         searches = [_inputs, _targets, _units, _gradients, _stuck]
     found += [*_pairing(net, case.layers[-1]), *(finding for search in searches for finding in search(case))]
     if usable and isinstance(chosen, optimizers.Stepping):
-        found += _rate(net, (X, y, sample_weight), chosen, batch_size)
+        vanishing = any(finding.kind == "vanishing gradient" for finding in found)
+        found += _rate(net, (X, y, sample_weight), chosen, batch_size, vanishing)
     return Report(tuple(found))
 
 
@@ -336,18 +341,35 @@ def _rms(values: NDArray) -> float:
 # ---- the learning rate
 
 
-def _rate(net: MLP, data: tuple[Any, Any, Any], optimizer: optimizers.Stepping, batch_size: int | None) -> Iterator[Finding]:
+def _rate(
+    net: MLP, data: tuple[Any, Any, Any], optimizer: optimizers.Stepping, batch_size: int | None, vanishing: bool
+) -> Iterator[Finding]:
     """Judge the rate by a range test, from the initial weights on if the network was trained."""
     rate = _rate_of(optimizer)
     X, y, weight = data
     start = net.copy().reset() if net.history is not None else net
-    test = lr_range_test(start, X, y, sample_weight=weight, optimizer=optimizer, batch_size=batch_size)
+
+    def tested(optimizer: optimizers.Stepping, steps: int) -> RangeTest:
+        return lr_range_test(start, X, y, sample_weight=weight, optimizer=optimizer, batch_size=batch_size, steps=steps)
+
+    steps = LONG_TEST if vanishing else SHORT_TEST
+    test = tested(optimizer, steps)
+    if test.suggestion is None and steps < LONG_TEST:
+        steps = LONG_TEST
+        test = tested(optimizer, steps)
     most = test.limit if test.lowest is None else test.lowest
     best = test.suggestion if test.suggestion is not None else None if most is None else most / 10.0
-    name = type(optimizer).__name__
+    name, shows = type(optimizer).__name__, "" if steps == SHORT_TEST else f", steps={steps}"
+    remedy = f"Try {best:.2g}; net.lr_range_test(X, y{shows}).plot() shows why." if best is not None else ""
     if most is not None and rate >= most:
         text = f"{name}'s {rate:.3g} is not below {most:.3g}, from where on the loss grows in a range test."
-        yield Finding("learning rate too high", None, rate, text, f"Try {best:.2g}; net.lr_range_test(X, y).plot() shows why.")
+        yield Finding("learning rate too high", None, rate, text, remedy)
     elif test.suggestion is not None and rate < test.suggestion / SLOW:
         text = f"{name}'s {rate:.3g} is {test.suggestion / rate:,.0f} times lower than where the loss falls quickly."
-        yield Finding("learning rate too low", None, rate, text, f"Try {best:.2g}; net.lr_range_test(X, y).plot() shows why.")
+        yield Finding("learning rate too low", None, rate, text, remedy)
+    elif test.suggestion is None and not isinstance(optimizer, optimizers.Adam):
+        found = tested(_TRIAL, LONG_TEST).suggestion
+        if found is not None:
+            tried = f"from {test.lrs[0]:.3g} to {test.lrs[-1]:.3g} in {steps:,} steps"
+            remedy = f"Try fm.Adam({found:.2g}), which divides each parameter's gradient by its size."
+            yield Finding("flat loss", None, found, f"{name} lowers the loss at no rate {tried}; Adam does.", remedy)

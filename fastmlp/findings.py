@@ -16,7 +16,7 @@ class Finding:
     ----------
     kind : str
         "inputs", "targets", "sample_weight", "parameters", "pairing", "dead units", "saturated units", "vanishing gradient",
-        "exploding gradient", "stuck outputs", "learning rate too high" or "learning rate too low".
+        "exploding gradient", "stuck outputs", "learning rate too high", "learning rate too low" or "flat loss".
     layer : int or None
         Place in ``net.layers``, if it is one layer's.
     figure : float or None

@@ -60,6 +60,7 @@ def poisoned(net):
 
 SGD, Adam = fm.SGD, fm.Adam
 binary, softmax = {"output": "sigmoid"}, {"output": "softmax", "n_outputs": 3}
+sigmoids = {"activation": "sigmoid", **binary}
 deep = (16,) * 12
 # No weight has a gradient; nothing else is wrong with it.
 alike = {"activation": "tanh", "init": "zeros"}
@@ -113,6 +114,10 @@ CASES = {
     "rate too low": ("learning rate too low", None, (net(), X, SMOOTH, SGD(1e-6)), (net(), X, SMOOTH, SGD(0.05))),
     "a schedule's rate": ("learning rate too low", None, (net(), X, SMOOTH, Adam(fm.schedules.Cosine(1e-7))),
                           (net(), X, SMOOTH, Adam(fm.schedules.Cosine(0.01)))),
+    "rate too low for a long plateau": ("learning rate too low", None, (net(*(16,) * 10, **sigmoids), X, LABELS, Adam(1e-5)),
+                                        (net(*(16,) * 5, **sigmoids), X, LABELS, Adam(1e-2))),
+    "plain steps through sigmoids": ("flat loss", None, (net(*(16,) * 5, **sigmoids), X, LABELS, SGD(0.01)),
+                                     (net(*(16,) * 5, activation="tanh", **binary), X, LABELS, SGD(0.05))),
     "stuck at 0.5": ("stuck outputs", 1, (net(**binary, **alike), X, LABELS),
                      (net(**binary, change=scaled(1, 0.001)), X, LABELS)),
     "stuck at 1/3": ("stuck outputs", 1, (net(**softmax, **alike), X, THREE),
@@ -413,3 +418,23 @@ def test_the_batch_size_is_checked_where_no_rate_is_judged_too(optimizer) -> Non
 def test_what_overflows_is_an_infinite_figure() -> None:
     found = {finding.kind: finding for finding in report(*CASES["overflow"][2])}
     assert found["exploding gradient"].figure == math.inf
+
+
+def test_a_learning_rate_is_judged_beyond_the_plateau_of_vanishing_gradients() -> None:
+    """In the usual steps of a range test the loss stays flat, or falls at rates of which the next steps are too large."""
+    sick = net(*(16,) * 10, **sigmoids)
+    assert sick.lr_range_test(X, LABELS).suggestion is None
+    found = {finding.kind: finding for finding in report(sick, X, LABELS, Adam(1e-5))}
+    assert set(found) == {"vanishing gradient", "learning rate too low"}
+    suggestion = sick.lr_range_test(X, LABELS, steps=1000).suggestion
+    assert f"Try {suggestion:.2g}; net.lr_range_test(X, y, steps=1000).plot()" in found["learning rate too low"].remedy
+    losses = [sick.copy().fit(X, LABELS, epochs=300, optimizer=Adam(lr), progress=False).loss for lr in (1e-5, suggestion)]
+    assert losses[0][-1] > 0.65
+    assert losses[1][-1] < 0.5
+    assert {finding.kind for finding in report(sick, X, LABELS, Adam(1e-3))} == {"vanishing gradient"}
+
+
+def test_a_loss_that_no_optimizer_lowers_is_no_matter_of_the_optimizer() -> None:
+    chance = np.random.default_rng(1).integers(0, 2, 2000)
+    rows = np.random.default_rng(2).normal(size=(2000, 4))
+    assert not report(net(**binary), rows, chance, SGD(0.05))
