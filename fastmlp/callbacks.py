@@ -53,7 +53,8 @@ class EarlyStopping:
         A curve: "loss", "val_loss", a metric's name, or "val_" and a metric's name. Losses are to fall, metrics to rise or to
         fall as their :class:`fastmlp.metrics.Metric` says; what a plain function returns is to rise.
     patience : int
-        How many epochs without improvement are allowed; the one after ends the training.
+        After this many epochs in a row without improvement the training ends, as in Keras, and as a
+        :class:`fastmlp.schedules.ReduceOnPlateau` counts: 1 ends it at the first epoch that is no better than the best.
     min_delta : float
         By how much a value must be better than the best so far to count as an improvement.
     restore_best : bool
@@ -83,7 +84,7 @@ class EarlyStopping:
         """Check the values."""
         if not isinstance(self.monitor, str):
             raise TypeError(f"monitor must be a curve's name, such as 'val_loss'; got {self.monitor!r}.")
-        checks.integer("patience", self.patience, 0)
+        checks.integer("patience", self.patience, 1)
         checks.real("min_delta", self.min_delta, 0.0)
         checks.flag("restore_best", self.restore_best)
 

@@ -198,7 +198,7 @@ class Cosine(Schedule):
     lr : float
         The highest rate.
     warmup : float
-        Epochs at the start of the fit in which the rate grows linearly up to `lr`. (In `OneCycle` it is a part of the fit.)
+        Epochs at the start of the fit, or a part of one, in which the rate grows linearly from step to step up to `lr`.
     restarts : int
         How often it jumps back to `lr`, at equal distances.
     floor : float
@@ -289,8 +289,8 @@ class OneCycle(Schedule):
     ----------
     lr : float
         The highest rate.
-    warmup : float
-        Part of the fit in which the rate grows, in (0, 1). (In `Cosine` it is in epochs.)
+    peak : float
+        Where in the fit the rate is highest, as a part of all its steps, in (0, 1); up to there it grows.
     start_factor : float
         The first rate is lr / start_factor, if it grows for more than a step.
     end_factor : float
@@ -303,18 +303,18 @@ class OneCycle(Schedule):
 
     Examples
     --------
-    >>> OneCycle(1.0, warmup=0.5).rates(np.arange(4), Span(0, 4, 1)).round(2).tolist()
+    >>> OneCycle(1.0, peak=0.5).rates(np.arange(4), Span(0, 4, 1)).round(2).tolist()
     [0.04, 1.0, 0.5, 0.0]
     """
 
-    warmup: float = 0.3
+    peak: float = 0.3
     start_factor: float = 25.0
     end_factor: float = 1e4
 
     def __post_init__(self) -> None:
         """Check the fields."""
         super().__post_init__()
-        checks.real_field(self, "warmup", 0.0, 1.0, open_low=True, open_high=True)
+        checks.real_field(self, "peak", 0.0, 1.0, open_low=True, open_high=True)
         checks.real_field(self, "start_factor", 1.0)
         checks.real_field(self, "end_factor", 1.0)
 
@@ -322,7 +322,7 @@ class OneCycle(Schedule):
         """Return the rate of each step."""
         done = np.asarray(steps, np.float64) - span.start
         last = float(span.steps - 1)
-        peak = self.warmup * span.steps - 1.0  # before the first step, if the warm-up is shorter than one
+        peak = self.peak * span.steps - 1.0  # before the first step, if it grows for less than one
         start = self.lr / self.start_factor
         rising = _cosine(start, self.lr, done / peak if peak > 0.0 else np.ones_like(done))
         falling = _cosine(self.lr, start / self.end_factor, (done - peak) / (last - peak))
@@ -379,7 +379,9 @@ class ReduceOnPlateau(Schedule):
     factor : float
         In (0, 1).
     patience : int
-        After this many epochs in a row without improvement the rate is reduced.
+        After this many epochs in a row without improvement the rate is reduced, as in Keras, and as
+        :class:`fastmlp.EarlyStopping` counts: 1 reduces it after the first epoch that is no better than the best. Then the
+        count begins anew.
     min_delta : float
         How much lower a loss has to be to count as better.
     floor : float

@@ -204,7 +204,7 @@ class Fit:
                 best = self.net.params.copy() if stopping.restore_best else None
                 self.best_params, self.best_epoch = best, epoch
                 self.history.best_epoch = epoch
-            elif self.best.epochs_since > stopping.patience:
+            elif self.best.epochs_since >= stopping.patience:
                 return "early stopping"
         return "callback" if any(answers) else None
 
@@ -306,7 +306,7 @@ class Run(Fit):
             return 1
         epochs = min(len(self.copies), CALL_SECONDS / self.judging_seconds) if self.judged else math.inf
         if self.best and self.options.early_stopping:
-            epochs = min(epochs, self.options.early_stopping.patience + 1 - self.best.epochs_since)
+            epochs = min(epochs, self.options.early_stopping.patience - self.best.epochs_since)
         return min(epochs, self.watch.epochs_left) if self.watch else epochs
 
     def _advance(self, steps: int) -> str | None:

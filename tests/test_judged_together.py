@@ -64,7 +64,7 @@ def same(a: fm.MLP, b: fm.MLP) -> None:
         {"metrics": ["accuracy"]},
         {"validation": 0.3, "metrics": ["accuracy"], "early_stopping": fm.EarlyStopping("val_accuracy", patience=4)},
         {"validation": 0.3, "early_stopping": fm.EarlyStopping(patience=2, restore_best=False), "batch_size": 7},
-        {"validation": 0.3, "early_stopping": fm.EarlyStopping(patience=1)},
+        {"validation": 0.3, "early_stopping": fm.EarlyStopping(patience=2)},
         {"early_stopping": fm.EarlyStopping("loss", patience=3, min_delta=0.01)},
         {"validation": 0.3, "optimizer": fm.Adam(fm.schedules.ReduceOnPlateau(0.3, patience=2))},
     ],

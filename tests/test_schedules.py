@@ -118,7 +118,7 @@ def test_cosine_refuses_a_fit_shorter_than_its_warmup() -> None:
 
 
 def test_one_cycle_starts_low_peaks_and_ends_lower() -> None:
-    found = rates(OneCycle(1.0, warmup=0.3, start_factor=25, end_factor=1e4), 100)
+    found = rates(OneCycle(1.0, peak=0.3, start_factor=25, end_factor=1e4), 100)
     assert found[0] == pytest.approx(1 / 25)
     assert int(np.argmax(found)) == 29
     assert found[29] == pytest.approx(1.0)
@@ -175,7 +175,7 @@ def test_other_schedules_watch_nothing() -> None:
         (lambda: Cosine(0.1, warmup=-1), "warmup must be a finite number >= 0"),
         (lambda: Cosine(0.1, restarts=-1), "restarts must be an integer >= 0"),
         (lambda: Cosine(0.1, floor=0.2), "floor must be a finite number >= 0 and <= 0.1"),
-        (lambda: OneCycle(0.1, warmup=1.0), "warmup must be a finite number > 0 and < 1"),
+        (lambda: OneCycle(0.1, peak=1.0), "peak must be a finite number > 0 and < 1"),
         (lambda: OneCycle(0.1, start_factor=0.5), "start_factor must be a finite number >= 1"),
         (lambda: OneCycle(0.1, end_factor=0.5), "end_factor must be a finite number >= 1"),
         (lambda: InverseScaling(0.1, power=-1), "power must be a finite number >= 0"),
@@ -216,10 +216,10 @@ def test_a_restart_is_at_the_highest_rate(restarts: int) -> None:
         np.testing.assert_array_equal(rates[::length], 1.0)
 
 
-@pytest.mark.parametrize("warmup", [0.01, 0.3, 0.77, 0.95])
-def test_one_cycle_comes_down_however_short_its_fall(warmup: float) -> None:
+@pytest.mark.parametrize("peak", [0.01, 0.3, 0.77, 0.95])
+def test_one_cycle_comes_down_however_short_its_fall(peak: float) -> None:
     for steps in (1, 2, 3, 10, 50):
-        rates = OneCycle(1.0, warmup=warmup).rates(np.arange(steps), Span(0, steps, 1))
+        rates = OneCycle(1.0, peak=peak).rates(np.arange(steps), Span(0, steps, 1))
         np.testing.assert_allclose(rates[-1], 1.0 / 25.0 / 1e4)
-        if warmup * steps > 1.0:
+        if peak * steps > 1.0:
             np.testing.assert_allclose(rates[0], 1.0 / 25.0)

@@ -59,6 +59,20 @@ def test_reduce_on_plateau_lowers_the_rate_when_its_loss_stays(monitor, engine) 
     np.testing.assert_allclose(history.lr, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("patience", [1, 2, 5])
+def test_early_stopping_and_reduce_on_plateau_count_alike(patience, engine) -> None:
+    """The first epoch is the best: after so many others the rate falls in the one, and the training ends in the other."""
+    X, y = numbers(20)
+    reduced = fm.SGD(schedules.ReduceOnPlateau(1e-9, factor=0.5, patience=patience, monitor="loss"))
+    stopping = fm.EarlyStopping("loss", patience=patience, min_delta=1e-4)
+    for make in (regressor, lambda: fm.Population([4, 12, 1], size=3, dtype="float64")):
+        ended = make().fit(X, y, epochs=20, optimizer=fm.SGD(1e-9), early_stopping=stopping)
+        assert len(ended.loss) == 1 + patience
+        assert ended.stopped in ("early stopping", ["early stopping"] * 3)
+    rates = regressor().fit(X, y, epochs=20, optimizer=reduced).lr
+    assert [rates.index(rate) for rate in (1e-9, 5e-10)] == [0, 1 + patience]
+
+
 def test_a_schedule_of_ones_own_reaches_the_steps(engine) -> None:
     class Alternating(schedules.Schedule):
         def rates(self, steps, span):

@@ -289,7 +289,7 @@ class PopulationRun:
                 self.best_params[number][rows] = self.population._groups[number].params[rows]
             worse = self.active & ~better
             self.waited[worse] += 1
-            self._stop(worse & (self.waited > stopping.patience), "early stopping")
+            self._stop(worse & (self.waited >= stopping.patience), "early stopping")
         for callback, answer in zip(told, answers, strict=True):
             self._stop(self.active & _answered(callback, answer, len(self.active)), "callback")
 
