@@ -257,6 +257,17 @@ class Population(PopulationAnswers):
         ------
         ModelFileError
             The file is missing, unreadable, cut, damaged, or holds no population; the message says which.
+
+        Examples
+        --------
+        >>> import fastmlp as fm, tempfile, pathlib
+        >>> population = fm.Population([4, 8, 3], size=5)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "population.safetensors"
+        ...     population.save(path)
+        ...     again = fm.Population.load(path)
+        >>> bool((again.params == population.params).all())
+        True
         """
         from ..formats import populations
 
