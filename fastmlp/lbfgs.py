@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import interruption
+from . import blas, interruption
 from .arguments import Options, TrainingData
 from .optimizers import LBFGS
 from .reference import ids
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .network import MLP
     from .plan import Plan
 
-__all__ = ["LBFGSRun", "Penalty"]
+__all__ = ["LBFGSRun", "Penalty", "minimize"]
 
 
 # SciPy's status when iterations or evaluations have run out.
@@ -45,7 +46,30 @@ class Penalty:
         if self.l2 == 0.0:
             return 0.0, 0.0
         weights = np.where(self.is_weight, params, 0.0)
-        return 0.5 * self.l2 * float(weights @ weights), self.l2 * weights
+        # Not weights @ weights, which is for NumPy's BLAS: it would wake threads of its own.
+        return 0.5 * self.l2 * float(np.square(weights).sum()), self.l2 * weights
+
+
+def minimize(objective: Callable, params: NDArray, after_iteration: Callable, settings: dict[str, Any]) -> Any:
+    """Return what SciPy's L-BFGS-B returns.
+
+    Parameters
+    ----------
+    objective : callable
+        From parameters (P,), float64, to the loss and its gradient (P,).
+    params : (P,) array
+        Where to begin.
+    after_iteration : callable
+        Its argument ``intermediate_result`` has the loss ``fun`` at the parameters ``x``.
+    settings : dict
+        SciPy's options.
+    """
+    from scipy import optimize
+
+    with blas.one_thread():
+        return optimize.minimize(
+            objective, params.astype(np.float64), method="L-BFGS-B", jac=True, callback=after_iteration, options=settings
+        )
 
 
 class LBFGSRun(Fit):
@@ -61,8 +85,6 @@ class LBFGSRun(Fit):
 
     def run(self) -> str:
         """Train until something ends it; return what did."""
-        from scipy.optimize import minimize
-
         optimizer = self.options.optimizer
         assert isinstance(optimizer, LBFGS)
         net, state, rows = self.net, self.state, self.data.train
@@ -99,10 +121,7 @@ class LBFGSRun(Fit):
 
         settings = {"maxiter": iterations, "maxfun": optimizer.max_fun, "maxcor": optimizer.history, "gtol": optimizer.tol}
         try:
-            result = minimize(
-                objective, net.params.astype(np.float64), method="L-BFGS-B", jac=True, callback=after_iteration,
-                options=settings,
-            )  # fmt: skip
+            result = minimize(objective, net.params, after_iteration, settings)
         except _Stop as stop:
             return stop.why
         self.go_back()  # the line search may have left a trial point

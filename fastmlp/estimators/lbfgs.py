@@ -14,7 +14,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from .. import interruption
 from ..callbacks import listeners
 from ..history import History
-from ..lbfgs import Penalty
+from ..lbfgs import Penalty, minimize
 from ..optimizers import LBFGS
 from ..reference import ids
 from ..rows import Rows, value_and_grad
@@ -49,8 +49,6 @@ class _Objective:
 
 def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
     """Train; warns as scikit-learn does if iterations or evaluations run out."""
-    from scipy.optimize import minimize
-
     net, function = est.network_, _Objective(est, rows)
     began, out_of_time, history = time.perf_counter(), False, History()
     for callback in listeners(callbacks, "on_train_begin"):
@@ -75,9 +73,7 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
         settings = {"maxfun": own.max_fun, "maxiter": own.max_iter, "gtol": own.tol, "maxcor": own.history}
     est.n_iter_ = 0
     try:
-        result = minimize(
-            function, net.params.astype(np.float64), method="L-BFGS-B", jac=True, callback=after_iteration, options=settings
-        )
+        result = minimize(function, net.params, after_iteration, settings)
     except BaseException:  # the line search may be at a trial point
         net.params[...] = whole
         raise

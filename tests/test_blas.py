@@ -1,0 +1,98 @@
+"""L-BFGS: SciPy's BLAS has one thread meanwhile, and as many as before afterwards."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+import fastmlp as fm
+from fastmlp import blas
+
+
+class Watch(fm.Callback):
+    """Notes how many threads SciPy's BLAS has after each epoch."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def on_epoch_end(self, net, epoch, logs) -> None:
+        self.seen += threads()
+
+
+def threads() -> list[int]:
+    return [library["num_threads"] for library in blas._scipys().info()]
+
+
+@pytest.fixture(params=[2, 3])
+def several(request):
+    """Give SciPy's BLAS several threads; skip if it has none that can be counted."""
+    with blas._scipys().limit(limits=request.param):
+        if not threads() or set(threads()) != {request.param}:
+            pytest.skip("SciPy's BLAS has no number of threads that can be set")
+        yield request.param
+
+
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(40, 6)), rng.normal(size=40)
+
+
+def test_a_network(several, engine) -> None:
+    watch = Watch()
+    fm.MLP([6, 3, 1]).fit(*data(), epochs=4, optimizer="lbfgs", callbacks=[watch])
+    assert set(watch.seen) == {1}
+    assert set(threads()) == {several}
+
+
+def test_an_estimator(several) -> None:
+    watch = Watch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fm.MLPRegressor(hidden_layer_sizes=3, solver="lbfgs", max_iter=4, callbacks=[watch]).fit(*data())
+    assert set(watch.seen) == {1}
+    assert set(threads()) == {several}
+
+
+def test_an_error_sets_them_back(several) -> None:
+    class Fail(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            raise RuntimeError("no further")
+
+    with pytest.raises(RuntimeError, match="no further"):
+        fm.MLP([6, 3, 1]).fit(*data(), epochs=4, optimizer="lbfgs", callbacks=[Fail()])
+    assert set(threads()) == {several}
+
+
+def test_of_several_python_threads_the_last_one_sets_them_back(several) -> None:
+    inside, leave, seen = threading.Event(), threading.Event(), []
+
+    def other() -> None:
+        with blas.one_thread():
+            inside.set()
+            leave.wait()
+            seen.extend(threads())
+
+    thread = threading.Thread(target=other)
+    with blas.one_thread():
+        thread.start()
+        inside.wait()
+    assert set(threads()) == {1}  # the first has left, the second is still in it
+    leave.set()
+    thread.join()
+    assert set(seen) == {1}
+    assert set(threads()) == {several}
+
+
+def test_bits_do_not_depend_on_the_threads_there_were() -> None:
+    """OpenBLAS parts sums of more than ten thousand numbers among its threads."""
+    found = []
+    for n in (1, 2):
+        with blas._scipys().limit(limits=n):
+            net = fm.MLP([6, 150, 150, 1], dtype="float64", seed=1)
+            net.fit(*data(), epochs=8, optimizer=fm.LBFGS(l2=1e-3))
+            found.append(net.params.copy())
+    assert (found[0] == found[1]).all()
