@@ -9,7 +9,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
-from fastmlp.tabular import TabularEncoder
+from fastmlp.tabular import TabularEncoder, preprocessing
 
 
 def clipped(x):
@@ -47,8 +47,7 @@ def test_large_numbers_do_not_overflow() -> None:
 def test_categories_get_a_column_each_and_two_of_them_one_together() -> None:
     X = np.array([["a", "x"], ["b", "y"], ["c", "x"], ["a", "y"]], dtype=object)
     encoder = TabularEncoder().fit(X)
-    encoded = encoder._encoded(encoder._columns(X))
-    assert encoded.tolist() == [[1, 0, 0, 1], [0, 1, 0, -1], [0, 0, 1, 1], [1, 0, 0, -1]]
+    encoded = np.array([[1, 0, 0, 1], [0, 1, 0, -1], [0, 0, 1, 1], [1, 0, 0, -1]])
     assert [list(c) for c in encoder.categories_] == [["a", "b", "c"], ["x", "y"]]
     np.testing.assert_allclose(encoder.transform(X), clipped((encoded - encoder.median_) * encoder.factor_), rtol=1e-6)
 
@@ -56,7 +55,8 @@ def test_categories_get_a_column_each_and_two_of_them_one_together() -> None:
 def test_missing_and_unknown_categories_are_zero() -> None:
     encoder = TabularEncoder().fit(np.array([["a", "x"], ["b", "y"], ["c", None], [np.nan, "y"]], dtype=object))
     rows = np.array([[None, np.nan], ["new", "new"]], dtype=object)
-    assert encoder._encoded(encoder._columns(rows)).tolist() == [[0.0] * 4] * 2
+    expected = clipped((np.zeros(4) - encoder.median_) * encoder.factor_)
+    np.testing.assert_allclose(encoder.transform(rows), [expected] * 2, rtol=1e-6)
 
 
 FRAMES = {
@@ -167,7 +167,7 @@ def test_text_where_fit_found_numbers_is_refused() -> None:
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_numbers_of_any_dtype_are_numbers_where_fit_found_numbers(table, expected) -> None:
     encoder = TabularEncoder().fit(pd.DataFrame({"a": [1.0, 2.0, 3.0]}))
-    np.testing.assert_array_equal(encoder.transform(table)[:, 0], encoder._scaled(np.array(expected)))
+    np.testing.assert_array_equal(encoder.transform(table)[:, 0], encoder.transform(np.array(expected, float)[:, None])[:, 0])
 
 
 @pytest.mark.parametrize("chosen", [None, ["s"]])
@@ -220,3 +220,29 @@ def test_a_fit_that_fails_leaves_what_was_learnt_before() -> None:
     with pytest.raises(TypeError, match="column 1 of X has categories without an order"):
         encoder.fit(bad)
     np.testing.assert_array_equal(encoder.transform(good), before)
+
+
+@pytest.mark.parametrize("block", [1, 50, 1 << 17])
+@pytest.mark.parametrize("rows", [1, 7, 40, 600])
+def test_one_hot_codes_that_are_not_made_are_scaled_to_the_same_bits(rows, block, monkeypatch) -> None:
+    """Codes have their quartiles counted and their two values looked up, in blocks of rows: as if they were numbers."""
+    monkeypatch.setattr(preprocessing, "_BLOCK", block)
+    rng = np.random.default_rng(rows)
+    shares = {"rare": [0.9, 0.04, 0.03, 0.03], "often": [0.3, 0.25, 0.24, 0.21], "one": [1, 0, 0, 0], "half": [0.5, 0.5, 0, 0]}
+    X = pd.DataFrame({name: rng.choice(list("abcd"), rows, p=share) for name, share in shares.items()}, dtype=object)
+    X[rng.random(X.shape) < 0.1] = None
+    X["all"] = [None] * rows
+    X.insert(2, "number", np.where(rng.random(rows) < 0.2, np.nan, rng.normal(size=rows)))
+    codes = []
+    for name in X:
+        if name == "number":
+            codes.append(X[[name]].to_numpy(float))
+            continue
+        one_hot = (X[[name]].to_numpy() == sorted(X[name].dropna().unique())).astype(float)
+        codes.append(one_hot[:, :1] - one_hot[:, 1:] if one_hot.shape[1] == 2 else one_hot)
+    categories = [name for name in X if name != "number"]
+    encoder, dense = TabularEncoder(categories), TabularEncoder(None)
+    assert (encoder.fit_transform(X) == dense.fit_transform(np.hstack(codes))).all()
+    assert (encoder.median_ == dense.median_).all()
+    assert (encoder.factor_ == dense.factor_).all()
+    assert (encoder.transform(X) == dense.transform(np.hstack(codes))).all()

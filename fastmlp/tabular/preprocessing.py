@@ -6,7 +6,7 @@ Holzmüller, Grinsztajn & Steinwart, "Better by Default: Strong Pre-Tuned MLPs a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from ..estimators.refits import unchanged_by_errors
 
 __all__ = ["TabularEncoder"]
 
+# How many numbers are scaled at a time: as many as stay in the cache with what is made of them.
+_BLOCK = 1 << 17
 # Beyond about this many times a column's usual spread, values are squeezed.
 CLIP = 3.0
 MISSING = -1
@@ -93,8 +95,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         (n, n_columns) float32 array
         """
         check_is_fitted(self)
-        columns = self._columns(self._validated(X, reset=False))
-        return self._scaled(self._encoded(columns))
+        return self._scaled(self._encoded(self._columns(self._validated(X, reset=False))))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the columns after :meth:`transform`, (n_columns,).
@@ -121,11 +122,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             names += [f"{name}_{category}" for category in found[: 1 if len(found) == 2 else None]] if categorical else [name]
         return np.array(names, object)
 
-    def _learn(self, X: Any) -> NDArray[np.float64]:
+    def _learn(self, X: Any) -> list[_Coded]:
         with unchanged_by_errors(self):
             return self._fit(X)
 
-    def _fit(self, X: Any) -> NDArray[np.float64]:
+    def _fit(self, X: Any) -> list[_Coded]:
         X = self._validated(X, reset=True)
         text = [values.dtype == object for values in self._columns(X, np.zeros(X.shape[1], bool))]
         self.categorical_ = self._chosen(np.array(text, bool))
@@ -146,7 +147,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             self._encoders[int(i)] = encoder
             self.categories_.append(np.array([c for c in encoder.categories_[0] if not is_missing(c)], dtype=object))
         encoded = self._encoded(columns)
-        self.median_, self.factor_ = _spread(encoded)
+        spreads = [spread for column in encoded for spread in column.spreads()]
+        self.median_, self.factor_ = np.array(spreads, np.float64).reshape(-1, 2).T.copy()
         return encoded
 
     def _validated(self, X: Any, reset: bool) -> Any:
@@ -193,9 +195,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         frame = is_frame(X)
         return [_column(X, i, frame, bool(categorical[i])) for i in range(X.shape[1])]
 
-    def _encoded(self, columns: list[NDArray]) -> NDArray[np.float64]:
-        """Return numbers as they are and one-hot codes of categories, side by side."""
-        parts, categories = [], iter(self.categories_)
+    def _encoded(self, columns: list[NDArray]) -> list[_Coded]:
+        """Return numbers as they are, two categories as 1 and -1, and the numbers of the categories where there are others."""
+        encoded, categories = [], iter(self.categories_)
         for i, values in enumerate(columns):
             if not self.categorical_[i]:
                 text = _first_text(values)
@@ -204,18 +206,40 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                         f"X has text in column {i} ({text!r}), which fit took for numbers. "
                         "Pass numbers, or name the column in categorical_features."
                     )
-                parts.append(_numbers(values, i)[:, None])
+                encoded.append(_Coded(_numbers(values, i)))
                 continue
             codes = self._encoders[i].transform(values[:, None])[:, 0]
             n = len(next(categories))
-            one_hot = (codes[:, None] == np.arange(n)).astype(np.float64)
-            parts.append(one_hot[:, :1] - one_hot[:, 1:] if n == 2 else one_hot)
-        return np.concatenate(parts, axis=1)
+            encoded.append(_Coded(np.array([1.0, -1.0, 0.0])[codes]) if n == 2 else _Coded(codes, n))
+        return encoded
 
-    def _scaled(self, encoded: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _scaled(self, encoded: list[_Coded]) -> NDArray[np.float32]:
+        """Return the columns side by side, centred, scaled and clipped."""
+        widths = np.array([column.width for column in encoded])
+        starts, rows, width = np.cumsum(widths) - widths, len(encoded[0].values), int(widths.sum())
+        scaled = np.empty((rows, width), np.float32)
+        zeros, ones = self._clipped(np.zeros(width)), self._clipped(np.ones(width))
+        numbers = [i for i, column in enumerate(encoded) if column.n_categories is None]
+        step = max(1, _BLOCK // max(1, width))
+        for block in (slice(first, first + step) for first in range(0, rows, step)):
+            part = scaled[block]
+            if numbers:
+                values = np.stack([encoded[i].values[block] for i in numbers], axis=1)
+                part[:, starts[numbers]] = self._clipped(values, starts[numbers])
+            for column, start in zip(encoded, starts, strict=True):
+                if column.n_categories is None:
+                    continue
+                whole, codes = slice(start, start + column.width), column.values[block]
+                part[:, whole] = zeros[whole]
+                known = np.flatnonzero(codes != MISSING)
+                part[known, start + codes[known]] = ones[start + codes[known]]
+        return scaled
+
+    def _clipped(self, x: NDArray[np.float64], columns: Any = slice(None)) -> NDArray[np.float32]:
+        """Return numbers of these columns, (..., columns), centred, scaled and clipped."""
         # Two large numbers of opposite signs may be further apart than any number; the clip takes infinity to CLIP.
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = (encoded - self.median_) * self.factor_
+            scaled = (x - self.median_[columns]) * self.factor_[columns]
             clipped = scaled / np.hypot(1.0, scaled / CLIP)
         clipped = np.where(np.isinf(scaled), np.copysign(CLIP, scaled), clipped)
         return np.nan_to_num(clipped, nan=0.0).astype(np.float32)
@@ -287,18 +311,46 @@ def _first_text(values: NDArray) -> str | bytes | None:
     return next((value for value in values if isinstance(value, (str, bytes))), None)
 
 
-def _spread(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each column's median and 1 / IQR, or 2 / range, or 0; NaN does not count."""
-    median, factor = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    for i in range(x.shape[1]):
-        values = x[:, i][~np.isnan(x[:, i])]
-        if values.size == 0:
-            continue
-        low, quarter, median[i], three, high = np.quantile(values, (0.0, 0.25, 0.5, 0.75, 1.0))
-        spread = three - quarter
-        if spread == 0.0:
-            spread = high / 2 - low / 2
-        # The rounding of a quantile may leave a spread of one unit in the last place, and 1 / spread must be finite.
-        if spread > 1e-300:
-            factor[i] = 1.0 / spread
-    return median, factor
+class _Coded(NamedTuple):
+    """What becomes of a column of X.
+
+    Attributes
+    ----------
+    values : (n,) array
+        Numbers, or those of categories, of which MISSING is none.
+    n_categories : int or None
+        How many categories get a column each; None for numbers.
+    """
+
+    values: NDArray
+    n_categories: int | None = None
+
+    @property
+    def width(self) -> int:
+        """How many columns it gives."""
+        return 1 if self.n_categories is None else self.n_categories
+
+    def spreads(self) -> list[tuple[float, float]]:
+        """Return the median and the factor of each of its columns, as :func:`_spread` does."""
+        if self.n_categories is None:
+            return [_spread(self.values)]
+        rows = len(self.values)
+        counts = np.bincount(self.values[self.values != MISSING], minlength=self.n_categories)
+        # Of what fewer than a quarter of the rows have, the median and the quartiles are 0, and the range is 1.
+        return [
+            (0.0, 2.0) if 0 < 4 * count < rows - 4 else _spread((self.values == code).astype(np.float64))
+            for code, count in enumerate(counts.tolist())
+        ]
+
+
+def _spread(x: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the median of numbers (n,) and 1 / IQR, or 2 / range, or 0; NaN does not count."""
+    values = x[~np.isnan(x)]
+    if values.size == 0:
+        return 0.0, 0.0
+    low, quarter, median, three, high = np.quantile(values, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist()
+    spread = three - quarter
+    if spread == 0.0:
+        spread = high / 2 - low / 2
+    # The rounding of a quantile may leave a spread of one unit in the last place, and 1 / spread must be finite.
+    return median, 1.0 / spread if spread > 1e-300 else 0.0
