@@ -1,4 +1,4 @@
-"""Tables from files: CSV with the standard library, Parquet with pyarrow, ``.npz`` with NumPy.
+"""Tables from files: CSV with the standard library (large ones with pyarrow), Parquet with pyarrow, ``.npz`` with NumPy.
 
 Every reader hands over columns: arrays of float64, or arrays of str where the file has words. What a column of words, a
 gap or an unknown target means is then decided in one place, whatever the file was.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib.util
 import itertools
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -25,6 +27,8 @@ _GAPS = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
 # How truth values are written by pandas, by spreadsheets and in JSON.
 _TRUTH = {word: digit for digit, words in (("1", "True TRUE true"), ("0", "False FALSE false")) for word in words.split()}
 _CHUNK = 20_000
+# From so many bytes on pyarrow takes less time, its import included.
+_LARGE = 1 << 20
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 
 
@@ -175,10 +179,11 @@ def _read_csv(path: Path, target: str | None):
                 raise ValueError(f"{path} is empty: a table begins with a line of columns' names.")
             file.seek(0)
             bare = re.sub(r'"[^"]*"', "", header)
-            reader = csv.reader(file, delimiter=max(",;\t|", key=bare.count), skipinitialspace=True, strict=True)
+            delimiter = max(",;\t|", key=bare.count)
+            reader = _reader(file, delimiter)
             names = _names(path, next(reader))
             _check_target(path, names, target)
-            parts = [_columns(names, rows, target) for rows in _chunks(path, reader, len(names))]
+            parts = list(_parts(path, file, delimiter, reader.line_num, names, target))
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8 (byte {error.start}): save it as UTF-8.") from error
     except csv.Error as error:
@@ -189,6 +194,11 @@ def _read_csv(path: Path, target: str | None):
     return _table(path, {name: _target_of_words(v) if name == target else v for name, v in columns.items()}, target)
 
 
+def _reader(lines: Iterable[str], delimiter: str):
+    """Return the standard library's reader of rows."""
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+
+
 def _names(path: Path, cells: list[str]) -> tuple[str, ...]:
     names = tuple(cell.strip() for cell in cells)
     for name in names:
@@ -197,16 +207,29 @@ def _names(path: Path, cells: list[str]) -> tuple[str, ...]:
     return names
 
 
-def _chunks(path: Path, reader, width: int) -> Iterator[list[list[str]]]:
+def _parts(path: Path, file: TextIO, delimiter: str, before: int, names: tuple[str, ...], target: str | None) -> Iterator[dict]:
+    """Yield the columns of some rows after the others; `before` lines of the file have been read."""
+    lines: list[str] = []
+    if path.stat().st_size >= _LARGE and importlib.util.find_spec("pyarrow"):
+        while lines := list(itertools.islice(file, _CHUNK)):
+            part = _arrow_columns(lines, delimiter, names, target)
+            if part is None:
+                break
+            before += len(lines)
+            yield part
+    for rows in _chunks(path, _reader(itertools.chain(lines, file), delimiter), before, len(names)):
+        yield _columns(names, rows, target)
+
+
+def _chunks(path: Path, reader, before: int, width: int) -> Iterator[list[list[str]]]:
     """Yield lists of rows of `width` cells; blank lines are skipped."""
     rows: list[list[str]] = []
     for cells in reader:
         if not cells:
             continue
         if len(cells) != width:
-            raise ValueError(
-                f"{path}, line {reader.line_num}: {_several(len(cells), 'cell')}, but the line of names has {width}."
-            )
+            line = before + reader.line_num
+            raise ValueError(f"{path}, line {line}: {_several(len(cells), 'cell')}, but the line of names has {width}.")
         rows.append(cells)
         if len(rows) == _CHUNK:
             yield rows
@@ -215,12 +238,40 @@ def _chunks(path: Path, reader, width: int) -> Iterator[list[list[str]]]:
         yield rows
 
 
-def _columns(names: tuple[str, ...], rows: list[list[str]], target: str | None) -> dict[str, np.ndarray]:
-    """Turn rows of cells into columns of floats, or of words where a cell is one; the target stays as it is."""
-    columns = {}
-    for name, cells in zip(names, zip(*rows, strict=True), strict=True):
-        columns[name] = np.array([cell.strip() for cell in cells]) if name == target else _numbers(cells, truth=True)
+def _arrow_columns(lines: list[str], delimiter: str, names: tuple[str, ...], target: str | None) -> dict | None:
+    """Do what :func:`_columns` does, with the functions of pyarrow, in a fifth of the time.
+
+    None if there are quotes or other than one cell for each name, or nothing but blank lines. pyarrow's own reader of CSV
+    is not taken: its threads sometimes abort Python at its end.
+    """
+    import pyarrow
+    from pyarrow import compute
+
+    if '"' in "".join(lines):
+        return None
+    texts = compute.ascii_rtrim(pyarrow.array(lines), "\r\n")
+    rows = compute.split_pattern(texts.filter(compute.not_equal(texts, "")), delimiter)
+    if len(rows) == 0 or not compute.all(compute.equal(compute.list_value_length(rows), len(names))).as_py():
+        return None
+    columns, every = {}, rows.flatten()
+    for i, name in enumerate(names):
+        cells, numbers = every.take(pyarrow.array(np.arange(i, len(every), len(names)))), np.full(1, np.nan)
+        if name != target:
+            with contextlib.suppress(pyarrow.ArrowException):
+                numbers = compute.ascii_trim_whitespace(cells).cast("float64").to_numpy()
+        columns[name] = numbers if np.isfinite(numbers).all() else _column(cells.to_pylist(), name == target)
     return columns
+
+
+def _columns(names: tuple[str, ...], rows: list[list[str]], target: str | None) -> dict[str, np.ndarray]:
+    """Turn rows of cells into columns."""
+    cells = zip(*rows, strict=True)
+    return {name: _column(column, name == target) for name, column in zip(names, cells, strict=True)}
+
+
+def _column(cells: Sequence[str], is_target: bool) -> np.ndarray:
+    """Return a column as floats, or as words where a cell is one; the target stays as it is."""
+    return np.array([cell.strip() for cell in cells]) if is_target else _numbers(cells, truth=True)
 
 
 def _join(parts: list[np.ndarray]) -> np.ndarray:
@@ -228,7 +279,7 @@ def _join(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([part for part in parts if part.dtype.kind == "U"] or parts)
 
 
-def _numbers(cells: tuple[str, ...], truth: bool = False) -> np.ndarray:
+def _numbers(cells: Sequence[str], truth: bool = False) -> np.ndarray:
     """Return the cells as float64 with NaN in the gaps, or as the words alone if some are words.
 
     With `truth`, truth values are numbers.
@@ -236,10 +287,12 @@ def _numbers(cells: tuple[str, ...], truth: bool = False) -> np.ndarray:
     if "_" not in "".join(cells):
         with contextlib.suppress(ValueError):
             return np.array(cells, np.float64)
-    kept = ["nan" if _is_gap(cell) else cell.strip() for cell in cells]
-    kept = [_TRUTH.get(cell, cell) for cell in kept] if truth else kept
-    words = [cell for cell in kept if not _is_number(cell)]
-    return np.array(words) if words else np.array(kept, np.float64)
+    kept = {cell: "nan" if _is_gap(cell) else cell.strip() for cell in set(cells)}
+    kept = {cell: _TRUTH.get(word, word) for cell, word in kept.items()} if truth else kept
+    words = {cell: word for cell, word in kept.items() if not _is_number(word)}
+    if words:
+        return np.array([words[cell] for cell in cells if cell in words])
+    return np.array([kept[cell] for cell in cells], np.float64)
 
 
 def _is_gap(cell: str) -> bool:
@@ -248,13 +301,15 @@ def _is_gap(cell: str) -> bool:
 
 def _target_of_words(cells: np.ndarray) -> np.ndarray:
     """Return a target's cells as int64 or float64 if all are numbers, with NaN in the gaps; else as words, "" in the gaps."""
-    if all(map(_INTEGER.fullmatch, cells)):
+    plain = cells.tolist()
+    if all(map(_INTEGER.fullmatch, plain)):
         return cells.astype(np.int64)
-    numbers = _numbers(tuple(cells))
+    numbers = _numbers(plain)
     if numbers.dtype.kind == "f" and not np.isnan(numbers).all():
         return numbers
     # "none" may be a class, beside "some".
-    return np.where([_is_gap(cell) and cell.strip().lower() != "none" for cell in cells], "", cells)
+    gaps = {cell for cell in set(plain) if _is_gap(cell) and cell.strip().lower() != "none"}
+    return np.where([cell in gaps for cell in plain], "", cells)
 
 
 # ---- Parquet and npz

@@ -29,6 +29,11 @@ def npz(tmp_path, **arrays):
     return tmp_path / "table.npz"
 
 
+@pytest.fixture(params=[0, 1 << 60], ids=["pyarrow", "csv"], autouse=True)
+def from_how_many_bytes_on_pyarrow_reads_text(request, monkeypatch):
+    monkeypatch.setattr(tables, "_LARGE", request.param)
+
+
 # ---- what is read
 
 
