@@ -150,6 +150,7 @@ class Options:
                 if monitor.removeprefix("val_") in metric_table.METRICS and monitor.removeprefix("val_") not in curves:
                     hint += f" Pass metrics=[{monitor.removeprefix('val_')!r}]."
                 raise ValueError(f"monitor must be one of {', '.join(map(repr, curves))} here; got {monitor!r}.{hint}")
+            self.higher_is_better(monitor)
 
     def check_metrics_on(self, data: TrainingData, n_outputs: int) -> None:
         """Raise if a metric of the table cannot judge predictions for these targets."""
@@ -164,8 +165,9 @@ class Options:
 
     def higher_is_better(self, curve: str) -> bool:
         """Whether higher values of a curve are better ones."""
-        named = {metric.name: metric.higher_is_better for metric in self.metrics}
-        return named.get(curve.removeprefix("val_"), False)
+        named = {metric.name: metric for metric in self.metrics}
+        metric = named.get(curve.removeprefix("val_"))
+        return metric is not None and metric.direction(f"early stopping by {curve!r}")
 
     def watch(self) -> Plateau | None:
         """Return what lowers the learning rate by what the losses do, if anything does; it has seen no epoch yet."""

@@ -51,7 +51,8 @@ class EarlyStopping:
     ----------
     monitor : str
         A curve: "loss", "val_loss", a metric's name, or "val_" and a metric's name. Losses are to fall, metrics to rise or to
-        fall as their :class:`fastmlp.metrics.Metric` says; what a plain function returns is to rise.
+        fall as their :class:`fastmlp.metrics.Metric` says. A plain function among the metrics says nothing, and is refused
+        here: make a ``Metric(name, function, higher_is_better=False)`` of it.
     patience : int
         After this many epochs in a row without improvement the training ends, as in Keras, and as a
         :class:`fastmlp.schedules.ReduceOnPlateau` counts: 1 ends it at the first epoch that is no better than the best.

@@ -31,15 +31,23 @@ class Metric:
         What it is called in a History.
     function : callable
         ``(y, prediction, weight) -> float``, with y (n,), (n, 1) or (n, K), prediction (n, K) and weight (n,) or None.
-    higher_is_better : bool
-        Whether a higher value is better.
+    higher_is_better : bool or None
+        Whether a higher value is better; None if nobody has said so, which does where a curve is drawn of it but not where
+        the best is chosen by it.
     kind : str
         "classification" or "regression".
+
+    Examples
+    --------
+    >>> def worst(y, prediction, weight):
+    ...     return abs(y - prediction).max()
+    >>> Metric("worst", worst, higher_is_better=False)(np.ones((2, 1)), np.array([[1.5], [0.75]]))
+    0.5
     """
 
     name: str
     function: Callable[[NDArray, NDArray, NDArray | None], float]
-    higher_is_better: bool = True
+    higher_is_better: bool | None = None
     kind: str = "regression"
 
     def __call__(self, y: NDArray, prediction: NDArray, weight: NDArray | None = None) -> float:
@@ -52,6 +60,16 @@ class Metric:
         except (TypeError, ValueError):
             came = f"{shown(value)} ({type(value).__name__})"
             raise TypeError(f"metric {self.name!r} must return a number; got {came}.") from None
+
+    def direction(self, use: str) -> bool:
+        """Return whether a higher value is better; ValueError if nobody has said so, and `use` needs to know."""
+        if self.higher_is_better is None:
+            raise ValueError(
+                f"{use} needs to know whether {self.name!r} is to be high or low: instead of the function pass "
+                f"fm.metrics.Metric({self.name!r}, function, higher_is_better=False), or True, with a function "
+                "(y, prediction, weight) -> float."
+            )
+        return self.higher_is_better
 
     def of_each(self, y: NDArray, predictions: NDArray, weight: NDArray | None = None) -> NDArray[np.float64]:
         """Return the metric of each of several networks' predictions (m, n, K), for targets and weights that they share."""
@@ -192,12 +210,12 @@ def _r2(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", _accuracy, kind="classification"),
-        Metric("binary_accuracy", _binary_accuracy, kind="classification"),
+        Metric("accuracy", _accuracy, higher_is_better=True, kind="classification"),
+        Metric("binary_accuracy", _binary_accuracy, higher_is_better=True, kind="classification"),
         Metric("mse", _mse, higher_is_better=False),
         Metric("rmse", _rmse, higher_is_better=False),
         Metric("mae", _mae, higher_is_better=False),
-        Metric("r2", _r2),
+        Metric("r2", _r2, higher_is_better=True),
     )
 }
 
@@ -221,8 +239,8 @@ def resolve(spec: Any) -> Metric:
     Parameters
     ----------
     spec : str, Metric or callable
-        A key of `METRICS`, or a function ``(y_true, y_pred) -> float``, higher being better; weights do not reach it. For one
-        that is to be low make a ``Metric(name, function, higher_is_better=False)``.
+        A key of `METRICS`, or a function ``(y_true, y_pred) -> float``, which weights do not reach. Where the best is chosen
+        by it, say whether it is to be high or low: ``Metric(name, function, higher_is_better=False)``.
 
     Raises
     ------

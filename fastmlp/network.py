@@ -321,8 +321,9 @@ class MLP(Parameters, Answers):
         drop_last : bool
             Whether an epoch leaves out the rows behind its last whole batch.
         metrics : iterable of str or callable, optional
-            What to compute after each epoch besides the loss; see ``fastmlp.metrics.METRICS``. To early stopping a function
-            ``(y_true, y_pred) -> float`` is better the higher it is; of errors make a :class:`fastmlp.metrics.Metric`.
+            What to compute after each epoch besides the loss: names in ``fastmlp.metrics.METRICS``, or functions
+            ``(y_true, y_pred) -> float``. For early stopping to watch your own make a :class:`fastmlp.metrics.Metric` of it,
+            which says whether it is to be high or low.
         early_stopping : EarlyStopping, optional
         callbacks : iterable, optional
             Objects with some of the methods of :class:`fastmlp.Callback`.

@@ -70,10 +70,10 @@ def test_early_stopping_watches_any_curve_in_its_own_direction(monitor, better, 
     assert (net.params == fresh.params).all()
 
 
-def test_a_metric_of_ones_own_is_better_when_higher_unless_it_says_otherwise(engine) -> None:
+def test_a_metric_of_ones_own_says_whether_it_is_to_be_high(engine) -> None:
     X, y = numbers(30)
     ups, downs = iter(range(100)), iter(range(100))
-    up = fm.metrics.Metric("up", lambda y, p, w: next(ups))
+    up = fm.metrics.Metric("up", lambda y, p, w: next(ups), higher_is_better=True)
     down = fm.metrics.Metric("down", lambda y, p, w: next(downs), higher_is_better=False)
     for metric, best in ((up, 9), (down, 0)):
         net = regressor()
@@ -81,12 +81,27 @@ def test_a_metric_of_ones_own_is_better_when_higher_unless_it_says_otherwise(eng
         assert (history.best_epoch, history.stopped) == (best, "epochs")
 
 
+@pytest.mark.parametrize("kind", ["network", "population"])
+@pytest.mark.parametrize("monitor", ["worst", "val_worst"])
+def test_early_stopping_by_a_function_is_refused_since_errors_are_to_fall_and_scores_to_rise(engine, monitor, kind) -> None:
+    def worst(y, prediction):
+        return float(np.abs(y - prediction).max())
+
+    X, y = numbers(30)
+    net = regressor() if kind == "network" else fm.Population([4, 3, 1], size=2, dtype="float64")
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=rf"early stopping by '{monitor}' needs to know whether 'worst' is to be high or low"):
+        net.fit(X, y, metrics=[worst], validation=(X, y), early_stopping=fm.EarlyStopping(monitor))
+    assert (net.params == before).all()
+    net.fit(X, y, epochs=2, metrics=[worst], validation=(X, y), early_stopping=fm.EarlyStopping("val_loss"))
+    wrapped = fm.metrics.Metric("worst", lambda y, prediction, weight: worst(y, prediction), higher_is_better=False)
+    net.fit(X, y, epochs=2, metrics=[wrapped], validation=(X, y), early_stopping=fm.EarlyStopping(monitor))
+
+
 def test_a_curve_of_nan_is_no_improvement(engine) -> None:
     X, y = numbers(30)
 
-    def undefined(y, prediction):
-        return math.nan
-
+    undefined = fm.metrics.Metric("undefined", lambda y, prediction, weight: math.nan, higher_is_better=True)
     net = regressor()
     history = net.fit(X, y, epochs=10, metrics=[undefined], early_stopping=fm.EarlyStopping("undefined", patience=2))
     assert (len(history), history.best_epoch, history.stopped) == (2, None, "early stopping")

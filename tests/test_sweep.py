@@ -175,14 +175,14 @@ def test_other_rows_can_be_held_back(moons):
     assert result[0]["val_loss"] == pytest.approx(net.loss(held.X, held.y), rel=1e-5)
 
 
-def test_a_metric_can_be_named_or_be_a_function(moons):
+def test_a_metric_can_be_named_or_be_ones_own(moons):
     result = run(moons, metric="mae")
     assert (result.metric, result.higher_is_better) == ("val_mae", False)
 
-    def closeness(y, prediction):
+    def closeness(y, prediction, weight):
         return -float(np.abs(y - prediction).mean())
 
-    other = run(moons, metric=closeness)
+    other = run(moons, metric=fm.metrics.Metric("closeness", closeness, higher_is_better=True))
     assert other.metric == "val_closeness"
     np.testing.assert_allclose([row["val_closeness"] for row in other], [-row["val_mae"] for row in result], rtol=1e-6)
 
@@ -264,6 +264,11 @@ REFUSED = {
     "dtype": ({"dtype": "float16"}, ValueError, "dtype must be 'float32' or 'float64'"),
     "metric of classes": ({"output": "identity", "metric": "accuracy"}, ValueError, "'accuracy' needs classes"),
     "metric of quantities": ({"output": "softmax", "metric": "r2"}, ValueError, "'r2' does not suit these targets"),
+    "metric without a direction": (
+        {"metric": lambda y, prediction: 0.0},
+        ValueError,
+        "a sweep's comparison needs to know whether '<lambda>' is to be high or low: .*Metric.'<lambda>', function, higher",
+    ),
     "metric loss": ({"metric": fm.metrics.Metric("loss", max)}, ValueError, "metric is called 'loss', as another curve is"),
     "metric lr": ({"metric": fm.metrics.Metric("lr", max)}, ValueError, "metric is called 'lr', as another curve is"),
     "seeds": ({"seeds": [0, 1.5]}, TypeError, r"seeds\[1\] must be an integer; got 1.5"),

@@ -285,6 +285,7 @@ def _metric(spec: Any, kind: str, n_outputs: int, y: NDArray) -> Metric:
     metric = metrics.resolve(spec)
     if metric.name in metrics.OTHER_CURVES:
         raise ValueError(f"metric is called {metric.name!r}, as another curve is: give the function another __name__.")
+    metric.direction("a sweep's comparison")
     if metric not in metrics.METRICS.values():
         return metric  # a function of the user's own, which may count its calls
     if metric.kind == "classification" and kind not in ("classes", "binary"):

@@ -117,9 +117,9 @@ def sweep(
         Output activation; "auto" takes "softmax" for classes, "sigmoid" for two of them, "identity" for quantities.
     loss : str, Huber, Quantile or CrossEntropy
         As for ``MLP``.
-    metric : str or callable, optional
-        A name in ``fastmlp.metrics.METRICS`` or a function ``(y, prediction) -> float``, higher being better; without it
-        accuracy for classes and r2 for quantities.
+    metric : str or Metric, optional
+        What networks are compared by: a name in ``fastmlp.metrics.METRICS``, or a :class:`fastmlp.metrics.Metric` of your own
+        that says whether it is to be high or low; without it accuracy for classes and r2 for quantities.
     early_stopping : EarlyStopping, optional
         When to stop each network; it may monitor "loss", "val_loss", the metric, or "val_" and the metric.
     shuffle : {"shared", "each"}
@@ -245,7 +245,7 @@ class _Search:
             ledger.clear()
         metric = self.problem.metric
         return SweepResult(
-            self.rows, f"val_{metric.name}", metric.higher_is_better, time.perf_counter() - started,
+            self.rows, f"val_{metric.name}", bool(metric.higher_is_better), time.perf_counter() - started,
             "done" if finished else "interrupted", ledger.curves, ledger.best_networks(),
             store=None if journal is None else str(journal.folder),
         )  # fmt: skip
