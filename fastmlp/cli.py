@@ -31,10 +31,11 @@ _MAIN = """examples:
 _TRAIN = """examples:
   fastmlp train digits
   fastmlp train moons --hidden 16,16 --activation tanh --lr 0.01 --plot curves.png
-  fastmlp train houses.csv --target price --hidden 128 --save houses.safetensors
+  fastmlp train houses.csv --target price --drop id,street --save net.safetensors
 
-Defaults are in brackets. A saved network takes the columns as they are in the file
-and answers in the target's unit: the scaling of the training is in its weights.
+Defaults are in brackets. A saved network takes the columns as they are in the file,
+but for those dropped, and answers in the target's unit: the scaling of the training
+is in its weights.
 """
 
 _SWEEP = """examples:
@@ -251,6 +252,9 @@ def _data(parser: _Parser) -> None:
     """Add what says where rows come from."""
     parser.add_argument("data", metavar="DATA", help=_DATA)
     parser.add_argument("--target", metavar="COLUMN", help="the column of a file to predict (y for .npz)")
+    parser.add_argument(
+        "--drop", type=_list(str), default=(), metavar="COLUMN,...", help="columns of a file to leave out, such as row numbers"
+    )
     parser.add_argument(
         "--task", choices=("auto", "classes", "regression"), default="auto",
         help="what a file's target is (auto: words and up to 20 different integers are classes)",

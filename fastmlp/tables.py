@@ -32,7 +32,7 @@ _LARGE = 1 << 20
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 
 
-def read_table(path: str | os.PathLike, target: str | None = None, *, kind: str = "auto") -> Data:
+def read_table(path: str | os.PathLike, target: str | None = None, *, drop: Sequence[str] = (), kind: str = "auto") -> Data:
     """Return the rows of a CSV, Parquet or ``.npz`` file, split into features and a target.
 
     Parameters
@@ -44,6 +44,8 @@ def read_table(path: str | os.PathLike, target: str | None = None, *, kind: str 
     target : str, optional
         The column to predict. All others are features and must be numbers, or truth values, which become 1 and 0. It may
         only be left out for ``.npz``, where it is the name of the array that is y.
+    drop : sequence of str
+        Columns to leave out, such as numbers of rows, whatever they hold; none of an ``.npz``, whose columns have no names.
     kind : {"auto", "classes", "regression"}
         What the target is. "auto" takes words, truth values and integers of at most 20 different values as classes,
         everything else as a quantity.
@@ -64,6 +66,8 @@ def read_table(path: str | os.PathLike, target: str | None = None, *, kind: str 
     """
     path = Path(path)
     checks.choice("kind", kind, ("auto", "classes", "regression"))
+    if isinstance(drop, str):
+        raise TypeError(f"drop must be a list of columns' names, such as ['id']; got the text {drop!r}.")
     suffix = path.suffix.lower()
     if suffix not in _READERS:
         raise ValueError(f"{path} is not a kind of file that can be read: its name must end in {', '.join(_READERS)}.")
@@ -71,7 +75,7 @@ def read_table(path: str | os.PathLike, target: str | None = None, *, kind: str 
         raise ValueError(f"{path} is a folder, not a file.")
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
-    X, y, features = _READERS[suffix](path, target)
+    X, y, features = _READERS[suffix](path, target, tuple(drop))
     if len(X) == 0:
         raise ValueError(f"{path} has no rows.")
     return _as_data(path, X, y, features, target or "y", kind)
@@ -117,7 +121,7 @@ def _gap(path: Path, row: int, column: str, value: float) -> str:
 
 def _table(path: Path, columns: dict[str, np.ndarray], target: str | None):
     """Part columns into (n, features), the target's values and the features' names."""
-    _check_target(path, tuple(columns), target)
+    _check_names(path, tuple(columns), target)
     assert target is not None
     features = tuple(name for name in columns if name != target)
     words = {name: columns[name] for name in features if columns[name].dtype.kind in "US"}
@@ -128,16 +132,22 @@ def _table(path: Path, columns: dict[str, np.ndarray], target: str | None):
     return X, columns[target], features
 
 
-def _check_target(path: Path, names: tuple[str, ...], target: str | None) -> None:
-    """Refuse a table without the target, or without anything else."""
+def _check_names(path: Path, names: tuple[str, ...], target: str | None, drop: tuple[str, ...] = ()) -> None:
+    """Refuse a table without the target, without what is to be left out, or without anything else."""
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     if target is None:
         raise ValueError(f"{path} is a table: say which column is the target. Its columns are {shown}.")
     if target not in names:
         hint = " All names are numbers: is the line of names missing?" if all(map(_is_number, names)) else ""
         raise ValueError(f"{path} has no column {target!r}{nearest(target, names)}. Its columns are {shown}.{hint}")
-    if len(names) == 1:
-        raise ValueError(f"{path} has no column beside the target {target!r}: there is nothing to predict it from.")
+    for name in drop:
+        if name == target:
+            raise ValueError(f"{path}: column {name!r} is the target, which cannot be dropped.")
+        if name not in names:
+            raise ValueError(f"{path} has no column {name!r} to drop{nearest(name, names)}. Its columns are {shown}.")
+    if set(names) == {target, *drop}:
+        but = " that is not dropped" if drop else ""
+        raise ValueError(f"{path} has no column beside the target {target!r}{but}: there is nothing to predict it from.")
 
 
 def _check_features(path: Path, X: np.ndarray, features: tuple[str, ...]) -> None:
@@ -152,7 +162,7 @@ def _not_numbers(path: Path, examples: dict[str, str]) -> str:
     shown = ", ".join(f"{name!r} ({value!r})" for name, value in itertools.islice(examples.items(), 8))
     shown += f" and {len(examples) - 8} more" if len(examples) > 8 else ""
     plural = "s hold" if len(examples) > 1 else " holds"
-    return f"{path}: feature column{plural} words, not numbers: {shown}. Encode them as numbers or leave them out."
+    return f"{path}: feature column{plural} words, not numbers: {shown}. Encode them as numbers or drop them."
 
 
 def _several(count: int, what: str) -> str:
@@ -170,7 +180,7 @@ def _is_number(cell: str) -> bool:
 # ---- CSV
 
 
-def _read_csv(path: Path, target: str | None):
+def _read_csv(path: Path, target: str | None, drop: tuple[str, ...]):
     """Read a text table, a chunk of rows at a time so that a large file is never all strings at once."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -182,7 +192,7 @@ def _read_csv(path: Path, target: str | None):
             delimiter = max(",;\t|", key=bare.count)
             reader = _reader(file, delimiter)
             names = _names(path, next(reader))
-            _check_target(path, names, target)
+            _check_names(path, names, target, drop)
             parts = list(_parts(path, file, delimiter, reader.line_num, names, target))
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8 (byte {error.start}): save it as UTF-8.") from error
@@ -190,7 +200,7 @@ def _read_csv(path: Path, target: str | None):
         raise ValueError(f"{path} is not a table of text: {error}.") from error
     if not parts:
         raise ValueError(f"{path} has no rows below the line of names.")
-    columns = {name: _join([part[name] for part in parts]) for name in names}
+    columns = {name: _join([part[name] for part in parts]) for name in names if name not in drop}
     return _table(path, {name: _target_of_words(v) if name == target else v for name, v in columns.items()}, target)
 
 
@@ -315,7 +325,7 @@ def _target_of_words(cells: np.ndarray) -> np.ndarray:
 # ---- Parquet and npz
 
 
-def _read_parquet(path: Path, target: str | None):
+def _read_parquet(path: Path, target: str | None, drop: tuple[str, ...]):
     try:
         import pyarrow
         from pyarrow import parquet
@@ -327,16 +337,19 @@ def _read_parquet(path: Path, target: str | None):
         raise ValueError(f"{path} is not a readable Parquet file: {str(error).splitlines()[0]}") from error
     columns = dict(zip(_names(path, table.column_names), table.columns, strict=True))
     for name in (table.schema.pandas_metadata or {}).get("index_columns", ()):
-        if isinstance(name, str) and name != target:
+        if isinstance(name, str) and name not in (target, *drop):
             columns.pop(name, None)
+    _check_names(path, tuple(columns), target, drop)
     values = {}
     for name, column in columns.items():
+        if name in drop:
+            continue
         try:
             values[name] = _arrow_values(column)
         except pyarrow.ArrowException as error:
             raise ValueError(
                 f"{path}: column {name!r} of type {column.type} holds neither numbers nor words. "
-                "Turn it into columns of numbers or leave it out."
+                "Turn it into columns of numbers or drop it."
             ) from error
     return _table(path, values, target)
 
@@ -360,7 +373,9 @@ def _arrow_values(column) -> np.ndarray:
     return words if (words != "").any() else np.full(len(column), np.nan)
 
 
-def _read_npz(path: Path, target: str | None):
+def _read_npz(path: Path, target: str | None, drop: tuple[str, ...]):
+    if drop:
+        raise ValueError(f"{path}: the columns of X have no names to drop them by. Save X without them.")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             loaded = {name: arrays[name] for name in arrays.files}

@@ -43,6 +43,7 @@ WRONG_USE = {
     "least epochs": (["sweep", "moons", "--min-epochs", "5"], "--min-epochs needs --halving"),
     "extra": (["train", "moons", "circles"], "there is no 'circles' here"),
     "target of a name": (["train", "moons", "--target", "y"], "--target is for files"),
+    "drop": (["train", "houses.csv", "--drop", ","], "--drop: is empty: give values separated by commas"),
     "hidden": (["train", "moons", "--hidden", "8,x"], "--hidden: 'x' is not a whole number"),
     "hidden 0": (["train", "moons", "--hidden", "8,0"], "--hidden: must be at least 1, not 0"),
     "epochs": (["train", "moons", "--epochs", "0"], "--epochs: must be at least 1, not 0"),

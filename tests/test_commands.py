@@ -54,6 +54,19 @@ def houses(tmp_path):
 # ---- train
 
 
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_columns_of_a_file_may_be_dropped(capsys, tmp_path, houses, command):
+    header, *lines = houses.read_text().splitlines()
+    path = tmp_path / "numbered.csv"
+    path.write_text("\n".join([f"id,{header},city", *(f"h{i},{line},Rome" for i, line in enumerate(lines))]))
+    options = ["--target", "price", "--epochs", "2", *(["--width", "4", "--depth", "1"] if command == "sweep" else [])]
+    assert main([command, str(path), *options]) == 2
+    assert "feature columns hold words, not numbers: 'id' ('h0'), 'city' ('Rome'). Encode them" in capsys.readouterr().err
+    assert "numbered.csv: 60 rows, 2 columns" in run(capsys, command, path, *options, "--drop", "id, city")
+    assert main([command, str(path), *options, "--drop", "cty"]) == 2
+    assert "has no column 'cty' to drop (did you mean 'city'?)" in capsys.readouterr().err
+
+
 def test_train_prints_data_network_and_results(capsys):
     out = run(capsys, "train", "digits", "--epochs", "1", "--hidden", "8,6")
     assert out.startswith("digits: 1797 rows, 64 columns, 10 classes; 359 rows held back\n")
@@ -335,6 +348,7 @@ def test_ctrl_c_before_the_first_epoch_has_nothing_to_show(capsys, monkeypatch):
         ("sweep iris --cv 3 --validation 0.3", "--cv holds back each row once, so --validation has no use"),
         ("train iris --task regression", "--task is for files; what the data set 'iris' is for is known"),
         ("train iris --target y", "--target is for files"),
+        ("sweep iris --drop id", "--drop is for files; the data set 'iris' has no columns that are better left out"),
     ],
 )
 def test_options_that_would_be_without_effect_are_refused(capsys, line, why):

@@ -62,6 +62,34 @@ def test_csv_of_more_rows_than_are_read_at_a_time(tmp_path, monkeypatch):
     assert data.y.tolist() == [i / 2 for i in range(10)]
 
 
+def test_columns_may_be_dropped_whatever_they_hold(tmp_path):
+    text = "id,a,when,y\nx1,1,,0\nx2,2,soon,1\nx3,3,NA,0\n"
+    whole = {"id": ["x1", "x2", "x3"], "a": [1, 2, 3], "when": [[1], [], [2]], "y": [0, 1, 0]}
+    for path in (csv(tmp_path, text), write_parquet(tmp_path, **whole)):
+        data = read_table(path, "y", drop=["id", "when", "id"])
+        assert (data.features, data.X.tolist(), data.y.tolist()) == (("a",), [[1.0], [2.0], [3.0]], [0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("drop", "error", "why"),
+    [
+        (["idd"], ValueError, r"has no column 'idd' to drop \(did you mean 'id'\?\). Its columns are id, a, y."),
+        (["id", "y"], ValueError, "column 'y' is the target, which cannot be dropped"),
+        (["id", "a"], ValueError, "no column beside the target 'y' that is not dropped: there is nothing to predict it from"),
+        ("id", TypeError, r"drop must be a list of columns' names, such as \['id'\]; got the text 'id'"),
+    ],
+)
+def test_what_cannot_be_dropped(tmp_path, drop, error, why):
+    for path in (csv(tmp_path, "id,a,y\n1,2,3\n"), write_parquet(tmp_path, id=[1], a=[2], y=[3])):
+        with pytest.raises(error, match=why):
+            read_table(path, "y", drop=drop)
+
+
+def test_columns_without_names_cannot_be_dropped(tmp_path):
+    with pytest.raises(ValueError, match=r"the columns of X have no names to drop them by. Save X without them"):
+        read_table(npz(tmp_path, X=np.ones((2, 2)), y=np.arange(2)), drop=["X[:, 0]"])
+
+
 def test_truth_values_in_text_are_numbers_as_they_are_in_parquet(tmp_path):
     words = ["True", "False", "TRUE", "FALSE", "true", " false", "1"]
     text = "b,y\n" + "".join(f"{word},{i / 2}\n" for i, word in enumerate(words))
