@@ -235,6 +235,56 @@ def test_an_interrupted_estimator_has_noted_each_epoch_of_its_network(own, monke
     np.testing.assert_array_equal(estimator.network_.params, fresh.network_.params)
 
 
+@pytest.mark.parametrize("callbacks", [None, [fm.Callback()]])
+@pytest.mark.parametrize("nth", [1, 3])
+@pytest.mark.parametrize("where", ["fastmlp.training.Fit._ended", "fastmlp.estimators.stochastic.StochasticRun._epoch_over"])
+def test_an_interrupted_estimator_that_stops_early_keeps_the_epochs_it_has_judged(where, nth, callbacks, monkeypatch) -> None:
+    monkeypatch.setattr("fastmlp.training.FIRST_CALL_SECONDS", 1e9)
+    X, y = classes(60)
+    owner, name = (StochasticRun, "_epoch_over") if "StochasticRun" in where else (fm.training.Fit, "_ended")
+    whole, calls = getattr(owner, name), []
+
+    def interrupted(run: Any, epoch: int) -> Any:
+        calls.append(epoch)
+        if len(calls) == nth:
+            raise KeyboardInterrupt("now")
+        return whole(run, epoch)
+
+    settings = {"random_state": 3, "early_stopping": True, "n_iter_no_change": 50, "callbacks": callbacks}
+    estimator = fm.MLPClassifier((8,), **settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(where, interrupted)
+        with pytest.warns(UserWarning, match="interrupted by user"):
+            estimator.fit(X, y)
+    epochs = nth - 1 if owner is StochasticRun else nth
+    found = [estimator.loss_curve_, estimator.validation_scores_, estimator.network_.history.loss]
+    assert (estimator.n_iter_, *map(len, found)) == (epochs,) * 4
+    assert estimator.network_.history.stopped == "interrupted"
+    if epochs:
+        with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
+            fresh = fm.MLPClassifier((8,), **settings, max_iter=epochs).fit(X, y)
+        assert found == [fresh.loss_curve_, fresh.validation_scores_, fresh.network_.history.loss]
+        np.testing.assert_array_equal(estimator.network_.params, fresh.network_.params)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_an_estimator_that_is_interrupted_at_once_has_noted_nothing(early_stopping, monkeypatch) -> None:
+    X, y = classes(60)
+    estimator = fm.MLPClassifier((8,), random_state=3, early_stopping=early_stopping, max_iter=4, warm_start=True)
+    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
+        estimator.fit(X, y)
+    curve, params = list(estimator.loss_curve_), estimator.network_.params.copy()
+
+    def interrupted(run: Any, steps: int) -> Any:
+        raise KeyboardInterrupt("now")
+
+    monkeypatch.setattr(StochasticRun, "call", interrupted)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        estimator.fit(X, y)
+    assert (estimator.n_iter_, estimator.loss_curve_, len(estimator.network_.history)) == (0, curve, 4)
+    np.testing.assert_array_equal(estimator.network_.params, params)
+
+
 def interrupted_copy(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Return a list; once something is in it, the next look at a network's parameters is interrupted."""
     armed: list[bool] = []

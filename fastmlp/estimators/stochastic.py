@@ -48,6 +48,7 @@ class StochasticRun(Run):
         """Train; the best parameters come back where there is a judge."""
         if self.judge is not None:
             self.best_params = self.judge.best_params
+        self._mark()
         try:
             return super().go()
         except BaseException:
@@ -57,11 +58,25 @@ class StochasticRun(Run):
     def _catch_up(self) -> None:
         """Take note of epochs of the last call that an interruption has left out, though the network has been through them.
 
-        Where there is a judge, the network goes back to the best of those that were judged.
+        Where there is a judge, the network has gone back to the best of those that were judged, and the others are given up.
         """
-        if self.judge is None and not self.options.callbacks:
-            for epoch in range(self.epochs_before + self.est.n_iter_, len(self.history)):
-                self._epoch_over(epoch)
+        in_history, in_estimator = self._marks
+        noted = in_history + self.est.n_iter_ - in_estimator
+        if self.judge is not None:
+            self.history.cut(noted)
+        for epoch in range(noted, len(self.history)):
+            self._epoch_over(epoch)
+
+    def record(self, losses: list[float], rates: list[float]) -> str | None:
+        """Note whole epochs that are over; see :meth:`Fit.record`."""
+        self._mark()
+        ended = super().record(losses, rates)
+        self._mark()  # a callback may have trained in between
+        return ended
+
+    def _mark(self) -> None:
+        """Keep how many epochs the history has where the estimator has noted so many."""
+        self._marks = len(self.history), self.est.n_iter_
 
     def _epochs_at_once(self) -> float:
         if self.est.max_time is not None or (self.judge is not None and self.judge.scorer is not None):
