@@ -351,7 +351,7 @@ def test_predict_log_proba_is_the_logarithm() -> None:
         ({"hidden": (8, 0)}, ValueError, "a width of hidden must be"),
         ({"label_smoothing": 1.0}, ValueError, "label_smoothing must be"),
         ({"validation_fraction": 1.0}, ValueError, "validation_fraction must be"),
-        ({"verbose": "much"}, TypeError, "verbose must be"),
+        ({"progress": "much"}, TypeError, "progress must be"),
         ({"n_jobs": 0.5, "n_ensemble": 2}, TypeError, "n_jobs must be"),
         ({"n_jobs": 0}, ValueError, "n_jobs must be an integer >= 1, or -1 or None"),
         ({"n_jobs": -2, "n_ensemble": 2}, ValueError, "n_jobs must be an integer >= 1, or -1 or None"),
@@ -361,6 +361,16 @@ def test_predict_log_proba_is_the_logarithm() -> None:
 def test_wrong_arguments_are_refused_by_fit(options, error, message) -> None:
     with pytest.raises(error, match=message):
         classifier(**options).fit(*IRIS)
+
+
+def test_each_network_has_a_progress_bar_of_its_own(capfd) -> None:
+    shown = classifier(n_ensemble=3, n_jobs=3, progress=True, epochs=2).fit(*IRIS)
+    lines = capfd.readouterr().err.split("\n")
+    assert [line.count("epoch 2/2") for line in lines if line.strip()] == [1, 1, 1]
+    hidden = classifier(n_ensemble=3, n_jobs=3, epochs=2).fit(*IRIS)
+    assert capfd.readouterr().err == ""
+    for one, other in zip(shown.networks_, hidden.networks_, strict=True):
+        assert (one.params == other.params).all()
 
 
 def test_one_class_is_refused() -> None:

@@ -47,7 +47,9 @@ class Tabular(BaseEstimator):
             check_consistent_length(X_val, y_val)
             judge = Rows(encoder.transform(X_val), y_val, _weights(weight_val, X_val))
         jobs = self._jobs(rows, judge, fraction, seeds)
-        trained = _run([(recipe, *job, n_outputs) for job in jobs], min(len(jobs), workers))
+        # Several bars at once would be drawn over each other.
+        together = 1 if recipe.progress else min(len(jobs), workers)
+        trained = _run([(recipe, *job, n_outputs) for job in jobs], together)
         self.encoder_ = encoder
         self.networks_: list[MLP] = [net for net, _, _ in trained]
         judges = [judge for _, judge, _ in trained]
@@ -106,7 +108,7 @@ class Tabular(BaseEstimator):
             "epochs": checks.integer("epochs", self.epochs, 1),
             "batch_size": checks.integer("batch_size", self.batch_size, 1),
             "lr": checks.real("lr", self.lr, 0.0, open_low=True),
-            "progress": checks.flag("verbose", self.verbose),
+            "progress": checks.flag("progress", self.progress),
         }
 
     def __sklearn_tags__(self):

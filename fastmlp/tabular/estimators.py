@@ -59,8 +59,8 @@ class TabularClassifier(ClassifierMixin, Tabular):
         How many networks to train side by side; None and -1 take one for each thread of :func:`fastmlp.set_threads`.
     random_state : int, RandomState or None
         Seed of the rows held out, of initial weights and of shuffles.
-    verbose : bool
-        Whether to show a progress bar.
+    progress : bool
+        Whether to show a progress bar, of one network after the other.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         categorical_features: Any = "from_dtype",
         n_jobs: int | None = None,
         random_state: Any = None,
-        verbose: bool = False,
+        progress: bool = False,
     ) -> None:
         self.n_ensemble = n_ensemble
         self.metric = metric
@@ -121,7 +121,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         self.categorical_features = categorical_features
         self.n_jobs = n_jobs
         self.random_state = random_state
-        self.verbose = verbose
+        self.progress = progress
 
     def fit(
         self,
@@ -196,7 +196,7 @@ class TabularRegressor(RegressorMixin, Tabular):
     n_ensemble : int
         Number of networks, whose predictions are averaged. From 2 on, each has its own fold of the rows to be judged by and
         is trained on all others, side by side on the cores.
-    epochs, batch_size, lr, hidden, validation_fraction, categorical_features, n_jobs, random_state, verbose
+    epochs, batch_size, lr, hidden, validation_fraction, categorical_features, n_jobs, random_state, progress
         As for :class:`TabularClassifier`.
 
     Attributes
@@ -230,7 +230,7 @@ class TabularRegressor(RegressorMixin, Tabular):
         categorical_features: Any = "from_dtype",
         n_jobs: int | None = None,
         random_state: Any = None,
-        verbose: bool = False,
+        progress: bool = False,
     ) -> None:
         self.n_ensemble = n_ensemble
         self.epochs = epochs
@@ -241,7 +241,7 @@ class TabularRegressor(RegressorMixin, Tabular):
         self.categorical_features = categorical_features
         self.n_jobs = n_jobs
         self.random_state = random_state
-        self.verbose = verbose
+        self.progress = progress
 
     def fit(
         self,
