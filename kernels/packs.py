@@ -232,8 +232,8 @@ def _train(pack, rows, turn, ints, reals, factor, lr, first, size, block, n_slot
 
 
 @inner
-def _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums, sync):
-    """A pack's losses into losses[0], or its outputs into out (size, n * outputs)."""
+def _answer(task, pack, rows, ints, reals, time, first, size, block, losses, out, sums, sync):
+    """A pack's losses into losses[time], or its outputs into out (times * size, n * outputs)."""
     lanes = lanes_of(pack.arena)
     n = rows.x.shape[0]
     _set_numbers(pack, ints[0], reals, first, size, sums)
@@ -264,11 +264,11 @@ def _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums
         outputs_pack(pack, m)
         for lane in range(min(lanes, size - first)):
             for i in range(m * k):
-                poke(address(out, (first + lane) * n * k + at * k), i, peek(z, i * lanes + lane))
+                poke(address(out, (time * size + first + lane) * n * k + at * k), i, peek(z, i * lanes + lane))
     if task == LOSS_ONLY:
         for lane in range(min(lanes, size - first)):
             mean = rows.weight.shape[0] == 0 and ints[0, LOSS] != SSE
-            losses[0, first + lane] = sums[LOSS_SUM, lane] / n if mean else sums[LOSS_SUM, lane]
+            losses[time, first + lane] = sums[LOSS_SUM, lane] / n if mean else sums[LOSS_SUM, lane]
 
 
 @inner
@@ -290,23 +290,65 @@ def _gradient_size(table, lanes):
 
 
 @entry
-def _packs_size(table, size, n_slots, lanes, n_threads):
-    """Elements of scratch for `size` networks with so many slots."""
+def _packs_size(table, packs, n_slots, lanes, n_threads):
+    """Elements of scratch for so many packs at a time, of networks with so many slots."""
     places = np.empty((table.shape[0] + 2, PLACES), np.int64)
-    packs = (size + lanes - 1) // lanes
     return packs * _pack_size(table, n_slots, lanes) + n_threads * _thread_size(table, n_slots, lanes, places)
 
 
+@inner
+def _load(params, slots, reals, time, first, count, at, sums):
+    """A pack's networks from `params` (times, size, P) and what else they have, side by side."""
+    lanes, size, n_parameters, n_slots = lanes_of(at), params.shape[1], params.shape[2], slots.shape[1]
+    load_rows(address(params, time * size * n_parameters), n_parameters, first, count, n_parameters, at)
+    for s in range(n_slots):
+        load_rows(address(slots, s * n_parameters), n_slots * n_parameters, first, count, n_parameters,
+                  shift(at, (1 + s) * n_parameters * lanes))  # fmt: skip
+    for lane in range(lanes):
+        sums[POWER1, lane] = reals[network_in(first, lane, size), BETA1_POWER]
+        sums[POWER2, lane] = reals[network_in(first, lane, size), BETA2_POWER]
+
+
+@inner
+def _store(at, n_parameters, n_slots, spare, params, slots, first, count):
+    """The opposite: a pack's parameters and optimizer vectors to where those of all networks begin."""
+    lanes = lanes_of(at)
+    store_rows(at, n_parameters, spare, params, n_parameters, first, count)
+    for s in range(n_slots):
+        store_rows(shift(at, (1 + s) * n_parameters * lanes), n_parameters, spare, shift(slots, s * n_parameters),
+                   n_slots * n_parameters, first, count)  # fmt: skip
+
+
+@inner
+def _note(at, spare, copies, slot_copies, powers, epoch, first, count, sums):
+    """Copies of a pack as it is after an epoch, as far as there is room for them."""
+    if epoch >= copies.shape[0]:
+        return
+    size, n_parameters = copies.shape[1], copies.shape[2]
+    n_slots = slot_copies.shape[2] if epoch < slot_copies.shape[0] else 0
+    params, slots = address(copies, epoch * size * n_parameters), address(slot_copies, epoch * size * n_slots * n_parameters)
+    _store(at, n_parameters, n_slots, spare, params, slots, first, count)
+    if epoch < powers.shape[0]:
+        for lane in range(count):
+            powers[epoch, first + lane, 0], powers[epoch, first + lane, 1] = sums[POWER1, lane], sums[POWER2, lane]
+
+
 @entry
-def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, arena, tid, n, sync):
-    """Do `task` for thread tid's packs of n threads'; `own` says whether each network shuffles for itself."""
+def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, copies, slot_copies, powers,
+               arena, tid, n, sync):  # fmt: skip
+    """Do `task` for thread tid's packs of n threads'; `own` says whether each network shuffles for itself.
+
+    params is (times, size, P), for TRAIN of one time.
+    """
     mode = flush_denormals()
-    size, n_slots, n_parameters = params.shape[0], slots.shape[1], n_params(table)
+    times, size, n_slots, n_parameters = params.shape[0], params.shape[1], slots.shape[1], n_params(table)
     lanes = lanes_of(address(params, 0))
     places = np.empty((table.shape[0] + 2, PLACES), np.int64)
     packs, block = (size + lanes - 1) // lanes, block_rows(table)
     pack_size = _pack_size(table, n_slots, lanes)
-    base = shift(address(arena, 0), packs * pack_size + tid * _thread_size(table, n_slots, lanes, places))
+    # Packs in training stay where they are; one that is asked makes room for the next.
+    room = (packs if task == TRAIN else n) * pack_size
+    base = shift(address(arena, 0), room + tid * _thread_size(table, n_slots, lanes, places))
     shared = not own
     grad = shift(base, arrange_pack(table, block, lanes, shared, places))
     numbers = shift(grad, n_parameters * lanes)
@@ -317,19 +359,23 @@ def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, f
     chunk = 1 if own or task != TRAIN else max(1, min(losses.shape[0], CHUNK_ROWS // x.shape[0]))
     orders = lanes if own else chunk
     rows = Rows(x, y, weight, np.empty((orders if shuffled else 0, x.shape[0]), np.int64))
-    sums = np.zeros((packs, N_PACK_NUMBERS, lanes))
+    sums = np.zeros((packs if task == TRAIN else 1, N_PACK_NUMBERS, lanes))
+    set_ones(Pack(table, base, places, base, grad, numbers, shared, packed), block)
+    if task != TRAIN:
+        at = shift(address(arena, 0), tid * pack_size)
+        pack = Pack(table, base, places, at, grad, numbers, shared, packed)
+        for p in range(tid, times * packs, n):
+            if sync[ABORT]:
+                break
+            time, first = p // packs, p % packs * lanes
+            _load(params, slots, reals, time, first, min(lanes, size - first), at, sums[0])
+            _answer(task, pack, rows, ints, reals, time, first, size, block, losses, out, sums[0], sync)
+        restore_mode(mode)
+        return
     for p in range(tid, packs, n):
         first, at = p * lanes, shift(address(arena, 0), p * pack_size)
-        count = min(lanes, size - first)
-        load_rows(address(params, 0), n_parameters, first, count, n_parameters, at)
-        for s in range(n_slots):
-            load_rows(address(slots, s * n_parameters), n_slots * n_parameters, first, count, n_parameters,
-                      shift(at, (1 + s) * n_parameters * lanes))  # fmt: skip
-        for lane in range(lanes):
-            sums[p, POWER1, lane] = reals[network_in(first, lane, size), BETA1_POWER]
-            sums[p, POWER2, lane] = reals[network_in(first, lane, size), BETA2_POWER]
-    set_ones(Pack(table, base, places, base, grad, numbers, shared, packed), block)
-    for begin in range(0, losses.shape[0] if task == TRAIN else 1, chunk):
+        _load(params, slots, reals, 0, first, min(lanes, size - first), at, sums[p])
+    for begin in range(0, losses.shape[0], chunk):
         end = min(begin + chunk, losses.shape[0])
         if shuffled and shared:
             draw_orders(shared, rows.order, end - begin, ints, 0, size, begin)
@@ -338,23 +384,18 @@ def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, f
                 break
             first, at = p * lanes, shift(address(arena, 0), p * pack_size)
             pack = Pack(table, base, places, at, grad, numbers, shared, packed)
-            if task != TRAIN:
-                _answer(task, pack, rows, ints, reals, first, size, block, losses, out, sums[p], sync)
-                continue
             some = _set_numbers(pack, ints[0], reals, first, size, sums[p])
             if own and shuffled:
                 draw_orders(shared, rows.order, lanes, ints, first, size, begin)
             for epoch in range(begin, end):
                 _train(pack, rows, epoch - begin, ints, reals, factor, lr, first, size, block, n_slots, some, sums[p], losses,
                        epoch, sync)  # fmt: skip
-    if task == TRAIN and not sync[ABORT]:
+                _note(at, spare, copies, slot_copies, powers, epoch, first, min(lanes, size - first), sums[p])
+    if not sync[ABORT]:
         for p in range(tid, packs, n):
             first, at = p * lanes, shift(address(arena, 0), p * pack_size)
             count = min(lanes, size - first)
-            store_rows(at, n_parameters, spare, address(params, 0), n_parameters, first, count)
-            for s in range(n_slots):
-                store_rows(shift(at, (1 + s) * n_parameters * lanes), n_parameters, spare, address(slots, s * n_parameters),
-                           n_slots * n_parameters, first, count)  # fmt: skip
+            _store(at, n_parameters, n_slots, spare, address(params, 0), address(slots, 0), first, count)
             for lane in range(count):
                 reals[first + lane, BETA1_POWER] = sums[p, POWER1, lane]
                 reals[first + lane, BETA2_POWER] = sums[p, POWER2, lane]

@@ -28,7 +28,7 @@ from tests.nets import ACTIVATIONS, HIDDEN, LOSSES, PARTNER, Data, Net, make_dat
 # Around vectors, tiles and the limits of columns; rows around blocks of them.
 WIDTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 49, 65, 97, 130, 257]
 ROWS = [1, 2, 3, 5, 8, 16, 17, 31, 63, 64, 65, 97, 130, 257, 481]
-OVERWRITTEN = {"arena", "out", "grad", "d_in", "order", "copies"}
+OVERWRITTEN = {"arena", "out", "grad", "d_in", "order", "copies", "slot_copies", "powers"}
 
 
 @functools.cache
@@ -117,10 +117,18 @@ def populations(net: Net, data: Data, size: int, own: bool, at_end: bool) -> Non
     weight = weight if weight.size else np.zeros((0, rows), dtype)
     arena = np.zeros(population.population_arena_size(net.table, size, 3, rows), dtype)
     asked, seen, rates = (net.table, ints, reals, params), (data.x, y, weight), np.full(2 * -(-rows // batch), 1e-3)
-    compare(population.train_population, at_end, *asked, slots, *seen, rates, np.ones(size), np.zeros((2, size)), arena)
-    compare(population.population_loss, at_end, *asked, *seen, np.zeros(size), arena)
+    copies = np.stack([params] * 2), np.stack([slots] * 2), np.zeros((2, size, 2))
+    compare(
+        population.train_population, at_end, *asked, slots, *seen, rates, np.ones(size), np.zeros((2, size)), arena,
+        *(copies if own else ()),
+    )  # fmt: skip
     out = np.zeros((size, rows, net.n_outputs), dtype)
-    compare(population.predict_population, at_end, net.table, params, data.x, out, arena)
+    for several, losses, answer in (
+        (params, np.zeros(size), out),
+        (np.stack([params] * 3), np.zeros((3, size)), np.stack([out] * 3)),
+    ):
+        compare(population.population_loss, at_end, net.table, ints, reals, several, *seen, losses, arena)
+        compare(population.predict_population, at_end, net.table, several, data.x, answer, arena)
 
 
 def case(chosen: random.Random) -> None:

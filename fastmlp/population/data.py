@@ -44,12 +44,15 @@ class PopulationRows:
         return Rows(self.x, self.y[network if len(self.y) > 1 else 0], weight)
 
     def judge(self, metric: Metric, networks: NDArray, predictions: NDArray) -> NDArray[np.float64]:
-        """Return a metric of the predictions (m, n, K) of these networks."""
+        """Return a metric of the predictions (..., m, n, K) of these networks, (..., m)."""
+        flat = predictions.reshape(-1, *predictions.shape[-2:])
         if len(self.y) == 1 and len(self.weight) <= 1:
             shared = self.one(0)
-            return metric.of_each(shared.y, predictions, shared.weight)
-        each = ((self.one(network), prediction) for network, prediction in zip(networks, predictions, strict=True))
-        return np.array([metric(own.y, prediction, own.weight) for own, prediction in each])
+            found = metric.of_each(shared.y, flat, shared.weight)
+        else:
+            seen = [self.one(network) for network in networks] * (len(flat) // len(networks))
+            found = np.array([metric(own.y, one, own.weight) for own, one in zip(seen, flat, strict=True)])
+        return found.reshape(predictions.shape[:-2])
 
 
 def _ndim(values: Any) -> int:

@@ -16,7 +16,7 @@ from ..reference import ids
 from ..state import SEED_MASK
 from .padding import embedding, widened
 
-__all__ = ["Group", "Kept"]
+__all__ = ["Copies", "Group", "Kept"]
 
 
 class Kept:
@@ -36,6 +36,33 @@ class Kept:
             array[self.rows[places]] = copy[places]
         for i in places:
             group.optimizers[self.rows[i]] = self.optimizers[i]
+
+
+class Copies:
+    """What several epochs in one call left of some networks, each of them: room for it, which the engine fills.
+
+    Attributes
+    ----------
+    rows : (m,) array
+        The networks.
+    params : (epochs, m, P) array
+    slots, powers : (epochs, m, S, P) and (epochs, m, 2) arrays
+        What else a network needs to go on from there; of no epochs if none will have to.
+    """
+
+    def __init__(self, group: Group, rows: NDArray[np.int64], epochs: int, to_go_on: bool) -> None:
+        m, whole = len(rows), epochs if to_go_on else 0
+        self.rows, self.params = rows, np.empty((epochs, m, group.plan.n_params), group.dtype)
+        self.slots, self.powers = np.empty((whole, m, *group.slots.shape[1:]), group.dtype), np.empty((whole, m, 2))
+
+    def go_back(self, group: Group, places: NDArray[np.int64], epochs: NDArray[np.int64], steps: int) -> None:
+        """Leave the networks at these places as they were after these epochs, of so many steps, in the call just over."""
+        rows, after = self.rows[places], len(self.params) - 1 - epochs
+        # Sums over an epoch, which reals holds too, begin anew with the next one.
+        group.params[rows], group.slots[rows] = self.params[epochs, places], self.slots[epochs, places]
+        group.reals[rows[:, np.newaxis], [ids.BETA1_POWER, ids.BETA2_POWER]] = self.powers[epochs, places]
+        group.ints[rows, ids.EPOCH] -= after
+        group.ints[rows, ids.STEP] -= after * steps
 
 
 class Group:
@@ -140,7 +167,13 @@ class Group:
         optimizer.fill(self.ints, self.reals)
         self.optimizers = list(optimizers)
 
-    def train(self, rows: NDArray[np.int64], data: Any, lr: NDArray, factor: NDArray, epochs: int) -> NDArray[np.float64]:
+    def way(self, rows: NDArray[np.int64]) -> tuple:
+        """Return what decides how the engine works on the networks in `rows`, if it does on no others."""
+        return engine.part("population").population_way(self.plan.table, self.ints[rows], self.reals[rows], self.params[rows])
+
+    def train(
+        self, rows: NDArray[np.int64], data: Any, lr: NDArray, factor: NDArray, epochs: int, copies: Copies | None = None
+    ) -> NDArray[np.float64]:
         """Train the networks in `rows` for whole epochs; returns their losses, (epochs, len(rows))."""
         losses = np.empty((epochs, len(rows)))
         everyone = len(rows) == len(self)
@@ -148,27 +181,30 @@ class Group:
         kernels = engine.part("population")
         arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), slots.shape[1], len(data)), self.dtype)
         kernels.train_population(
-            self.plan.table, ints, reals, params, slots, data.x, data.y, data.weight, lr, factor, losses, arena
-        )
+            self.plan.table, ints, reals, params, slots, data.x, data.y, data.weight, lr, factor, losses, arena,
+            *(() if copies is None else (copies.params, copies.slots, copies.powers)),
+        )  # fmt: skip
         if not everyone:
             for array, changed in zip(self.arrays, (params, slots, ints, reals), strict=True):
                 array[rows] = changed
         return losses
 
-    def losses(self, rows: NDArray[np.int64], data: Any) -> NDArray[np.float64]:
-        """Return the losses of the networks in `rows`, (len(rows),)."""
-        out = np.empty(len(rows))
+    def losses(self, rows: NDArray[np.int64], data: Any, params: NDArray | None = None) -> NDArray[np.float64]:
+        """Return the losses of the networks in `rows`, (len(rows),), or with `params` (times, len(rows), P) of each time."""
+        params = self.params[rows] if params is None else params
+        out = np.empty(params.shape[:-1])
         kernels = engine.part("population")
         arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), 0, len(data)), self.dtype)
         kernels.population_loss(
-            self.plan.table, self.ints[rows], self.reals[rows], self.params[rows], data.x, data.y, data.weight, out, arena
+            self.plan.table, self.ints[rows], self.reals[rows], params, data.x, data.y, data.weight, out, arena
         )
         return out
 
-    def predict(self, rows: NDArray[np.int64], x: NDArray) -> NDArray:
-        """Return the outputs of the networks in `rows`, (len(rows), n, outputs)."""
-        out = np.empty((len(rows), len(x), self.plan.n_outputs), self.dtype)
+    def predict(self, rows: NDArray[np.int64], x: NDArray, params: NDArray | None = None) -> NDArray:
+        """Return the outputs of the networks in `rows`, (len(rows), n, outputs), or with `params` as above of each time."""
+        params = self.params[rows] if params is None else params
+        out = np.empty((*params.shape[:-1], len(x), self.plan.n_outputs), self.dtype)
         kernels = engine.part("population")
         arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), 0, len(x)), self.dtype)
-        kernels.predict_population(self.plan.table, self.params[rows], x, out, arena)
+        kernels.predict_population(self.plan.table, params, x, out, arena)
         return out

@@ -3,14 +3,17 @@
 Arrays have one more dimension in front, of the networks: params (size, P), slots (size, S, P), ints (size, N_INTS), reals
 (size, ·). Targets are (1, n, K) or (size, n, K), with one column of class indices for K > 1; weights are (0, n) for none,
 (1, n) or (size, n). Where the first dimension is 1, all networks share it. The networks may differ in every number of ints
-and reals but for BATCH, SHUFFLE, DROP_LAST, LOSS, LOSS_PARAM and the optimizer's kind.
+and reals but for BATCH, SHUFFLE, DROP_LAST, LOSS, LOSS_PARAM and the optimizer's kind. Questions may be asked of networks
+as they were at several times at once: params is then (times, size, P), and answers have a first dimension more too.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from . import train
+from . import ids, train
 
 
 def _of(array, i):
@@ -27,6 +30,11 @@ def population_arena_size(table: np.ndarray, size: int, slots: int, rows: int) -
     return 0
 
 
+def population_way(table: np.ndarray, ints: np.ndarray, reals: np.ndarray, params: np.ndarray) -> tuple:
+    """Return what decides in which of several ways networks are worked on, whose roundings differ: here there is one way."""
+    return ()
+
+
 def train_population(
     table: np.ndarray,
     ints: np.ndarray,
@@ -40,6 +48,9 @@ def train_population(
     factor: np.ndarray,
     losses: np.ndarray,
     arena: np.ndarray,
+    copies: np.ndarray | None = None,
+    slot_copies: np.ndarray | None = None,
+    powers: np.ndarray | None = None,
 ) -> None:
     """Train each network for len(losses) whole epochs, as `train_steps` does.
 
@@ -61,14 +72,27 @@ def train_population(
         Overwritten with the mean training losses; NaN after an epoch whose loss is not finite.
     arena
         Not used.
+    copies : ndarray of shape (epochs, size, P), optional
+    slot_copies : ndarray of shape (epochs, size, S, P), optional
+    powers : ndarray of shape (epochs, size, 2), float64, optional
+        As many as they have room for are filled with what each epoch left: parameters, optimizer state, and BETA1_POWER and
+        BETA2_POWER.
     """
-    order, own = np.empty(len(x), np.int64), np.empty(len(losses) + 1)
+    losses[:] = np.nan
+    order, loss, steps = np.empty(len(x), np.int64), np.empty(2), len(lr) // max(1, len(losses))
     for i in range(len(params)):
-        own[:] = np.nan
-        train.train_steps(
-            table, ints[i], reals[i], params[i], slots[i], x, _of(y, i), _weight(weight, i), order, lr * factor[i], own, arena
-        )
-        losses[:, i] = own[:-1]
+        for epoch in range(len(losses)):
+            rates = lr[epoch * steps : (epoch + 1) * steps] * factor[i]
+            train.train_steps(
+                table, ints[i], reals[i], params[i], slots[i], x, _of(y, i), _weight(weight, i), order, rates, loss, arena
+            )
+            losses[epoch, i] = loss[0]
+            left = params[i], slots[i], reals[i, [ids.BETA1_POWER, ids.BETA2_POWER]]
+            for array, value in zip((copies, slot_copies, powers), left, strict=True):
+                if array is not None and epoch < len(array):
+                    array[epoch, i] = value
+            if not math.isfinite(loss[0]):
+                break
 
 
 def population_loss(
@@ -82,12 +106,13 @@ def population_loss(
     out: np.ndarray,
     arena: np.ndarray,
 ) -> None:
-    """Compute out (size,) float64 = each network's loss, as `loss` does."""
-    for i in range(len(params)):
-        out[i] = train.loss(table, ints[i], reals[i], params[i], x, _of(y, i), _weight(weight, i), arena)
+    """Compute out (size,) or (times, size) float64 = each network's loss, as `loss` does."""
+    for own, losses in zip(params.reshape(-1, *params.shape[-2:]), out.reshape(-1, out.shape[-1]), strict=True):
+        for i in range(len(own)):
+            losses[i] = train.loss(table, ints[i], reals[i], own[i], x, _of(y, i), _weight(weight, i), arena)
 
 
 def predict_population(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> None:
-    """Compute out (size, n, K) = each network's outputs, as `predict` does."""
-    for i in range(len(params)):
-        train.predict(table, params[i], x, out[i], arena)
+    """Compute out (size, n, K) or (times, size, n, K) = each network's outputs, as `predict` does."""
+    for own, answer in zip(params.reshape(-1, params.shape[-1]), out.reshape(-1, *out.shape[-2:]), strict=True):
+        train.predict(table, own, x, answer, arena)
