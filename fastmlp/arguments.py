@@ -169,6 +169,11 @@ class Options:
         metric = named.get(curve.removeprefix("val_"))
         return metric is not None and metric.direction(f"early stopping by {curve!r}")
 
+    @property
+    def shows_each_epoch(self) -> bool:
+        """Whether a function of the user's is to see the network after each epoch."""
+        return bool(self.callbacks) or any(metric_table.METRICS.get(metric.name) is not metric for metric in self.metrics)
+
     def watch(self) -> Plateau | None:
         """Return what lowers the learning rate by what the losses do, if anything does; it has seen no epoch yet."""
         schedule = getattr(self.optimizer, "lr", None)

@@ -21,7 +21,6 @@ from .arguments import Options, TrainingData, prepare
 from .callbacks import Best, listeners
 from .errors import DivergenceError, DivergenceWarning
 from .history import History
-from .metrics import METRICS
 from .optimizers import LBFGS
 from .plan import aligned_zeros
 from .reference import ids
@@ -302,7 +301,7 @@ class Run(Fit):
 
     def _epochs_at_once(self) -> float:
         """Return how many epochs may pass until something may have to change, or a user's function wants to see the network."""
-        if self.options.callbacks or any(METRICS.get(metric.name) is not metric for metric in self.options.metrics):
+        if self.options.shows_each_epoch:
             return 1
         epochs = min(len(self.copies), CALL_SECONDS / self.judging_seconds) if self.judged else math.inf
         if self.best and self.options.early_stopping:

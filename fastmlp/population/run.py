@@ -1,4 +1,8 @@
-"""Training of a population: epochs, validation, stopping and divergence of each network by itself."""
+"""Training of a population: epochs, validation, stopping and divergence of each network by itself.
+
+As in ``fastmlp/training.py``, epochs that are only judged go several in a call, with copies of the networks after each, and
+are judged together after it. What then turns out to have gone otherwise is done again, epoch by epoch.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +23,19 @@ from ..reference import ids
 from ..rows import apart
 from ..schedules import Span
 from ..state import SEED_MASK
-from ..training import CALL_SECONDS, MOST_STEPS
+from ..training import CALL_SECONDS, MOST_COPIED, MOST_JUDGED, MOST_STEPS
 from .data import PopulationRows
-from .group import Kept
+from .group import Copies, Kept
 from .history import PopulationHistory
+from .stopping import Stopping, Verdict
 
 if TYPE_CHECKING:
     from .population import Population
 
 __all__ = ["PopulationRun"]
+
+# About how long a call lasts in which networks may stop: what they do after that in the call is lost, half of it on average.
+STOPPING_SECONDS = 0.01
 
 
 class PopulationRun:
@@ -65,11 +73,9 @@ class PopulationRun:
         self.own_shuffles = own_shuffles
         self._set()
         stopping = options.early_stopping
-        self.sign = -1.0 if stopping and options.higher_is_better(stopping.monitor) else 1.0
-        self.best = np.full(size, math.inf)
-        self.waited = np.zeros(size, np.int64)
+        self.stopping = Stopping(stopping, options.higher_is_better(stopping.monitor), size) if stopping else None
         self.best_params = [group.params.copy() for group in population._groups] if stopping else []
-        self.watches = [options.watch() for _ in range(size)] if options.watch() else []
+        self.watches = [watch for watch in (options.watch() for _ in range(size)) if watch]
         self.active = np.ones(size, bool)
         self.stopped, self.best_epoch = [""] * size, np.full(size, -1, np.int64)
         self.done = 0
@@ -130,15 +136,29 @@ class PopulationRun:
             began, before = time.perf_counter(), self.done
             self._advance(min(self.epochs_in_call, epochs - self.done))
             seconds = max(time.perf_counter() - began, 1e-6)
-            more = int((self.done - before) * CALL_SECONDS / seconds)
-            most = max(1, MOST_STEPS // self.per_epoch)
-            self.epochs_in_call = 1 if self._looks_at_each_epoch else max(1, min(more, 4 * self.epochs_in_call, most))
+            self.epochs_in_call = max(1, min(4 * self.epochs_in_call, self._epochs_at_once(seconds / (self.done - before))))
             last = {name: _mean(curve[-1]) for name, curve in self.history.curves.items()}
             speed = (self.done - before) * rows * int(self.active.sum()) / seconds
             self.reporter.update(self.done, last.get("loss"), last.get("val_loss"), speed)
 
+    def _epochs_at_once(self, seconds: float) -> int:
+        """Return how many epochs the next call may have, of so many seconds each."""
+        epochs = min(int(CALL_SECONDS / seconds), MOST_STEPS // self.per_epoch)
+        if self.options.shows_each_epoch:
+            return 1
+        if not self._judged:
+            return epochs
+        groups = self.population._groups
+        copied = sum(len(group) * group.plan.n_params * (1 + bool(self.stopping) * group.slots.shape[1]) for group in groups)
+        epochs = min(epochs, MOST_JUDGED, MOST_COPIED // copied)
+        epochs = min([epochs, *(watch.epochs_left for watch, active in zip(self.watches, self.active, strict=False) if active)])
+        if self.stopping:
+            epochs = min(epochs, max(int(STOPPING_SECONDS / seconds), self.stopping.epochs_left(self.active)))
+        return epochs
+
     @property
-    def _looks_at_each_epoch(self) -> bool:
+    def _judged(self) -> bool:
+        """Whether anybody wants to know of the networks as they are after each epoch."""
         o = self.options
         return bool(o.callbacks or o.metrics or o.early_stopping or self.watches or self.validation is not None)
 
@@ -154,50 +174,100 @@ class PopulationRun:
         if any(group.optimizers is not own for group, own in zip(self.population._groups, self._given, strict=True)):
             self._set()  # a callback has trained the networks in its own way
         rates = [self._rates(span, self.done, epochs) for span in self.spans]
+        alike: dict[bytes, list[int]] = {}  # those of equal rates go together
+        for span, lr in enumerate(rates):
+            alike.setdefault(lr.tobytes(), []).append(span)
+        together = self._judged and epochs > 1
+        if together and len(alike) > 1:
+            self._one_by_one(epochs)
+            return
         if len(self._losses) < epochs:
             self._losses = np.empty((2 * epochs, len(self.population)))
         losses = self._losses[:epochs]
         losses[:, ~self.active] = math.nan
-        alike: dict[bytes, list[int]] = {}  # those of equal rates go together
-        for span, lr in enumerate(rates):
-            alike.setdefault(lr.tobytes(), []).append(span)
+        copies: list[Copies | None] = []
         for number, members in enumerate(self.population._members):
+            copied = None
             for spans in alike.values():
                 going = np.flatnonzero(self.active[members] & np.isin(self.span_of[members], spans))
-                self._advance_group(number, members, going, self.done, rates[spans[0]], losses, self._saved[0][number])
+                if together and going.size:
+                    copied = Copies(self.population._groups[number], going, epochs, to_go_on=self.stopping is not None)
+                lr, kept = rates[spans[0]], self._saved[0][number]
+                if not self._advance_group(number, members, going, self.done, lr, losses, kept, copied):
+                    self._one_by_one(epochs)
+                    return
+            copies.append(copied)
+        curves = {"loss": losses} | self._judge(losses, copies)
+        verdict = self.stopping.judge(curves[self.stopping.given.monitor], self.active) if self.stopping else None
+        finite = self.validation is None or np.isfinite(curves["val_loss"][:, self.active]).all()
+        if together and not (finite and self._went_alike(copies, verdict)):
+            self._one_by_one(epochs)
+            return
+        if together and verdict:
+            self._cut(curves, copies, verdict)
+            epochs = verdict.epochs
         self.done += epochs
-        rows = {"loss": losses}
-        rows |= {name: values[np.newaxis] for name, values in self._judge(losses).items()} if epochs == 1 else {}
-        self.history.add(rows)
+        self.history.add({name: curve[:epochs] for name, curve in curves.items()})
         self._keep()
-        if self._looks_at_each_epoch:
-            self._look({name: values[-1] for name, values in rows.items()} | {"lr": self._last_rates(rates)})
+        if self._judged:
+            self._look(curves, copies, verdict, rates)
         self._keep_what_callbacks_did()
 
-    def _advance_group(
-        self, number: int, members: NDArray, rows: NDArray, first: int, lr: NDArray, losses: NDArray, kept: Kept
-    ) -> None:
-        """Do epochs from `first` on with a group's networks in `rows`.
+    def _one_by_one(self, epochs: int) -> None:
+        """Do the epochs of a call again, which turned out not to be what they would have been one by one."""
+        self._go_back()
+        for _ in range(epochs):
+            if self.active.any():
+                self._advance(1)
 
-        Networks that diverge go back to `kept`, and theirs are done again one by one.
+    def _went_alike(self, copies: list[Copies | None], verdict: Verdict | None) -> bool:
+        """Whether the engine does the same with those that go on when others have stopped."""
+        if verdict is None:
+            return True
+        for group, members, copied in zip(self.population._groups, self.population._members, copies, strict=True):
+            if copied is not None:
+                last = verdict.last[members[copied.rows]]
+                left = [copied.rows[last > epoch] for epoch in np.unique(last)]
+                if len({group.way(rows) for rows in (copied.rows, *left) if rows.size}) > 1:
+                    return False
+        return True
+
+    def _cut(self, curves: dict[str, NDArray[np.float64]], copies: list[Copies | None], verdict: Verdict) -> None:
+        """Take networks that have stopped within a call back to there."""
+        epochs = len(curves["loss"])
+        for curve in curves.values():
+            curve[np.arange(epochs)[:, np.newaxis] > verdict.last] = math.nan
+        for group, members, copied in zip(self.population._groups, self.population._members, copies, strict=True):
+            if copied is not None:
+                last = verdict.last[members[copied.rows]]
+                early = np.flatnonzero(last < epochs - 1)
+                copied.go_back(group, early, last[early], self.per_epoch)
+
+    def _advance_group(
+        self, number: int, members: NDArray, rows: NDArray, first: int, lr: NDArray, losses: NDArray, kept: Kept,
+        copies: Copies | None = None,
+    ) -> bool:  # fmt: skip
+        """Do epochs from `first` on with a group's networks in `rows`; returns whether they are as they are to be.
+
+        Networks that diverge go back to `kept`, and theirs are done again one by one, but not where there are copies.
         """
         if rows.size == 0:
-            return
+            return True
         group, networks = self.population._groups[number], members[rows]
         data, factor = self.train.of(networks), self._factor(networks, lr)
-        result = group.train(rows, data, lr, factor, len(losses))
+        result = group.train(rows, data, lr, factor, len(losses), copies)
         losses[:, networks if len(networks) < losses.shape[1] else slice(None)] = result
         if math.isfinite(result.sum()) and np.isfinite(group.params).all():
-            return
+            return True
         bad = np.flatnonzero(~(np.isfinite(result).all(axis=0) & np.isfinite(group.params[rows]).all(axis=1)))
-        if bad.size == 0:
-            return
+        if bad.size == 0 or copies is not None:
+            return bad.size == 0
         kept.restore(group, np.searchsorted(kept.rows, rows[bad]))
         if len(losses) == 1:
             for network in networks[bad]:
                 self._diverged(int(network), first)
                 losses[:, network] = math.nan
-            return
+            return True
         losses[:, networks[bad]] = math.nan
         for epoch in range(len(losses)):
             again = rows[bad][self.active[networks[bad]]]
@@ -205,6 +275,7 @@ class PopulationRun:
                 break
             step = slice(epoch * self.per_epoch, (epoch + 1) * self.per_epoch)
             self._advance_group(number, members, again, first + epoch, lr[step], losses[epoch : epoch + 1], Kept(group, again))
+        return True
 
     def _factor(self, networks: NDArray, lr: NDArray) -> NDArray[np.float64]:
         if not self.watches:
@@ -236,62 +307,75 @@ class PopulationRun:
             kept.restore(group, np.arange(len(kept.rows)))
         self.history.cut(epochs)
 
-    def _judge(self, losses: NDArray) -> dict[str, NDArray[np.float64]]:
-        """Return validation losses and metrics of all networks as they are."""
+    def _judge(self, losses: NDArray, copies: list[Copies | None]) -> dict[str, NDArray[np.float64]]:
+        """Return validation losses and metrics after each epoch, (epochs, size) each."""
         judged: dict[str, NDArray[np.float64]] = {}
-        size = len(self.population)
         if self.validation is not None:
-            judged["val_loss"] = np.full(size, math.nan)
+            judged["val_loss"] = np.full(losses.shape, math.nan)
         for metric in self.options.metrics:
             for prefix, rows in (("", self.train), ("val_", self.validation)):
                 if rows is not None:
-                    judged[prefix + metric.name] = np.full(size, math.nan)
+                    judged[prefix + metric.name] = np.full(losses.shape, math.nan)
         for number, members in enumerate(self.population._members):
             active = np.flatnonzero(self.active[members])
-            if active.size:
-                self._judge_group(number, active, members[active], judged)
-        if self.validation is not None:
-            for network in np.flatnonzero(self.active & ~np.isfinite(judged["val_loss"])):
+            if active.size and judged:
+                self._judge_group(number, active, members[active], copies[number], judged)
+        if self.validation is not None and len(losses) == 1:
+            for network in np.flatnonzero(self.active & ~np.isfinite(judged["val_loss"][0])):
                 group, row = self.population._place(int(network))
                 kept = self._saved[0][self.population._where[network, 0]]
                 kept.restore(group, np.searchsorted(kept.rows, [row]))
-                self._diverged(int(network), self.done - 1)
+                self._diverged(int(network), self.done)
                 losses[:, network] = math.nan
         return judged
 
-    def _judge_group(self, number: int, rows: NDArray, networks: NDArray, judged: dict[str, NDArray]) -> None:
+    def _judge_group(
+        self, number: int, rows: NDArray, networks: NDArray, copies: Copies | None, judged: dict[str, NDArray]
+    ) -> None:
         group = self.population._groups[number]
+        times = group.params[rows][np.newaxis] if copies is None else copies.params
         if self.validation is not None:
-            judged["val_loss"][networks] = group.losses(rows, self.validation.of(networks))
+            judged["val_loss"][:, networks] = group.losses(rows, self.validation.of(networks), times)
         if not self.options.metrics:
             return
         for prefix, data in (("", self.train), ("val_", self.validation)):
             if data is not None:
-                predictions = group.predict(rows, data.x)
-                for metric in self.options.metrics:
-                    judged[prefix + metric.name][networks] = data.judge(metric, networks, predictions)
+                # As many predictions at a time as there may be copies of parameters.
+                many = max(1, MOST_COPIED // (len(rows) * len(data) * group.plan.n_outputs))
+                for first in range(0, len(times), many):
+                    predictions = group.predict(rows, data.x, times[first : first + many])
+                    for metric in self.options.metrics:
+                        judged[prefix + metric.name][first : first + many, networks] = data.judge(metric, networks, predictions)
 
-    def _look(self, logs: dict[str, NDArray[np.float64]]) -> None:
+    def _look(
+        self, curves: dict[str, NDArray[np.float64]], copies: list[Copies | None], verdict: Verdict | None, rates: list[NDArray]
+    ) -> None:
         """Tell callbacks of an epoch, and stop the networks that have done enough."""
-        told, epoch = listeners(self.options.callbacks, "on_epoch_end"), len(self.history.loss) - 1
-        answers = [callback.on_epoch_end(self.population, epoch, logs) for callback in told]
+        told, answers = listeners(self.options.callbacks, "on_epoch_end"), []
+        if told:
+            logs = {name: values[-1] for name, values in curves.items()} | {"lr": self._last_rates(rates)}
+            answers = [callback.on_epoch_end(self.population, len(self.history.loss) - 1, logs) for callback in told]
         for i, watch in enumerate(self.watches):
-            if watch is not None and self.active[i]:
-                watch.update(float(logs[watch.monitor][i]))
-        stopping = self.options.early_stopping
-        if stopping:
-            values = self.sign * logs[stopping.monitor]
-            better = self.active & (values < self.best - stopping.min_delta)
-            self.best[better], self.waited[better] = values[better], 0
-            self.best_epoch[better] = len(self.history.loss) - 1
-            for number, members in enumerate(self.population._members):
-                rows = np.flatnonzero(better[members])
-                self.best_params[number][rows] = self.population._groups[number].params[rows]
-            worse = self.active & ~better
-            self.waited[worse] += 1
-            self._stop(worse & (self.waited >= stopping.patience), "early stopping")
+            for value in curves[watch.monitor][:, i].tolist() if self.active[i] else ():
+                watch.update(value)
+        if self.stopping and verdict:
+            self._note_best(copies, verdict)
+            self.stopping.accept(verdict)
+            self._stop(verdict.stopped, "early stopping")
         for callback, answer in zip(told, answers, strict=True):
             self._stop(self.active & _answered(callback, answer, len(self.active)), "callback")
+
+    def _note_best(self, copies: list[Copies | None], verdict: Verdict) -> None:
+        """Keep the parameters of the best epochs among those just over."""
+        for number, members in enumerate(self.population._members):
+            rows, copied = np.flatnonzero(self.active[members] & (verdict.found[members] >= 0)), copies[number]
+            if copied is None:
+                self.best_params[number][rows] = self.population._groups[number].params[rows]
+            else:
+                places = np.searchsorted(copied.rows, rows)
+                self.best_params[number][rows] = copied.params[verdict.found[members[rows]], places]
+            networks = members[rows]
+            self.best_epoch[networks] = len(self.history.loss) - verdict.epochs + verdict.found[networks]
 
     def _stop(self, networks: NDArray[np.bool_], why: str) -> None:
         for i in np.flatnonzero(networks & self.active):
