@@ -17,6 +17,13 @@ def copy(x):
     return x
 
 
+@glue
+def copy_rows(width, source, order, ordered, at, n, target, ld):
+    """Rows `at` + 0..n of `source`, or those that order[at:] names, to rows ld apart."""
+    for i in range(n):
+        copy(width, (shift(source, (peek(order, at + i) if ordered else at + i) * width), shift(target, i * ld)), ())
+
+
 @elementwise("+x", "value")
 def fill(value):
     return value

@@ -78,7 +78,7 @@ def _tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux,
         tiles(m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
 
 
-@inner
+@glue
 def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed):
     """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb,
     or if `turned` the transpose of such an array of shape (n, k).
@@ -93,11 +93,17 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     Where k is more than a panel's, the sums wait in C from one panel to the next; but where C holds an aux that is still
     needed, they wait in scratch, a stripe of rows at a time.
     """
-    lanes = lanes_of(a)
-    packing = csb is None and (turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes) > PACK_SPAN))
+    packing = csb is None and (turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes_of(a)) > PACK_SPAN))
     if k <= KC and not packing:
         _tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
-        return
+    else:
+        _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing)
+
+
+@inner
+def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing):
+    """As `gemm`, a panel of B after the other, packed or not."""
+    lanes = lanes_of(a)
     width = (NV_ROW if m == 1 and csb is None and not turned else NV) * lanes
     waits_in_c = k <= KC or (end != END_TIMES and end != END_ADD)
     stripe = m if waits_in_c else STRIPE

@@ -227,7 +227,10 @@ def _without_constants(get_call_template, args, keywords):
 
 def glue(function):
     """Compile into the body of each caller: for functions that pass much and do little, where a call would cost as much."""
-    return numba.njit(**_INNER, forceinline=True)(function)
+    dispatcher = numba.njit(**_INNER, forceinline=True)(function)
+    if not numba.config.DISABLE_JIT:
+        dispatcher.get_call_template = functools.partial(_without_constants, dispatcher.get_call_template)
+    return dispatcher
 
 
 def entry(function):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from .columns import backward_columns, forward_columns, gather_columns, loss_columns
-from .dense import accumulate, copy
+from .dense import accumulate, copy, copy_rows
 from .ids import ACTIVATION, FAN_IN, LOSS, LOSS_PARAM, SMOOTHING, SSE, WIDTH
 from .jit import glue, inner
 from .loss import loss_rows
@@ -46,13 +46,6 @@ def _row(data, i):
 
 
 @glue
-def _copy_rows(width, source, order, ordered, at, n, target, ld):
-    """Rows `at` + 0..n of `source`, or those that order[at:] names, to rows ld apart."""
-    for i in range(n):
-        copy(width, (shift(source, (peek(order, at + i) if ordered else at + i) * width), shift(target, i * ld)), ())
-
-
-@glue
 def _gather(net, data, at, first, last, unit):
     """Copy the data's rows `at` + first..last to a block's rows first..last; a row's scale is its weight times `unit`."""
     arena, places = net.arena, net.places
@@ -70,9 +63,9 @@ def _gather(net, data, at, first, last, unit):
         for i in range(n):
             copy_sparse(shift(x, (peek(order, begin + i) if by_order else begin + i) * k), shift(a, i * ldx))
     else:
-        _copy_rows(k, x, order, by_order, begin, n, a, ldx)
+        copy_rows(k, x, order, by_order, begin, n, a, ldx)
     if targets > 1:
-        _copy_rows(targets, y, order, data.ordered, at, n, t, ldy)
+        copy_rows(targets, y, order, data.ordered, at, n, t, ldy)
     elif data.ordered:
         for i in range(n):
             poke(t, i, peek(y, peek(order, at + i)))
