@@ -237,26 +237,27 @@ def test_an_interrupted_estimator_has_noted_each_epoch_of_its_network(own, monke
 
 @pytest.mark.parametrize("callbacks", [None, [fm.Callback()]])
 @pytest.mark.parametrize("nth", [1, 3])
-@pytest.mark.parametrize("where", ["fastmlp.training.Fit._ended", "fastmlp.estimators.stochastic.StochasticRun._epoch_over"])
-def test_an_interrupted_estimator_that_stops_early_keeps_the_epochs_it_has_judged(where, nth, callbacks, monkeypatch) -> None:
+@pytest.mark.parametrize(("owner", "name"), [(fm.training.Fit, "_ended"), (StochasticRun, "_epoch_over"), (Judge, "score")])
+def test_an_interrupted_estimator_that_stops_early_keeps_the_epochs_it_has_judged(
+    owner, name, nth, callbacks, monkeypatch
+) -> None:
     monkeypatch.setattr("fastmlp.training.FIRST_CALL_SECONDS", 1e9)
     X, y = classes(60)
-    owner, name = (StochasticRun, "_epoch_over") if "StochasticRun" in where else (fm.training.Fit, "_ended")
     whole, calls = getattr(owner, name), []
 
-    def interrupted(run: Any, epoch: int) -> Any:
-        calls.append(epoch)
+    def interrupted(*given: Any) -> Any:
+        calls.append(given)
         if len(calls) == nth:
             raise KeyboardInterrupt("now")
-        return whole(run, epoch)
+        return whole(*given)
 
     settings = {"random_state": 3, "early_stopping": True, "n_iter_no_change": 50, "callbacks": callbacks}
     estimator = fm.MLPClassifier((8,), **settings)
     with monkeypatch.context() as patch:
-        patch.setattr(where, interrupted)
+        patch.setattr(owner, name, interrupted)
         with pytest.warns(UserWarning, match="interrupted by user"):
             estimator.fit(X, y)
-    epochs = nth - 1 if owner is StochasticRun else nth
+    epochs = nth if name == "_ended" else nth - 1
     found = [estimator.loss_curve_, estimator.validation_scores_, estimator.network_.history.loss]
     assert (estimator.n_iter_, *map(len, found)) == (epochs,) * 4
     assert estimator.network_.history.stopped == "interrupted"

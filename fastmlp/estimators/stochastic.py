@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,11 @@ class StochasticRun(Run):
 
     def _judge_epoch(self, judge: Judge) -> None:
         est = self.est
-        score = judge.score(est)
+        try:
+            score = judge.score(est)
+        except BaseException:  # an interruption mostly finds an estimator here
+            self._take_back()
+            raise
         assert est.validation_scores_ is not None
         est.validation_scores_.append(score)
         if est.verbose:
@@ -137,6 +142,15 @@ class StochasticRun(Run):
             best = self.net.params.copy()
             self.best_params, est.best_validation_score_ = best, score
             judge.best_params = best
+
+    def _take_back(self) -> None:
+        """Forget the epoch just noted, which no score will follow."""
+        est = self.est
+        est.n_iter_ -= 1
+        est.t_ -= len(self.data.train)
+        for curve in (est.loss_curve_, est.validation_loss_curve_ if self.data.validation is not None else []):
+            del curve[-1:]
+        est.loss_ = est.loss_curve_[-1] if est.loss_curve_ else math.nan
 
     def _stalled(self) -> bool:
         """Lower an adaptive rate, or say that training has come to its end."""
