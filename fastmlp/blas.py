@@ -16,38 +16,41 @@ from typing import Any
 __all__ = ["one_thread"]
 
 # BLAS libraries have one number of threads for the process: who comes first sets it, who leaves last sets it back.
-_lock = threading.Lock()
-_inside = 0
+_lock = threading.RLock()
+_inside: list[int] = []  # threads
 _limit: Any = None
 
 
-def _forget_lock() -> None:
-    """Begin with a new lock in a forked process, where a thread that is no longer there may hold it."""
-    global _lock
-    _lock = threading.Lock()
+def _forget_others() -> None:
+    """Forget the threads that a forked process has not, and which will never leave."""
+    _inside[:] = [thread for thread in _inside if thread == threading.get_ident()]
+    _lock.release()
 
 
+# A fork waits until no thread is setting the number: OpenBLAS has a lock of its own then, which would stay locked.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_forget_others)
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Within it, SciPy's BLAS uses one thread; several Python threads may be in it at once."""
-    global _inside, _limit
+    global _limit
+    thread = threading.get_ident()
     with _lock:
-        if _inside == 0:
+        if _limit is None:
             _give_control()
             _limit = _scipys().limit(limits=1)
-        _inside += 1
+        _inside.append(thread)
     try:
         yield
     finally:
         with _lock:
-            _inside -= 1
-            if _inside == 0:
+            _inside.remove(thread)
+            if not _inside:
                 _give_control()
                 _limit.restore_original_limits()
+                _limit = None
                 _give_control()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 
@@ -85,6 +86,61 @@ def test_of_several_python_threads_the_last_one_sets_them_back(several) -> None:
     thread.join()
     assert set(seen) == {1}
     assert set(threads()) == {several}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_forked_meanwhile_sets_them_back(several) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with blas.one_thread():
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        with blas.one_thread():
+            alone = set(threads()) == {1}
+        os._exit(0 if alone and set(threads()) == {several} else 1)
+    leave.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert set(threads()) == {several}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_waits_for_a_thread_that_sets_the_number(monkeypatch) -> None:
+    """OpenBLAS would keep its lock in the forked process, which then waits for it for ever."""
+    setting, done, give_control = threading.Event(), threading.Event(), blas._give_control
+
+    def slowly() -> None:
+        setting.set()
+        done.wait()
+        give_control()
+
+    def other() -> None:
+        with blas.one_thread():
+            pass
+
+    monkeypatch.setattr(blas, "_give_control", slowly)
+    thread = threading.Thread(target=other)
+    thread.start()
+    setting.wait()
+    timer = threading.Timer(0.1, done.set)
+    timer.start()
+    child = os.fork()
+    waited = done.is_set()
+    if child == 0:
+        os._exit(0 if waited else 1)
+    thread.join()
+    timer.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert waited
 
 
 def test_bits_do_not_depend_on_the_threads_there_were() -> None:
