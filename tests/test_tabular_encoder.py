@@ -9,7 +9,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
-from fastmlp.tabular import TabularEncoder, preprocessing
+from fastmlp.tabular import TabularClassifier, TabularEncoder, preprocessing
 
 
 def clipped(x):
@@ -104,9 +104,9 @@ def test_columns_may_be_chosen_by_name_number_and_mask(chosen) -> None:
 
 
 def test_text_that_is_not_chosen_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"X has text in column 4 \('x'\).* categorical_features"):
+    with pytest.raises(ValueError, match=r"column 's' has text \('x'\).* categorical_features"):
         TabularEncoder(["c"]).fit(FRAMES["pandas"])
-    with pytest.raises(ValueError, match=r"X has text in column 3 \('u'\)"):
+    with pytest.raises(ValueError, match=r"column 'c' has text \('u'\)"):
         TabularEncoder(None).fit(FRAMES["polars"])
 
 
@@ -135,6 +135,23 @@ def test_dates_are_refused_with_a_remedy() -> None:
     for array in (days.to_numpy()[:, None], np.diff(days.to_numpy())[:, None]):
         with pytest.raises(TypeError, match=r"column 0 of X has dtype .*64.* Pass dates as numbers"):
             TabularEncoder().fit(array)
+    # As objects, each would be a category of its own.
+    periods = pd.DataFrame({"day": pd.period_range("2020", periods=2)})
+    for frame in (pd.DataFrame({"day": [None, *days.date]}), pd.DataFrame({"day": days.astype(object)}), periods):
+        with pytest.raises(TypeError, match=r"column 'day' holds dates or times, such as .*2020.* Pass dates as numbers"):
+            TabularEncoder().fit(frame)
+
+
+def test_what_is_no_table_is_refused_with_a_remedy() -> None:
+    columns = {"a": [1.0, 2.0]}
+    for X, message in (
+        (columns, r"got a dict\. Pass pandas"),
+        (pl.LazyFrame(columns), r"got a LazyFrame\. Pass X\.collect\(\)"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            TabularEncoder().fit(X)
+        with pytest.raises(TypeError, match=message):
+            TabularClassifier().fit(X, [0, 1])
 
 
 def test_infinity_is_refused_in_frames_too() -> None:
@@ -143,9 +160,19 @@ def test_infinity_is_refused_in_frames_too() -> None:
             TabularEncoder().fit(frame)
 
 
+def test_numbers_where_fit_found_only_text_are_refused() -> None:
+    """They could be none of the categories, so that all of them would count as unknown in silence."""
+    encoder = TabularEncoder().fit(pd.DataFrame({"id": ["1", "2", "3", None]}))
+    with pytest.raises(ValueError, match=r"column 'id' has 2, but had only text in fit.* astype\(str\)"):
+        encoder.transform(pd.DataFrame({"id": [None, 2]}, dtype=object))
+    assert (
+        encoder.transform(pd.DataFrame({"id": [np.nan, np.nan]})) == encoder.transform(pd.DataFrame({"id": ["x", "y"]}))
+    ).all()
+
+
 def test_text_where_fit_found_numbers_is_refused() -> None:
     encoder = TabularEncoder().fit(np.array([[1.0], [2.0]]))
-    with pytest.raises(ValueError, match=r"X has text in column 0 \('a'\)"):
+    with pytest.raises(ValueError, match=r"column 0 of X has text \('a'\)"):
         encoder.transform(np.array([["a"], [2.0]], dtype=object))
     with pytest.raises(ValueError, match=r"X has 2 features, but TabularEncoder is expecting 1 features"):
         encoder.transform(np.zeros((3, 2)))
@@ -179,10 +206,8 @@ def test_numbers_of_object_dtype_that_are_not_chosen_are_numbers(chosen) -> None
 
 
 def test_categories_of_several_kinds_are_refused_with_a_remedy() -> None:
-    for values in ([1, "a", 2.5], [pd.Timestamp("2020"), 2.5, 1]):
-        with pytest.raises(
-            TypeError, match=r"column 1 of X has categories without an order \(.*float, int.*\): .* astype\(str\)"
-        ):
+    for values in ([1, "a", 2.5], [pd.Interval(1, 2), 2.5, 1]):
+        with pytest.raises(TypeError, match=r"column 'c' has categories without an order \(.*float, int.*\): .* astype\(str\)"):
             TabularEncoder().fit(pd.DataFrame({"n": [1, 2, 3], "c": pd.Series(values, dtype=object)}))
 
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from .. import checks, engine, weighting
 from ..data import split
 from ..interruption import side_by_side
 from ..network import MLP
-from .preprocessing import TabularEncoder, is_frame
+from .preprocessing import TabularEncoder, is_frame, noted
 from .recipe import LastBest, Rows
 
 __all__ = ["Tabular"]
@@ -81,22 +81,15 @@ class Tabular(BaseEstimator):
         """Raise unless X is a table and there is a target for each row; note X's columns."""
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        self._note_columns(X)
+        noted(self, X, reset=True)
         check_consistent_length(X, y)
         if is_frame(X) and len(X) == 0:  # of arrays the check of their columns says it
             raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required.")
 
-    def _note_columns(self, X: Any, reset: bool = True) -> None:
-        """Note the names and number of the columns, or compare them with those in fit."""
-        if is_frame(X):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-        else:
-            validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
-
     def _outputs(self, X: Any) -> list[NDArray]:
         """Return each network's outputs."""
         check_is_fitted(self, "networks_")
-        self._note_columns(X, reset=False)
+        noted(self, X, reset=False)
         x = self.encoder_.transform(X)
         return [net.predict(x) for net in self.networks_]
 

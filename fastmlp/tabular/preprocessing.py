@@ -6,6 +6,8 @@ Holzmüller, Grinsztajn & Steinwart, "Better by Default: Strong Pre-Tuned MLPs a
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +28,7 @@ MISSING = -1
 # pandas's values for nothing, which is not imported for their sake.
 _NOTHING = ("NAType", "NaTType")
 _DATES = "Pass dates as numbers, such as year, month and day."
+_TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
@@ -132,7 +135,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         self.categorical_ = self._chosen(np.array(text, bool))
         columns = self._columns(X)
         self.categories_, self._encoders = [], {}
-        for i in np.flatnonzero(self.categorical_):
+        for i in np.flatnonzero(self.categorical_).tolist():
             encoder = OrdinalEncoder(
                 handle_unknown="use_encoded_value", unknown_value=MISSING, encoded_missing_value=MISSING, dtype=np.int64
             )
@@ -141,10 +144,10 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             except TypeError as error:
                 kinds = sorted({type(value).__name__ for value in columns[i] if not is_missing(value)})
                 raise TypeError(
-                    f"column {i} of X has categories without an order ({', '.join(kinds)}): they must be all text or all "
+                    f"{self._name(i)} has categories without an order ({', '.join(kinds)}): they must be all text or all "
                     "numbers. Pass all of them as text, such as by astype(str)."
                 ) from error
-            self._encoders[int(i)] = encoder
+            self._encoders[i] = encoder
             self.categories_.append(np.array([c for c in encoder.categories_[0] if not is_missing(c)], dtype=object))
         encoded = self._encoded(columns)
         spreads = [spread for column in encoded for spread in column.spreads()]
@@ -153,12 +156,16 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     def _validated(self, X: Any, reset: bool) -> Any:
         """Return X as a frame or an array, checked, with columns noted or compared."""
+        X = noted(self, X, reset)
         if is_frame(X):
-            validate_data(self, X, reset=reset, skip_check_array=True)
             if X.shape[0] == 0 or X.shape[1] == 0:
                 raise ValueError(f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s): 1 of each is required.")
-            return X
-        return validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+        return X
+
+    def _name(self, i: int) -> str:
+        """Return what a column is called in messages."""
+        names = getattr(self, "feature_names_in_", None)
+        return f"column {i} of X" if names is None else f"column {names[i]!r}"
 
     def _chosen(self, text: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which columns are categories; `text` says which are no numbers."""
@@ -193,7 +200,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         """Return X's columns: float64 with NaN, or objects with NaN where they are categories."""
         categorical = self.categorical_ if categorical is None else categorical
         frame = is_frame(X)
-        return [_column(X, i, frame, bool(categorical[i])) for i in range(X.shape[1])]
+        return [_column(X, i, self._name(i), frame, bool(categorical[i])) for i in range(X.shape[1])]
 
     def _encoded(self, columns: list[NDArray]) -> list[_Coded]:
         """Return numbers as they are, two categories as 1 and -1, and the numbers of the categories where there are others."""
@@ -203,13 +210,21 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 text = _first_text(values)
                 if text is not None:
                     raise ValueError(
-                        f"X has text in column {i} ({text!r}), which fit took for numbers. "
+                        f"{self._name(i)} has text ({text!r}), which fit took for numbers. "
                         "Pass numbers, or name the column in categorical_features."
                     )
-                encoded.append(_Coded(_numbers(values, i)))
+                encoded.append(_Coded(_numbers(values, self._name(i))))
                 continue
+            known = next(categories)
+            if len(known) and all(isinstance(category, str) for category in known):
+                other = next((value for value in values if not (isinstance(value, str) or is_missing(value))), None)
+                if other is not None:
+                    raise ValueError(
+                        f"{self._name(i)} has {other!r}, but had only text in fit, so that it could be none of the categories. "
+                        "Pass text here too, such as by astype(str)."
+                    )
             codes = self._encoders[i].transform(values[:, None])[:, 0]
-            n = len(next(categories))
+            n = len(known)
             encoded.append(_Coded(np.array([1.0, -1.0, 0.0])[codes]) if n == 2 else _Coded(codes, n))
         return encoded
 
@@ -255,47 +270,61 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
 def is_frame(X: Any) -> bool:
     """Whether X is a pandas or polars frame."""
-    return hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "shape")
+    return hasattr(X, "shape") and hasattr(X, "columns") and hasattr(X, "dtypes")
 
 
-def _column(X: Any, i: int, frame: bool, categorical: bool) -> NDArray:
+def noted(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
+    """Return X as a frame or an array; note its columns in an estimator, or compare them with those noted."""
+    if not hasattr(X, "shape") and (isinstance(X, Mapping) or hasattr(X, "collect")):
+        remedy = "X.collect()" if hasattr(X, "collect") else "pandas.DataFrame(X)"
+        raise TypeError(f"X must be a pandas or polars frame or an array; got a {type(X).__name__}. Pass {remedy}.")
+    if is_frame(X):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return X
+    return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+
+
+def _column(X: Any, i: int, name: str, frame: bool, categorical: bool) -> NDArray:
     """Return a column: float64 with NaN, or objects with NaN if it is one of categories or has text."""
     if not frame:
         values = X[:, i]
         if values.dtype.kind in "mM":
-            raise TypeError(f"column {i} of X has dtype {values.dtype}. {_DATES}")
+            raise TypeError(f"{name} has dtype {values.dtype}. {_DATES}")
         if not categorical and values.dtype.kind in "biuf":
             return values.astype(np.float64)
         if not categorical and values.dtype.kind == "O" and _first_text(values) is None:
-            return _numbers(values, i)
-        return _objects(values)
+            return _numbers(values, name)
+        return _objects(values, name)
     pandas = hasattr(X, "iloc")
     series = X.iloc[:, i] if pandas else X[:, i]
     dtype = series.dtype
     numeric = getattr(dtype, "kind", "O") in "biuf" if pandas else dtype.is_numeric() or str(dtype) == "Boolean"
     if numeric and not categorical and str(dtype) != "category":
         values = series.to_numpy(dtype=np.float64, na_value=np.nan) if pandas else series.cast(float).to_numpy()
-        return _numbers(values, i)
+        return _numbers(values, name)
     if getattr(dtype, "kind", "O") in "mM" or str(dtype).startswith(("Date", "Time", "Duration")):
-        raise TypeError(f"column {X.columns[i]!r} has dtype {dtype}. {_DATES}")
-    return _objects(series.to_numpy(dtype=object) if pandas else np.array(series.to_list(), dtype=object))
+        raise TypeError(f"{name} has dtype {dtype}. {_DATES}")
+    return _objects(series.to_numpy(dtype=object) if pandas else np.array(series.to_list(), dtype=object), name)
 
 
-def _numbers(values: NDArray, i: int) -> NDArray[np.float64]:
+def _numbers(values: NDArray, name: str) -> NDArray[np.float64]:
     """Return numbers, finite or NaN."""
     try:
         numbers = np.array([np.nan if is_missing(v) else v for v in values] if values.dtype == object else values, np.float64)
     except TypeError as error:
-        raise TypeError(f"column {i} of X: argument must be a string or a number ({error}).") from error
+        raise TypeError(f"{name}: argument must be a string or a number ({error}).") from error
     if np.isinf(numbers).any():
-        raise ValueError(f"Input X contains infinity or a value too large for dtype('float64') in column {i}.")
+        raise ValueError(f"Input X contains infinity or a value too large for dtype('float64') in {name}.")
     return numbers
 
 
-def _objects(values: NDArray) -> NDArray:
-    """Return objects, missing ones as NaN."""
+def _objects(values: NDArray, name: str) -> NDArray:
+    """Return objects, missing ones as NaN; dates, each of which would be a category of its own, are refused."""
     objects = np.empty(len(values), object)
     objects[:] = [np.nan if is_missing(value) else value for value in values.tolist()]
+    first = next((value for value in objects if not is_missing(value)), None)
+    if isinstance(first, _TIMES) or type(first).__name__ == "Period":
+        raise TypeError(f"{name} holds dates or times, such as {first!r}. {_DATES}")
     return objects
 
 
