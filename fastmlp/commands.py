@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from . import datasets, engine, metrics, optimizers
 from .data import Data, nearest, split
+from .errors import counted
 from .network import MLP
 from .sweeps.result import digits
 
@@ -95,7 +96,7 @@ def train(args: argparse.Namespace) -> None:
         print(f"wrote {args.plot}")
     if interrupted:
         what = "shown and saved" if args.save is not None else "shown"
-        raise Interrupted(f"interrupted; what is {what} is the network after {_epochs(history)}")
+        raise Interrupted(f"interrupted; what is {what} is the network after {counted(len(history), 'epoch')}")
 
 
 def sweep(args: argparse.Namespace) -> None:
@@ -137,7 +138,7 @@ def sweep(args: argparse.Namespace) -> None:
         result.plot(args.plot)
         print(f"wrote {args.plot}")
     if len(result.failed) == len(result):
-        raise Failed(f"none of the {len(result)} networks has a result; the first one says: {result[0]['error']}")
+        raise Failed(f"of {counted(len(result), 'network')} none has a result; the first one says: {result[0]['error']}")
 
 
 def _write_rows(result: SweepResult, args: argparse.Namespace) -> None:
@@ -313,11 +314,7 @@ def _show_results(net: MLP, rows: _Rows, history: History) -> None:
         table.add_row(f"{metric.name}{unit}", *(digits(value) for value in values))
     _print_table(table)
     rate = len(history) * len(rows.X) / max(history.seconds, 1e-9)
-    print(f"{_epochs(history)} in {history.seconds:.3g} s ({rate:,.0f} rows a second)")
-
-
-def _epochs(history: History) -> str:
-    return "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
+    print(f"{counted(len(history), 'epoch')} in {history.seconds:.3g} s ({rate:,.0f} rows a second)")
 
 
 def _metrics(rows: _Rows) -> list[tuple[metrics.Metric, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError", "DivergenceWarning", "ModelFileError", "PairingWarning", "PrecisionWarning", "shown"]
+__all__ = ["DivergenceError", "DivergenceWarning", "ModelFileError", "PairingWarning", "PrecisionWarning", "counted", "shown"]
 
 # Characters of a value in a message; a longer one is cut.
 _LONGEST = 80
@@ -26,6 +26,17 @@ class PairingWarning(UserWarning):
 
 class PrecisionWarning(UserWarning):
     """An activation of the user's own that comes out wrong somewhere."""
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things in words.
+
+    Examples
+    --------
+    >>> counted(1, "epoch"), counted(1200, "network")
+    ('1 epoch', '1200 networks')
+    """
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def shown(value: object) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .errors import counted
+
 __all__ = ["History"]
 
 
@@ -61,7 +63,8 @@ class History:
     def __repr__(self) -> str:
         """Return the number of epochs, the last one's numbers and what ended the training in one line."""
         last = ", ".join(f"{name} {value:.4g}" for name, value in self.last().items() if name != "lr")
-        return f"<{'; '.join(filter(None, (f'History of {len(self)} epochs', last, self.stopped)))}>"
+        parts = (f"History of {counted(len(self), 'epoch')}", last, self.stopped)
+        return f"<{'; '.join(filter(None, parts))}>"
 
     @property
     def curves(self) -> dict[str, list[float]]:

@@ -21,6 +21,7 @@ import numpy as np
 
 from . import checks
 from .data import MOST_CLASSES, Data, Kind, nearest
+from .errors import counted
 
 # Words that stand for a value that is not there.
 _GAPS = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
@@ -165,10 +166,6 @@ def _not_numbers(path: Path, examples: dict[str, str]) -> str:
     return f"{path}: feature column{plural} words, not numbers: {shown}. Encode them as numbers or drop them."
 
 
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
@@ -239,7 +236,7 @@ def _chunks(path: Path, reader, before: int, width: int) -> Iterator[list[list[s
             continue
         if len(cells) != width:
             line = before + reader.line_num
-            raise ValueError(f"{path}, line {line}: {_several(len(cells), 'cell')}, but the line of names has {width}.")
+            raise ValueError(f"{path}, line {line}: {counted(len(cells), 'cell')}, but the line of names has {width}.")
         rows.append(cells)
         if len(rows) == _CHUNK:
             yield rows

@@ -74,7 +74,7 @@ def test_train_prints_data_network_and_results(capsys):
     assert "standardized" not in out
     assert len(numbers(out, "loss (cross_entropy)")) == 2
     assert all(0.0 <= value <= 1.0 for value in numbers(out, "accuracy"))
-    assert re.search(r"1 epochs? in [\d.e-]+ s", out)
+    assert re.search(r"1 epoch in [\d.e-]+ s", out)
 
 
 def test_train_does_what_the_same_lines_of_python_do(capsys, tmp_path):
@@ -228,7 +228,7 @@ def test_a_sweep_without_any_result_fails_in_one_line(capsys):
     argv = ["sweep", "moons", "--width", "4", "--depth", "2", "--optimizer", "sgd", "--lr", "1e30"]
     assert main(argv) == 1
     err = capsys.readouterr().err
-    assert err.startswith("fastmlp sweep: none of the 1 networks has a result; the first one says: DivergenceError")
+    assert err.startswith("fastmlp sweep: of 1 network none has a result; the first one says: DivergenceError")
     assert err.count("\n") == 1
 
 

@@ -141,3 +141,5 @@ def test_a_history_is_shown_in_one_line(engine) -> None:
     assert repr(fm.PopulationHistory(5)) == "<PopulationHistory of 5 networks, 0 epochs>"
     histories = population.fit(*numbers(), epochs=3, validation=0.2)
     assert repr(histories) == "<PopulationHistory of 5 networks, 3 epochs; loss, val_loss; 5 x epochs>"
+    assert repr(fm.Population([4, 1], size=1).fit(*numbers(), epochs=1)).startswith("<PopulationHistory of 1 network, 1 epoch;")
+    assert repr(regressor().fit(*numbers(), epochs=1)).startswith("<History of 1 epoch;")

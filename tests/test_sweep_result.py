@@ -63,9 +63,9 @@ def test_nan_is_never_best():
 
 def test_best_of_failures_says_why():
     result = SweepResult([row(8, 1, error="MemoryError: no")], "val_accuracy")
-    with pytest.raises(ValueError, match="None of the 1 networks has a result; the first one says: MemoryError: no"):
+    with pytest.raises(ValueError, match="of 1 network none has a result; the first one says: MemoryError: no"):
         result.best  # noqa: B018
-    assert "1 without a result" in repr(result)
+    assert repr(result) == "<SweepResult: 1 network, 1 without a result>"
 
 
 def test_summary_compares_means_over_seeds(result):
@@ -86,6 +86,8 @@ def test_summary_leaves_failed_seeds_out_and_failed_settings_for_the_end():
 
 def test_repr_names_the_best(result):
     assert "8 networks; best val_accuracy 0.9 with width=8, depth=1" in repr(result)
+    drawn = SweepResult([row(8, 1) | {"lr": 0.02102330874348013}, row(8, 2)], "val_accuracy")
+    assert "lr=0.021, " in repr(drawn)
 
 
 def test_table_fits_in_80_columns_and_puts_the_best_first(result):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import counted
 from .curves import draw_losses, finish_losses
 from .figures import COLOURS, MARKERS, axes_of, figure_of, plain
 
@@ -92,7 +93,7 @@ def pareto(result: SweepResult, ax: Axes | None = None) -> Figure:
         ax.errorbar(
             [line["n_params"] for line in own], [line[result.metric] for line in own], yerr=spread if any(spread) else None,
             fmt=marker, color=colour, markersize=4 if len(lines) > 50 else 5.5, elinewidth=0.8, alpha=0.8,
-            label=f"{depth} hidden layer" + ("" if depth == 1 else "s"),
+            label=counted(depth, "hidden layer"),
         )  # fmt: skip
     front = _front(lines, result)
     sizes, values = [line["n_params"] for line in front], [line[result.metric] for line in front]

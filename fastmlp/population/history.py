@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
-from ..errors import shown
+from ..errors import counted, shown
 from ..history import History
 
 __all__ = ["PopulationHistory", "network_number"]
@@ -84,7 +84,11 @@ class PopulationHistory:
     def __repr__(self) -> str:
         """Return the number of networks and epochs, the curves' names and what ended the trainings in one line."""
         ends = ", ".join(f"{count} x {why}" for why, count in Counter(self.stopped).items() if why)
-        parts = (f"PopulationHistory of {self.size} networks, {len(self.loss)} epochs", ", ".join(self.curves), ends)
+        parts = (
+            f"PopulationHistory of {counted(self.size, 'network')}, {counted(len(self.loss), 'epoch')}",
+            ", ".join(self.curves),
+            ends,
+        )
         return f"<{'; '.join(filter(None, parts))}>"
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from ..errors import counted
 from .space import SETTINGS
 
 if TYPE_CHECKING:
@@ -84,11 +85,11 @@ class SweepResult(Sequence):
     def __repr__(self) -> str:
         """Return the number of networks and the best of them."""
         failed = len(self.failed)
-        words = f"{len(self)} networks" + (f", {failed} without a result" if failed else "")
+        words = counted(len(self), "network") + (f", {failed} without a result" if failed else "")
         if failed < len(self):
             best = self.best
             shown = [key for key in SETTINGS if key in best and (key in ("width", "depth") or self.varies(key))]
-            settings = ", ".join(f"{key}={best[key]}" for key in (*shown, "seed"))
+            settings = ", ".join(f"{key}={setting_text(key, best[key])}" for key in (*shown, "seed"))
             words += f"; best {self.metric} {best[self.metric]:.4g} with {settings}"
         if self.stopped == "interrupted":
             words += f"; {self.how_to_resume()}"
@@ -127,7 +128,9 @@ class SweepResult(Sequence):
         """
         rows = [row for row in self.rows if row["error"] is None]
         if not rows:
-            raise ValueError(f"None of the {len(self)} networks has a result; the first one says: {self.rows[0]['error']}")
+            raise ValueError(
+                f"of {counted(len(self), 'network')} none has a result; the first one says: {self.rows[0]['error']}"
+            )
         rows = [row for row in rows if row.get("stopped") != "halving"] or rows
         return min(rows, key=lambda row: (self.badness(row[self.metric]), row["val_loss"], row["n_params"]))
 
@@ -241,7 +244,7 @@ class SweepResult(Sequence):
         return table
 
     def _title(self, seeds: int) -> str:
-        networks = f"{len(self)} network" + ("s" if len(self) != 1 else "")
+        networks = counted(len(self), "network")
         took = "" if math.isnan(self.seconds) else f" in {self.seconds:.3g} s"
         return f"{networks}{took}" + (f"; mean ± standard deviation over {seeds} seeds" if seeds > 1 else "")
 
