@@ -31,6 +31,9 @@ _CHUNK = 20_000
 # From so many bytes on pyarrow takes less time, its import included.
 _LARGE = 1 << 20
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
+# What is a number to people, such as 2,5 or 1,234.5 or 1.234,5.
+_COMMAS = re.compile(r"[+-]?[\d.]*\d(,\d+)+(\.\d*)?")
+_POINTS = "Numbers have a decimal point and no other marks, such as 1234.5."
 
 
 def read_table(path: str | os.PathLike, target: str | None = None, *, drop: Sequence[str] = (), kind: str = "auto") -> Data:
@@ -91,6 +94,8 @@ def _as_data(path: Path, X, y, features: tuple[str, ...], target: str, kind: str
         few = y.ndim == 1 and y.dtype.kind in "iu" and len(np.unique(y)) <= MOST_CLASSES
         kind = "classes" if y.dtype.kind in "USb" or few else "regression"
     _check_finite(path, y, target)
+    if y.dtype.kind in "US" and all(map(_COMMAS.fullmatch, map(str, y.flat))):
+        raise ValueError(f"{path}: the target {target!r} holds words such as {str(y[0])!r}. {_POINTS}")
     if kind == "regression":
         if y.dtype.kind in "US":
             example = str(y[0])
@@ -136,10 +141,13 @@ def _table(path: Path, columns: dict[str, np.ndarray], target: str | None):
 def _check_names(path: Path, names: tuple[str, ...], target: str | None, drop: tuple[str, ...] = ()) -> None:
     """Refuse a table without the target, without what is to be left out, or without anything else."""
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    hint = " All names are numbers: is the line of names missing?" if all(map(_is_number, names)) else ""
     if target is None:
-        raise ValueError(f"{path} is a table: say which column is the target. Its columns are {shown}.")
+        raise ValueError(
+            f"{path} is a table: say which column is the target, by target= or in a shell by --target. "
+            f"Its columns are {shown}.{hint}"
+        )
     if target not in names:
-        hint = " All names are numbers: is the line of names missing?" if all(map(_is_number, names)) else ""
         raise ValueError(f"{path} has no column {target!r}{nearest(target, names)}. Its columns are {shown}.{hint}")
     for name in drop:
         if name == target:
@@ -163,7 +171,8 @@ def _not_numbers(path: Path, examples: dict[str, str]) -> str:
     shown = ", ".join(f"{name!r} ({value!r})" for name, value in itertools.islice(examples.items(), 8))
     shown += f" and {len(examples) - 8} more" if len(examples) > 8 else ""
     plural = "s hold" if len(examples) > 1 else " holds"
-    return f"{path}: feature column{plural} words, not numbers: {shown}. Encode them as numbers or drop them."
+    hint = f" {_POINTS}" if any(map(_COMMAS.fullmatch, examples.values())) else ""
+    return f"{path}: feature column{plural} words, not numbers: {shown}. Encode them as numbers or drop them.{hint}"
 
 
 def _is_number(cell: str) -> bool:
@@ -380,6 +389,8 @@ def _read_npz(path: Path, target: str | None, drop: tuple[str, ...]):
         why = str(error).split(". ")[0]
         raise ValueError(f"{path} is not a readable .npz file of plain arrays: {why}.") from error
     wanted = target or "y"
+    if wanted == "X":
+        raise ValueError(f"{path}: the array 'X' has the features, so that it cannot be the target. Name another one.")
     for name in ("X", wanted):
         if name not in loaded:
             shown = ", ".join(loaded)

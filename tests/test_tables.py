@@ -178,6 +178,15 @@ REFUSED = {
     "same name": ("a,a,y\n1,2,0\n", "2 columns named 'a'"),
     "no target": ("a,b,Y2\n1,2,0\n", "no column 'y' .did you mean 'Y2'.*Its columns are a, b, Y2"),
     "no names": ("1,2,3\n4,5,6\n", "is the line of names missing"),
+    "decimal commas": (
+        "a;y\n2,5;0\n3,5;1\n",
+        "column holds words, not numbers: 'a' .'2,5'.*a decimal point and no other marks",
+    ),
+    "thousands": ('a,y\n"1,234.5",0\n3,1\n', "'a' .'1,234.5'.*a decimal point and no other marks"),
+    "decimal commas in the target": (
+        "a;y\n2;0,5\n3;1,5\n",
+        "target 'y' holds words such as '0,5'. Numbers have a decimal point",
+    ),
     "open quote": ('a,y\n1,"u\n3,v\n', "not a table of text"),
 }
 
@@ -198,8 +207,10 @@ def test_words_after_the_first_rows_are_found_too(tmp_path, monkeypatch):
 
 
 def test_a_table_without_a_target_lists_its_columns(tmp_path):
-    with pytest.raises(ValueError, match=r"say which column is the target. Its columns are a, b"):
+    with pytest.raises(ValueError, match=r"say which column is the target, by target= or .* --target\. Its columns are a, b"):
         read_table(csv(tmp_path, "a,b\n1,2\n"))
+    with pytest.raises(ValueError, match=r"Its columns are 1, 2\. All names are numbers: is the line of names missing"):
+        read_table(csv(tmp_path, "1,2\n3,4\n"))
 
 
 def test_words_are_no_quantity(tmp_path):
@@ -302,6 +313,11 @@ def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path, monkeypatch):
 def test_npz_that_cannot_be_used(tmp_path, arrays, why):
     with pytest.raises(ValueError, match=why):
         read_table(npz(tmp_path, **arrays))
+
+
+def test_the_features_of_an_npz_file_are_not_its_target(tmp_path):
+    with pytest.raises(ValueError, match=r"the array 'X' has the features"):
+        read_table(npz(tmp_path, X=np.zeros((2, 1)), y=np.arange(2)), "X")
 
 
 def test_npz_never_runs_what_a_pickle_in_it_says(tmp_path):
