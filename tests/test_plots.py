@@ -196,7 +196,8 @@ def test_losses_of_ones_own_training_are_drawn_too():
 
 
 def test_many_histories_only_say_what_the_styles_mean():
-    ax = plots.loss_curves([history(start=1 + i) for i in range(15)]).axes[0]
+    ax, bar = plots.loss_curves([history(start=1 + i) for i in range(15)]).axes
+    assert (bar.get_ylabel(), *bar.get_ylim()) == ("run", 1, 15)
     assert sorted(t.get_text() for t in ax.get_legend().get_texts()) == ["training", "validation"]
 
 
@@ -204,7 +205,7 @@ def test_many_histories_only_say_what_the_styles_mean():
 def test_the_legend_of_several_runs_hides_no_curve(n):
     figure = plots.loss_curves([history(start=1 + i, val=n < 10) for i in range(n)])
     renderer = draw(figure)
-    (ax,) = figure.axes
+    ax = figure.axes[0]
     legend = ax.get_legend().get_window_extent(renderer)
     if n == 2:
         assert legend.x0 >= ax.get_window_extent(renderer).x1 - 1
@@ -248,7 +249,8 @@ def test_a_population_is_a_run_for_each_network(validation):
 
 def test_many_networks_have_thin_lines_without_names():
     curves = np.random.default_rng(0).uniform(size=(5, 30))
-    ax = plots.loss_curves(PopulationHistory(30, {"loss": curves})).axes[0]
+    ax, bar = plots.loss_curves(PopulationHistory(30, {"loss": curves})).axes
+    assert (bar.get_ylabel(), *bar.get_ylim()) == ("network", 0, 29)
     assert len(ax.lines) == 30
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["training"]
 

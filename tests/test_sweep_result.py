@@ -188,6 +188,17 @@ def test_the_pareto_front_has_what_no_smaller_setting_beats(result):
     assert front.get_xydata().tolist() == [[80.0, pytest.approx(0.8)], [160.0, pytest.approx(0.85)]]
 
 
+def test_names_on_the_pareto_front_do_not_lie_on_each_other():
+    rows = [row(width, 1) | {"n_params": width, "val_accuracy": 0.8 + width / 1e4} for width in (8, 900, 910, 920)]
+    drawn = SweepResult(rows, "val_accuracy").plot(kind="pareto").axes[0]
+    assert [text.get_text() for text in drawn.texts] == ["920×1", "8×1"]
+
+
+def test_a_pareto_front_of_nothing_says_so():
+    (text,) = SweepResult([row(8, 1, error="MemoryError: no")], "val_accuracy").plot(kind="pareto").axes[0].texts
+    assert text.get_text() == "no result"
+
+
 def test_loss_curves_are_of_all_networks_and_the_best_settings_in_colour(result):
     curves = [{"loss": [1.0 / (i + 1), 0.5 / (i + 1)], "val_loss": [1.0, 0.9]} for i in range(8)]
     drawn = SweepResult(result.rows, "val_accuracy", curves=curves).plot(kind="curves").axes[0]

@@ -32,7 +32,7 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
     history : History, PopulationHistory, sequence of float, or sequence of these
         What `fit` returned, or the losses of a training of one's own. The loss of the training rows is a full line, that of
         the validation rows a dashed one, with a dot where it is lowest. A population's history is a training for each of its
-        networks. More than ten trainings have thin lines, without dots and names.
+        networks. More than ten trainings have thin lines without dots, and a scale of colours instead of names.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
     labels : sequence of str, optional
@@ -80,6 +80,8 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
             best = int(np.nanargmin(held_out))
             ax.plot(best + 1, held_out[best], "o", color=colour, markersize=5)
     finish_losses(ax, [part for lines in runs for part in lines], "Loss by epoch")
+    if many:
+        _colour_bar(ax, len(runs), 0 if isinstance(history, PopulationHistory) else 1)
     _legend(ax, runs, [] if many or (one and len(runs) == 1 and labels is None) else names)
     return figure_of(ax)
 
@@ -169,6 +171,20 @@ def _colour(number: int, total: int):
     import matplotlib
 
     return COLOURS[number] if total <= len(COLOURS) else matplotlib.colormaps["viridis"](0.9 * number / (total - 1))
+
+
+def _colour_bar(ax: Axes, total: int, first: int) -> None:
+    """Say which colour is whose where there are too many runs for names; a population's networks count from 0."""
+    import matplotlib
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap, Normalize
+    from matplotlib.ticker import MaxNLocator
+
+    colours = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.9, 256)))
+    scale = ScalarMappable(Normalize(first, first + total - 1), colours)
+    bar = ax.figure.colorbar(scale, ax=ax, fraction=0.05, pad=0.02, label="run" if first else "network")
+    bar.locator = MaxNLocator(5, integer=True)
+    bar.update_ticks()
 
 
 def finish_losses(ax: Axes, losses: Sequence[ArrayLike], title: str) -> None:

@@ -21,6 +21,8 @@ __all__ = ["pareto", "sweep_curves"]
 
 # So many settings get a colour and a name; the others are there in grey.
 _NAMED = 5
+# What a name such as 128×2 takes up in points.
+_NAME_SIZE = (30.0, 9.0)
 
 
 def sweep_curves(result: SweepResult, ax: Axes | None = None) -> Figure:
@@ -99,13 +101,6 @@ def pareto(result: SweepResult, ax: Axes | None = None) -> Figure:
     sizes, values = [line["n_params"] for line in front], [line[result.metric] for line in front]
     if front:
         ax.plot(sizes, values, color="0.15", linewidth=1.3, drawstyle="steps-post", zorder=1, label="Pareto front")
-    if 0 < len(front) <= 8:
-        up = result.higher_is_better
-        for line in front:
-            ax.annotate(
-                f"{line['width']}×{line['depth']}", (line["n_params"], line[result.metric]), textcoords="offset points",
-                xytext=(-5, 4 if up else -4), fontsize="x-small", ha="right", va="bottom" if up else "top",
-            )  # fmt: skip
     if lines and max(line["n_params"] for line in lines) > 4 * min(line["n_params"] for line in lines):
         ax.set_xscale("log")
     name = plain(result.metric.replace("val_", "validation ").replace("_", " "))
@@ -113,9 +108,30 @@ def pareto(result: SweepResult, ax: Axes | None = None) -> Figure:
     ax.set_title(f"{name[0].upper()}{name[1:]} by size", fontsize="medium")
     ax.margins(x=0.12, y=0.12)
     ax.grid(alpha=0.25)
+    if len(front) <= 8:
+        _name_points(ax, front, result)
     if lines:
         ax.legend(frameon=False, fontsize="small")
+    else:
+        ax.text(0.5, 0.5, "no result", transform=ax.transAxes, ha="center", va="center", color="0.35")
     return figure_of(ax)
+
+
+def _name_points(ax: Axes, front: list[dict[str, Any]], result: SweepResult) -> None:
+    """Write the settings of a front on its points, the best first, but for those whose name would lie on another's."""
+    up = result.higher_is_better
+    ax.autoscale_view()
+    taken: list[tuple[float, float]] = []
+    for line in reversed(front):
+        point = line["n_params"], line[result.metric]
+        x, y = ax.transData.transform(point) * 72.0 / figure_of(ax).dpi
+        if any(abs(x - other) < _NAME_SIZE[0] and abs(y - beside) < _NAME_SIZE[1] for other, beside in taken):
+            continue
+        taken.append((x, y))
+        ax.annotate(
+            f"{line['width']}×{line['depth']}", point, textcoords="offset points", xytext=(-5, 4 if up else -4),
+            fontsize="x-small", ha="right", va="bottom" if up else "top",
+        )  # fmt: skip
 
 
 def _front(lines: list[dict[str, Any]], result: SweepResult) -> list[dict[str, Any]]:
