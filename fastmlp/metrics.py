@@ -43,6 +43,13 @@ class Metric:
     ...     return abs(y - prediction).max()
     >>> Metric("worst", worst, higher_is_better=False)(np.ones((2, 1)), np.array([[1.5], [0.75]]))
     0.5
+
+    What scikit-learn has, for a network that tells two classes apart:
+
+    >>> from sklearn.metrics import f1_score
+    >>> def f1(y, prediction, weight):
+    ...     return f1_score(y, prediction > 0.5, sample_weight=weight)
+    >>> metric = Metric("f1", f1, higher_is_better=True)
     """
 
     name: str
@@ -261,4 +268,4 @@ def resolve(spec: Any) -> Metric:
         function: Callable[..., Any] = spec
         name = getattr(spec, "__name__", type(spec).__name__)
         return Metric(name, lambda y, prediction, weight: function(y, prediction))
-    return METRICS[checks.choice("metric", spec, METRICS, "a function (y_true, y_pred) -> float")]
+    return METRICS[checks.choice("metric", spec, METRICS, "a fm.metrics.Metric or a function (y_true, y_pred) -> float")]

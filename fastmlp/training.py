@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import checks, engine, interruption
 from .arguments import Options, TrainingData, prepare
 from .callbacks import Best, listeners
-from .errors import DivergenceError, DivergenceWarning
+from .errors import DivergenceError, DivergenceWarning, counted
 from .history import History
 from .optimizers import LBFGS
 from .plan import aligned_zeros
@@ -222,8 +222,13 @@ class Fit:
         epochs = len(self.history)
         self._divergence = (
             f"Training diverged in epoch {epochs}: {what} became infinite or NaN. "
-            f"The parameters are those after {self._kept_epochs()} epochs. {self.remedy()}"
+            f"The parameters are those after {counted(self._kept_epochs(), 'epoch')}. {self.remedy()}"
         )
+        if not _finite(self.net.params):
+            self._divergence = (
+                f"Training diverged in epoch {epochs}: parameters were infinite or NaN before it. Give net.params finite "
+                "numbers, or call net.reset()."
+            )
         return "diverged"
 
 

@@ -21,6 +21,8 @@ def with_params(values) -> None:
 
 
 REFUSALS = {
+    "networks": (lambda: fm.Population([fm.MLP([2, 1])], size=2), "layers must be those of one .*use fm.Population.of"),
+    "several": (lambda: fm.Population([[2, 1], [2, 2, 1]]), "layers must be those of one .*use fm.Population.of"),
     "no size": (lambda: fm.Population([2, 1]), "a population needs size="),
     "seeds": (lambda: fm.Population([2, 1], size=3, seeds=[1]), "seeds has 1 values, but size=3"),
     "dropout": (lambda: fm.Population([2, 4, 1], size=3, dropout=[0.1]), r"dropout has shape \(1,\), but there are 3"),

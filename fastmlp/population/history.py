@@ -54,6 +54,12 @@ class PopulationHistory:
     >>> history.add({"loss": np.array([[0.7, 0.6]])})
     >>> history.loss.shape, len(history), history[1].loss
     ((1, 2), 2, [0.6])
+
+    The network with the least loss, if some stopped before others, so that the last row has NaN, which ``argmin`` would take:
+
+    >>> history.add({"loss": np.array([[0.3, np.nan]])})
+    >>> int(np.nanmin(history.loss, axis=0).argmin())
+    0
     """
 
     size: int

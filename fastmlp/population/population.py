@@ -92,6 +92,11 @@ class Population(PopulationAnswers):
         dtype: DTypeLike = "float32",
         seed: int | None = 0,
     ) -> None:
+        if isinstance(layers, Sequence) and layers and isinstance(layers[0], (MLP, Mapping, Sequence)):
+            raise TypeError(
+                f"layers must be those of one architecture, such as [2, 8, 1]; got {shown(layers)}. "
+                "For different networks use fm.Population.of."
+            )
         given = None if seeds is None else checks.seeds(seeds)
         count = checks.integer("size", size, 1) if size is not None else len(given) if given is not None else 0
         if count == 0:
