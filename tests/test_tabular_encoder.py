@@ -142,6 +142,13 @@ def test_dates_are_refused_with_a_remedy() -> None:
             TabularEncoder().fit(frame)
 
 
+def test_a_category_for_each_row_is_warned_of() -> None:
+    frame = pd.DataFrame({"n": np.arange(300.0), "id": [f"user {i}" for i in range(300)]})
+    with pytest.warns(UserWarning, match=r"column 'id' has 300 different categories in 300 rows, .* Drop it"):
+        TabularEncoder().fit(frame)
+    TabularEncoder().fit(frame.assign(id=frame["id"].str[:7]))  # a dozen
+
+
 def test_what_is_no_table_is_refused_with_a_remedy() -> None:
     columns = {"a": [1.0, 2.0]}
     for X, message in (

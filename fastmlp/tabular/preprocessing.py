@@ -7,6 +7,7 @@ Holzmüller, Grinsztajn & Steinwart, "Better by Default: Strong Pre-Tuned MLPs a
 from __future__ import annotations
 
 import datetime
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ _BLOCK = 1 << 17
 # Beyond about this many times a column's usual spread, values are squeezed.
 CLIP = 3.0
 MISSING = -1
+# With more categories than this and than half the rows, a column is one of names or numbers of rows.
+_FEW = 100
 # pandas's values for nothing, which is not imported for their sake.
 _NOTHING = ("NAType", "NaTType")
 _DATES = "Pass dates as numbers, such as year, month and day."
@@ -59,6 +62,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     ------
     TypeError, ValueError
         By `fit` and `transform`, if X is no table, has infinite numbers, or other columns than in `fit`.
+
+    Warns
+    -----
+    UserWarning
+        By `fit`, if a column has another category in most rows, such as a name or a row's number as text.
 
     Examples
     --------
@@ -149,6 +157,12 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 ) from error
             self._encoders[i] = encoder
             self.categories_.append(np.array([c for c in encoder.categories_[0] if not is_missing(c)], dtype=object))
+            if (found := len(self.categories_[-1])) > max(_FEW, len(columns[i]) // 2):
+                warnings.warn(
+                    f"{self._name(i)} has {found} different categories in {len(columns[i])} rows, each of which gets a column "
+                    "of its own and says nothing of other rows. Drop it, or pass what is common to several rows instead.",
+                    stacklevel=4,
+                )
         encoded = self._encoded(columns)
         spreads = [spread for column in encoded for spread in column.spreads()]
         self.median_, self.factor_ = np.array(spreads, np.float64).reshape(-1, 2).T.copy()
