@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from fastmlp import plots
 from fastmlp.sweeps.result import SweepResult, digits
 
 
@@ -192,6 +193,12 @@ def test_names_on_the_pareto_front_do_not_lie_on_each_other():
     rows = [row(width, 1) | {"n_params": width, "val_accuracy": 0.8 + width / 1e4} for width in (8, 900, 910, 920)]
     drawn = SweepResult(rows, "val_accuracy").plot(kind="pareto").axes[0]
     assert [text.get_text() for text in drawn.texts] == ["920×1", "8×1"]
+
+
+@pytest.mark.parametrize("draw", [plots.sweep, plots.heatmap, plots.sweep_curves, plots.pareto])
+def test_pictures_of_something_else_are_refused(draw):
+    with pytest.raises(TypeError, match=r"result must be what fm.sweep returned; got \[\] \(list\)"):
+        draw([])
 
 
 def test_a_pareto_front_of_nothing_says_so():

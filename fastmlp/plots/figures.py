@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "MARKERS", "axes_of", "check_name", "figure", "figure_of", "ink", "legend", "plain", "save"]
+__all__ = [
+    "COLOURS",
+    "MARKERS",
+    "axes_of",
+    "check_name",
+    "check_result",
+    "figure",
+    "figure_of",
+    "ink",
+    "legend",
+    "plain",
+    "save",
+]
 
 _MISSING = "Pictures need matplotlib: pip install fastmlp[plot]"
 
@@ -52,6 +64,12 @@ def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
         came = f"{shown(ax)} ({type(ax).__name__})"
         raise TypeError(f"ax must be matplotlib Axes; got {came}. To write a file, use fm.plots.save(figure, path).")
     return ax
+
+
+def check_result(result: Any) -> None:
+    """Raise unless this is what a sweep returned."""
+    if not hasattr(result, "summary"):
+        raise TypeError(f"result must be what fm.sweep returned; got {shown(result)} ({type(result).__name__}).")
 
 
 def figure_of(ax: Axes) -> Figure:

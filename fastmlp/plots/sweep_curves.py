@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import counted
 from .curves import draw_losses, finish_losses
-from .figures import COLOURS, MARKERS, axes_of, figure_of, plain
+from .figures import COLOURS, MARKERS, axes_of, check_result, figure_of, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,9 +44,12 @@ def sweep_curves(result: SweepResult, ax: Axes | None = None) -> Figure:
     ------
     ImportError
         matplotlib is not installed.
+    TypeError
+        `result` is something else.
     ValueError
         The result has no curves.
     """
+    check_result(result)
     if not any(curves.get("loss") for curves in result.curves):
         raise ValueError("The sweep has no loss curves to draw: none of its networks was trained.")
     ax = axes_of(ax, 6.4, 4.2)
@@ -84,7 +87,10 @@ def pareto(result: SweepResult, ax: Axes | None = None) -> Figure:
     ------
     ImportError
         matplotlib is not installed.
+    TypeError
+        `result` is something else.
     """
+    check_result(result)
     ax = axes_of(ax, 6.4, 4.2)
     lines = [line for line in result.summary() if line["seeds"] and math.isfinite(line[result.metric])]
     depths = sorted({line["depth"] for line in lines})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figures import axes_of, figure, figure_of, ink, plain
+from .figures import axes_of, check_result, figure, figure_of, ink, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,11 +39,14 @@ def sweep(result: SweepResult) -> Figure:
     ------
     ImportError
         matplotlib is not installed.
+    TypeError
+        `result` is something else.
     ValueError
         The result has no rows.
     """
     from .sweep_curves import pareto, sweep_curves
 
+    check_result(result)
     draws: list[Any] = [heatmap]
     if len({row["seed"] for row in result}) > 1:
         draws.append(lambda result, ax: heatmap(result, ax, spread=True))
@@ -84,9 +87,12 @@ def heatmap(result: SweepResult, ax: Axes | None = None, spread: bool = False) -
     ------
     ImportError
         matplotlib is not installed.
+    TypeError
+        `result` is something else.
     ValueError
         The result has no rows.
     """
+    check_result(result)
     widths, depths, cells = _cells(result)
     shown = f"{result.metric}_std" if spread else result.metric
     columns, rows = min(len(widths), 24), min(len(depths), 24)
