@@ -234,7 +234,9 @@ def _sweep(parser: _Parser) -> None:
         "--min-epochs", type=_whole(1), default=1, metavar="N", help="with --halving, the least epochs of the first round (1)"
     )
     parser.add_argument("--cv", type=_whole(2), metavar="K", help="cross-validation with K folds, instead of --validation")
-    parser.add_argument("--metric", metavar="NAME", help="what networks are compared by (accuracy, or r2 for a regression)")
+    parser.add_argument(
+        "--metric", metavar="NAME", help="what networks are compared by, such as loss (accuracy, or r2 for a regression)"
+    )
     parser.add_argument(
         "--jobs", type=_whole(1), metavar="N", help="groups of networks to train at a time (one for each thread)"
     )

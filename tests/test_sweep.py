@@ -158,6 +158,28 @@ def test_the_output_follows_from_the_targets(moons, y, output, metric):
     assert result[0]["n_params"] == net.n_params
 
 
+@pytest.mark.parametrize("options", [{}, {"optimizer": "lbfgs"}, {"cv": 3}, {"halving": 2, "widths": [2, 4, 8]}], ids=str)
+def test_networks_can_be_compared_by_their_loss(moons, options):
+    options = {"widths": [4, 8], "depths": 1, "seeds": 2, "epochs": 4, "n_jobs": 1} | options
+    plain, result = (fm.sweep(moons.X, moons.y, **options, metric=metric) for metric in (None, "loss"))
+    assert (result.metric, result.higher_is_better) == ("val_loss", False)
+    if "halving" not in options:
+        assert [row["val_loss"] for row in result] == [row["val_loss"] for row in plain]
+    assert result.best["val_loss"] == min(row["val_loss"] for row in result if row["stopped"] != "halving")
+    assert list(result[0]) == [key for key in plain[0] if "accuracy" not in key]
+    assert [column.header for column in result.table().columns].count("val loss") == 1
+    with pytest.raises(ValueError, match=r"metric must be one of 'loss', 'accuracy'.*, or a fm\.metrics\.Metric; got 'f1'"):
+        fm.sweep(moons.X, moons.y, **options, metric="f1")
+
+
+def test_a_sweep_by_loss_may_stop_early_by_it(moons):
+    stopping = fm.EarlyStopping("val_loss", patience=1)
+    result = fm.sweep(
+        moons.X, moons.y, widths=[4, 300], depths=1, epochs=30, lr=0.5, early_stopping=stopping, metric="loss", n_jobs=1
+    )
+    assert {row["stopped"] for row in result} == {"early stopping"}
+
+
 def test_the_output_can_be_given(moons):
     counts = np.arange(60) % 30
     assert sweep(moons.X, counts, widths=[3], depths=[1], epochs=1, output="softmax", n_jobs=1)[0]["n_params"] == 129

@@ -17,10 +17,18 @@ from ..data import MOST_CLASSES, split
 from ..errors import shown
 from ..metrics import Metric
 
-__all__ = ["Part", "Problem", "make"]
+__all__ = ["BY_LOSS", "Part", "Problem", "make"]
 
 # Rows of a part: a slice where they lie together, so that nothing has to be copied, else their numbers.
 Rows = slice | NDArray[np.int64]
+
+
+def _not_from_predictions(y: Any, prediction: Any, weight: Any) -> float:
+    raise NotImplementedError("the loss is computed from logits, not from predictions")
+
+
+# What stands for the metric where networks are compared by their loss, which they are asked for anyway.
+BY_LOSS = Metric("loss", _not_from_predictions, higher_is_better=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,6 +290,10 @@ def _metric(spec: Any, kind: str, n_outputs: int, y: NDArray) -> Metric:
     """Return the metric, which suits the targets."""
     if spec is None:
         return metrics.default(kind, n_outputs)
+    if isinstance(spec, str):
+        checks.choice("metric", spec, ("loss", *metrics.METRICS), "a fm.metrics.Metric")
+    if spec == "loss":
+        return BY_LOSS
     metric = metrics.resolve(spec)
     if metric.name in metrics.OTHER_CURVES:
         raise ValueError(f"metric is called {metric.name!r}, as another curve is: give the function another __name__.")

@@ -229,7 +229,8 @@ class SweepResult(Sequence):
         varied = [key for key in SETTINGS if key in ("width", "depth") or self.varies(key)]
         seeds, failed = max(line["seeds"] for line in lines), len(self.failed)
         table = Table(title=self._title(seeds), caption=self._caption(len(lines) - len(shown)), box=box.SIMPLE_HEAD)
-        for key in (*varied, "params", *(["failed"] if failed else []), "seconds", "val_loss", self.metric):
+        judged = dict.fromkeys(("val_loss", self.metric))
+        for key in (*varied, "params", *(["failed"] if failed else []), "seconds", *judged):
             table.add_column(key.replace("val_", "val "), justify="right", no_wrap=key in (*varied, "params"))
         for line in shown:
             table.add_row(
@@ -237,8 +238,7 @@ class SweepResult(Sequence):
                 f"{line['n_params']:,}",
                 *([str(line["failed"] or "")] if failed else []),
                 f"{line['seconds']:.3g}" if line["seeds"] else "-",
-                _spread(line["val_loss"], line["val_loss_std"], seeds),
-                _spread(line[self.metric], line[f"{self.metric}_std"], seeds),
+                *(_spread(line[key], line[f"{key}_std"], seeds) for key in judged),
                 style="bold" if line is lines[0] else None,
             )
         return table

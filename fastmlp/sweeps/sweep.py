@@ -118,8 +118,8 @@ def sweep(
     loss : str, Huber, Quantile or CrossEntropy
         As for ``MLP``.
     metric : str or Metric, optional
-        What networks are compared by: a name in ``fastmlp.metrics.METRICS``, or a :class:`fastmlp.metrics.Metric` of your own
-        that says whether it is to be high or low; without it accuracy for classes and r2 for quantities.
+        What networks are compared by: "loss", a name in ``fastmlp.metrics.METRICS``, or a :class:`fastmlp.metrics.Metric` of
+        your own that says whether it is to be high or low; without it accuracy for classes and r2 for quantities.
     early_stopping : EarlyStopping, optional
         When to stop each network; it may monitor "loss", "val_loss", the metric, or "val_" and the metric.
     shuffle : {"shared", "each"}
@@ -199,7 +199,7 @@ def _stopping(stopping: EarlyStopping | None, halving: int | None, tried: list[S
         raise TypeError(f"early_stopping must be a fm.EarlyStopping or None; got {shown(stopping)}.")
     rates: list[Any] = [getattr(setting.optimizer, "lr", None) for setting in tried]
     watches = [watch for rate in dict.fromkeys(rates) if hasattr(rate, "watch") and (watch := rate.watch()) is not None]
-    curves = ("loss", "val_loss", metric, f"val_{metric}")
+    curves = dict.fromkeys(("loss", "val_loss", metric, f"val_{metric}"))
     for watch in (*([stopping] if stopping else []), *watches):
         if watch.monitor not in curves:
             raise ValueError(f"monitor must be one of {', '.join(map(repr, curves))} here; got {watch.monitor!r}.")

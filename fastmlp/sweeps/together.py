@@ -17,6 +17,7 @@ from ..population import Population
 from ..rows import Rows
 from ..schedules import Schedule
 from .jobs import Group
+from .problem import BY_LOSS
 from .work import WholeSchedule, Work, failure, numbers
 
 __all__ = ["train_together"]
@@ -109,7 +110,8 @@ def _judge(work: Work, population: Population, rows: Rows, held: Rows | None) ->
             found |= {f"{name}_loss": [math.nan] * len(population), f"{name}_metric": [math.nan] * len(population)}
             continue
         found[f"{name}_loss"] = population.loss(*data.given()).tolist()
-        found[f"{name}_metric"] = _measure(work, population, data)
+        by_loss = work.metric == BY_LOSS
+        found[f"{name}_metric"] = found[f"{name}_loss"] if by_loss else _measure(work, population, data)
     return found
 
 

@@ -16,6 +16,7 @@ from ..network import MLP
 from ..optimizers import Optimizer
 from ..rows import Rows
 from .jobs import Group
+from .problem import BY_LOSS
 from .together import train_together
 from .work import WholeSchedule, Work, badness, failure, numbers, stops
 
@@ -113,13 +114,13 @@ def _single(work: Work, group: Group, rows: Rows, held: Rows | None) -> Done:
         )  # fmt: skip
     except ArithmeticError as error:
         return Done((failure(error) | {"seconds": time.perf_counter() - began, "stopped": "diverged"},), {})
-    outcome = numbers(history.loss, history.val_loss, history.stopped) | {
-        "train_loss": net.loss(*rows.given()),
-        "train_metric": work.metric(y, net.predict(X), weight),
-        "val_loss": math.nan if held is None else net.loss(*held.given()),
-        "val_metric": math.nan if held is None else work.metric(held.y, net.predict(held.x), held.weight),
-        "error": None,
-    }
+    outcome = numbers(history.loss, history.val_loss, history.stopped) | {"error": None}
+    for name, data in (("train", rows), ("val", held)):
+        loss = value = math.nan
+        if data is not None:
+            loss = net.loss(*data.given())
+            value = loss if work.metric == BY_LOSS else work.metric(data.y, net.predict(data.x), data.weight)
+        outcome |= {f"{name}_loss": loss, f"{name}_metric": value}
     outcome["seconds"] = time.perf_counter() - began
     return Done((outcome,), {0: _finished(net, None, setting.optimizer)} if work.keep else {})
 

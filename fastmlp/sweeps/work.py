@@ -19,6 +19,7 @@ from ..reference import ids
 from ..rows import Rows
 from ..schedules import Span
 from .jobs import Network
+from .problem import BY_LOSS
 
 __all__ = ["WholeSchedule", "Work", "badness", "failure", "numbers", "stops"]
 
@@ -111,6 +112,8 @@ class Work:
 
     def metrics(self, monitors: Sequence[str]) -> list[Metric]:
         """Return what has to be computed after each epoch for them."""
+        if self.metric == BY_LOSS:
+            return []
         return [self.metric] if self.metric.name in (name.removeprefix("val_") for name in monitors) else []
 
 
