@@ -140,11 +140,28 @@ def _share(right: NDArray, weight: NDArray | None) -> Any:
 
 def _accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
     """Part of the rows whose class is right; a row with NaN is wrong."""
+    return _share(_told(y, prediction)[0][..., np.newaxis], weight)
+
+
+def _balanced_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
+    """Mean over the classes in y of the part of their rows that is right, so that a rare class counts as a common one does."""
+    right, labels = _told(y, prediction)
+    shares = np.ones(len(labels)) if weight is None else weight.astype(np.float64)
+    numbers = np.unique(labels, return_inverse=True)[1]
+    members = (numbers[:, np.newaxis] == np.arange(numbers.max(initial=-1) + 1)) * shares[:, np.newaxis]
+    totals = members.sum(axis=0)
+    if not totals.any():
+        return np.full(right.shape[:-1], math.nan)
+    return (right @ members[:, totals > 0.0] / totals[totals > 0.0]).mean(axis=-1)
+
+
+def _told(y: NDArray, prediction: NDArray) -> tuple[NDArray[np.bool_], NDArray]:
+    """Return which rows' class is right, (..., n), and the classes, (n,)."""
     y, prediction = _columns(y, prediction)
     if prediction.shape[-1] == 1:
         if y.shape[1] != 1:
             raise ValueError(f"y has shape {y.shape}, but there is one output. Pass y of shape ({len(y)},).")
-        return _binary_accuracy(y, prediction, weight)
+        return _sides(y, prediction)[..., 0], y[:, 0] > 0.5
     if y.shape[1] == 1:
         labels = y[:, 0]
         whole = labels == np.floor(labels)
@@ -165,12 +182,16 @@ def _accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
     right = prediction.argmax(axis=-1) == labels
     if not checks.surely_finite(prediction):
         right &= ~np.isnan(prediction).any(axis=-1)
-    return _share(right[..., np.newaxis], weight)
+    return right, labels
 
 
 def _binary_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
     """Part of the outputs on the right side of 0.5; NaN is wrong."""
-    y, prediction = _alike(y, prediction)
+    return _share(_sides(*_alike(y, prediction)), weight)
+
+
+def _sides(y: NDArray, prediction: NDArray) -> NDArray[np.bool_]:
+    """Return which outputs (..., n, K) are on the right side of 0.5."""
     if y.size and (y.min() < 0.0 or y.max() > 1.0):
         raise ValueError(
             f"accuracy compares with 0.5, so targets must be in [0, 1]; y goes from {y.min():g} to {y.max():g}. "
@@ -179,7 +200,7 @@ def _binary_accuracy(y: NDArray, prediction: NDArray, weight: NDArray | None) ->
     right = (prediction > 0.5) == (y > 0.5)
     if not checks.surely_finite(prediction):
         right &= ~np.isnan(prediction)
-    return _share(right, weight)
+    return right
 
 
 def _mse(y: NDArray, prediction: NDArray, weight: NDArray | None) -> Any:
@@ -218,6 +239,7 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("accuracy", _accuracy, higher_is_better=True, kind="classification"),
+        Metric("balanced_accuracy", _balanced_accuracy, higher_is_better=True, kind="classification"),
         Metric("binary_accuracy", _binary_accuracy, higher_is_better=True, kind="classification"),
         Metric("mse", _mse, higher_is_better=False),
         Metric("rmse", _rmse, higher_is_better=False),

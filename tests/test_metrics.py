@@ -86,6 +86,25 @@ def test_accuracy_of_one_output_is_a_threshold(shape: tuple[int, ...]) -> None:
     assert METRICS["accuracy"](y.reshape(shape), p.reshape(shape)) == pytest.approx(3 / 5)
 
 
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["equal", "weighted"])
+def test_balanced_accuracy_is_scikit_learns(weight) -> None:
+    from sklearn.metrics import balanced_accuracy_score
+
+    metric, rare = METRICS["balanced_accuracy"], (LABELS == 2) & (np.arange(N) % 2 == 0)
+    for y in (LABELS, ONE_HOT):
+        expected = balanced_accuracy_score(LABELS, PROBABILITIES.argmax(axis=1), sample_weight=weight)
+        assert metric(y, PROBABILITIES, weight) == pytest.approx(expected)
+    expected = balanced_accuracy_score(rare, PROBABILITIES[:, 2] > 0.5, sample_weight=weight)
+    assert metric(rare, PROBABILITIES[:, 2:], weight) == pytest.approx(expected)
+    assert math.isnan(metric(rare, PROBABILITIES[:, 2:], np.zeros(N)))
+
+
+def test_a_network_that_names_the_common_class_alone_has_half_the_balanced_accuracy() -> None:
+    y = np.array([0] * 9 + [1])
+    assert METRICS["accuracy"](y, np.zeros((10, 1))) == 0.9
+    assert METRICS["balanced_accuracy"](y, np.zeros((10, 1))) == 0.5
+
+
 def test_binary_accuracy_counts_each_output() -> None:
     y, p = np.array([[1, 1], [0, 0]]), np.array([[0.9, 0.2], [0.1, 0.3]])
     assert METRICS["binary_accuracy"](y, p) == 0.75
