@@ -59,7 +59,21 @@ class PopulationAnswers:
         return self._collect(lambda group, rows: group.predict(rows, x))
 
     def ensemble(self, X: ArrayLike) -> NDArray:
-        """Return the mean of the networks' outputs, (n, outputs); X and errors as for :meth:`predict`."""
+        """Return the mean of the networks' outputs, (n, outputs); X and errors as for :meth:`predict`.
+
+        How far the networks are apart is their uncertainty: ``predict(X).std(axis=0)``.
+
+        Examples
+        --------
+        >>> import fastmlp as fm, numpy as np
+        >>> X = np.linspace(-1, 1, 40)[:, np.newaxis]
+        >>> population = fm.Population([1, 16, 1], size=32, activation="tanh")
+        >>> drawn = np.random.default_rng(0).multinomial(40, np.full(40, 1 / 40), 32)  # bagging
+        >>> history = population.fit(X, X**2, epochs=200, optimizer=fm.Adam(0.02), sample_weight=drawn)
+        >>> known, unknown = population.predict([[0.5], [4.0]]).std(axis=0)
+        >>> bool(unknown > 10 * known)
+        True
+        """
         return self.predict(X).mean(axis=0)
 
     def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NDArray[np.float64]:

@@ -367,7 +367,8 @@ class Population(PopulationAnswers):
         optimizer : str or Optimizer
             Its numbers may be arrays of `size`, such as ``fm.Adam(lr=np.geomspace(1e-4, 1e-1, size))``.
         sample_weight : (n,) or (size, n) array, optional
-            How much each row counts in the mean loss. 0 hides a row from a network, as in bagging.
+            How much each row counts in the mean loss. 0 hides a row from a network; for bagging pass how often each network
+            drew each row, ``np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size)``.
         validation : float or (X, y) or (X, y, sample_weight), optional
             A fraction of the rows to hold back, or other data, whose targets and weights may be each network's own.
         shuffle : {"shared", "each"} or bool
