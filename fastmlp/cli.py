@@ -246,7 +246,9 @@ def _sweep(parser: _Parser) -> None:
     parser.add_argument("--top", type=_whole(1), metavar="N", help="show only the N best lines of the table")
     parser.add_argument("--csv", metavar="FILE", help="write a CSV file with a line for each network")
     parser.add_argument("--parquet", metavar="FILE", help="write the same as a Parquet file")
-    parser.add_argument("--plot", metavar="FILE", help="draw heat maps, loss curves and sizes to a file, such as sweep.png")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw heat maps, loss curves, sizes and learning rates to a file, such as sweep.png"
+    )
     _machine(parser)
 
 

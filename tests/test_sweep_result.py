@@ -195,7 +195,36 @@ def test_names_on_the_pareto_front_do_not_lie_on_each_other():
     assert [text.get_text() for text in drawn.texts] == ["920×1", "8×1"]
 
 
-@pytest.mark.parametrize("draw", [plots.sweep, plots.heatmap, plots.sweep_curves, plots.pareto])
+def test_learning_rates_are_drawn_with_the_best_of_each():
+    rows = [
+        row(width, 1) | {"lr": lr, "val_accuracy": value} for width, lr, value in ((8, 0.1, 0.5), (16, 0.1, 0.6), (8, 1.0, 0.3))
+    ]
+    (ax,) = SweepResult(rows, "val_accuracy").plot(kind="rates").axes
+    line = next(line for line in ax.lines if line.get_label() == "best of each rate")
+    assert line.get_xydata().tolist() == [[0.1, 0.6], [1.0, 0.3]]
+    assert (ax.get_xscale(), ax.get_xlabel(), ax.get_title()) == (
+        "log",
+        "learning rate",
+        "Validation accuracy by learning rate",
+    )
+    drawn = SweepResult([*rows, row(8, 1) | {"lr": 0.01}], "val_accuracy").plot()
+    assert "Validation accuracy by learning rate" in [ax.get_title() for ax in drawn.axes]
+    failed = SweepResult([each | {"error": "no", "val_accuracy": math.nan} for each in rows], "val_accuracy").plot(kind="rates")
+    assert [text.get_text() for text in failed.axes[0].texts] == ["no result"]
+
+
+def test_rates_drawn_at_random_for_several_widths_are_points_alone():
+    rows = [row(width, 1) | {"lr": 0.1 * width} for width in (8, 16, 32)]
+    (ax,) = SweepResult(rows, "val_accuracy").plot(kind="rates").axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["1 hidden layer"]
+
+
+def test_one_learning_rate_is_no_picture(result):
+    with pytest.raises(ValueError, match=r"did not try several learning rates to compare\. Pass lr, such as"):
+        result.plot(kind="rates")
+
+
+@pytest.mark.parametrize("draw", [plots.sweep, plots.heatmap, plots.sweep_curves, plots.sweep_rates, plots.pareto])
 def test_pictures_of_something_else_are_refused(draw):
     with pytest.raises(TypeError, match=r"result must be what fm.sweep returned; got \[\] \(list\)"):
         draw([])

@@ -10,7 +10,7 @@ from .boundary import decision_boundary, hidden_space
 from .curves import loss_curves, lr_range
 from .figures import check_name, save
 from .structure import architecture, weights
-from .sweep_curves import pareto, sweep_curves
+from .sweep_curves import pareto, sweep_curves, sweep_rates
 from .sweeps import heatmap, sweep
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "save",
     "sweep",
     "sweep_curves",
+    "sweep_rates",
     "weights",
 ]

@@ -1,4 +1,4 @@
-"""Pictures of sweeps: loss curves of its networks, and what more parameters bring."""
+"""Pictures of sweeps: loss curves of its networks, what more parameters bring, and which learning rates do well."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..sweeps.result import SweepResult
 
-__all__ = ["pareto", "sweep_curves"]
+__all__ = ["pareto", "sweep_curves", "sweep_rates", "tried_rates"]
 
 # So many settings get a colour and a name; the others are there in grey.
 _NAMED = 5
@@ -92,35 +92,93 @@ def pareto(result: SweepResult, ax: Axes | None = None) -> Figure:
     """
     check_result(result)
     ax = axes_of(ax, 6.4, 4.2)
-    lines = [line for line in result.summary() if line["seeds"] and math.isfinite(line[result.metric])]
-    depths = sorted({line["depth"] for line in lines})
-    for number, depth in enumerate(depths):
-        own = [line for line in lines if line["depth"] == depth]
-        spread = [line[f"{result.metric}_std"] for line in own]
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        ax.errorbar(
-            [line["n_params"] for line in own], [line[result.metric] for line in own], yerr=spread if any(spread) else None,
-            fmt=marker, color=colour, markersize=4 if len(lines) > 50 else 5.5, elinewidth=0.8, alpha=0.8,
-            label=counted(depth, "hidden layer"),
-        )  # fmt: skip
+    lines = _with_result(result)
+    _draw_points(ax, lines, result, "n_params")
     front = _front(lines, result)
     sizes, values = [line["n_params"] for line in front], [line[result.metric] for line in front]
     if front:
         ax.plot(sizes, values, color="0.15", linewidth=1.3, drawstyle="steps-post", zorder=1, label="Pareto front")
     if lines and max(line["n_params"] for line in lines) > 4 * min(line["n_params"] for line in lines):
         ax.set_xscale("log")
-    name = plain(result.metric.replace("val_", "validation ").replace("_", " "))
-    ax.set(xlabel="parameters", ylabel=name)
-    ax.set_title(f"{name[0].upper()}{name[1:]} by size", fontsize="medium")
-    ax.margins(x=0.12, y=0.12)
-    ax.grid(alpha=0.25)
+    _finish_points(ax, result, "parameters", "size")
     if len(front) <= 8:
         _name_points(ax, front, result)
-    if lines:
+    return figure_of(ax)
+
+
+def sweep_rates(result: SweepResult, ax: Axes | None = None) -> Figure:
+    """Draw the metric by the learning rate.
+
+    Parameters
+    ----------
+    result : SweepResult
+        A point is the mean over a setting's seeds, its line their standard deviation. A black line goes through the best
+        setting of each rate, unless rates were drawn at random for several widths or depths. Schedules are left out.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    TypeError
+        `result` is something else.
+    ValueError
+        The sweep tried no two learning rates.
+    """
+    check_result(result)
+    if len(tried_rates(result)) < 2:
+        raise ValueError("The sweep did not try several learning rates to compare. Pass lr, such as lr=[1e-4, 1e-3, 1e-2].")
+    ax = axes_of(ax, 6.4, 4.2)
+    lines = [line for line in _with_result(result) if line["lr"] in tried_rates(result)]
+    _draw_points(ax, lines, result, "lr")
+    best: dict[float, float] = {}
+    for line in reversed(lines):  # the best come first
+        best[line["lr"]] = line[result.metric]
+    if len(best) < len(lines) or len({(line["width"], line["depth"]) for line in lines}) == 1:
+        ax.plot(*zip(*sorted(best.items()), strict=True), color="0.15", linewidth=1.3, zorder=1, label="best of each rate")
+    ax.set_xscale("log")
+    _finish_points(ax, result, "learning rate", "learning rate")
+    return figure_of(ax)
+
+
+def tried_rates(result: SweepResult) -> set[float]:
+    """Return a sweep's learning rates that are numbers."""
+    return {row["lr"] for row in result if isinstance(row["lr"], float)}
+
+
+def _with_result(result: SweepResult) -> list[dict[str, Any]]:
+    return [line for line in result.summary() if line["seeds"] and math.isfinite(line[result.metric])]
+
+
+def _draw_points(ax: Axes, lines: list[dict[str, Any]], result: SweepResult, key: str) -> None:
+    """Draw the metric of settings by something else of theirs, each depth in a colour and a mark of its own."""
+    for number, depth in enumerate(sorted({line["depth"] for line in lines})):
+        own = [line for line in lines if line["depth"] == depth]
+        spread = [line[f"{result.metric}_std"] for line in own]
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        ax.errorbar(
+            [line[key] for line in own], [line[result.metric] for line in own], yerr=spread if any(spread) else None,
+            fmt=marker, color=colour, markersize=4 if len(lines) > 50 else 5.5, elinewidth=0.8, alpha=0.8,
+            label=counted(depth, "hidden layer"),
+        )  # fmt: skip
+
+
+def _finish_points(ax: Axes, result: SweepResult, label: str, by: str) -> None:
+    """Label axes with points on them, and name their colours; say so if there are none."""
+    name = plain(result.metric.replace("val_", "validation ").replace("_", " "))
+    ax.set(xlabel=label, ylabel=name)
+    ax.set_title(f"{name[0].upper()}{name[1:]} by {by}", fontsize="medium")
+    ax.margins(x=0.12, y=0.12)
+    ax.grid(alpha=0.25)
+    if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False, fontsize="small")
     else:
         ax.text(0.5, 0.5, "no result", transform=ax.transAxes, ha="center", va="center", color="0.35")
-    return figure_of(ax)
 
 
 def _name_points(ax: Axes, front: list[dict[str, Any]], result: SweepResult) -> None:

@@ -24,12 +24,12 @@ _MOST_COLUMNS, _RANGES = 24, 12
 
 
 def sweep(result: SweepResult) -> Figure:
-    """Draw a sweep on one page: heat maps of mean and spread, loss curves, and the metric by the number of parameters.
+    """Draw a sweep on one page: heat maps of mean and spread, loss curves, and the metric by size and learning rate.
 
     Parameters
     ----------
     result : SweepResult
-        The spread is drawn where there are several seeds, and loss curves where there are any.
+        The spread is drawn where there are several seeds, loss curves where there are any, and learning rates from three on.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def sweep(result: SweepResult) -> Figure:
     ValueError
         The result has no rows.
     """
-    from .sweep_curves import pareto, sweep_curves
+    from .sweep_curves import pareto, sweep_curves, sweep_rates, tried_rates
 
     check_result(result)
     draws: list[Any] = [heatmap]
@@ -53,6 +53,8 @@ def sweep(result: SweepResult) -> Figure:
     if any(curves.get("loss") for curves in result.curves):
         draws.append(sweep_curves)
     draws.append(pareto)
+    if len(tried_rates(result)) > 2:
+        draws.append(sweep_rates)
     widths, depths, _ = _cells(result)
     columns = 2 if len(draws) > 3 else len(draws)
     rows = -(-len(draws) // columns)

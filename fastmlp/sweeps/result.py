@@ -266,9 +266,9 @@ class SweepResult(Sequence):
         ----------
         to : path or matplotlib Axes, optional
             A file to write (.png, .pdf, .svg), or for a single picture the axes to draw on; without it, a new figure.
-        kind : {"all", "heatmap", "spread", "curves", "pareto"}
+        kind : {"all", "heatmap", "spread", "curves", "pareto", "rates"}
             The metric over width and depth, its spread over seeds, loss curves, the metric by the number of parameters with
-            its Pareto front; or all on one page. See :mod:`fastmlp.plots`.
+            its Pareto front, or by learning rate; or all on one page. See :mod:`fastmlp.plots`.
 
         Returns
         -------
@@ -285,7 +285,7 @@ class SweepResult(Sequence):
         """
         from .. import checks, plots
 
-        kinds = ("all", "heatmap", "spread", "curves", "pareto")
+        kinds = ("all", "heatmap", "spread", "curves", "pareto", "rates")
         checks.choice("kind", kind, kinds)
         on_axes = hasattr(to, "imshow")
         if on_axes and kind == "all":
@@ -296,7 +296,8 @@ class SweepResult(Sequence):
         elif kind in ("heatmap", "spread"):
             figure = plots.heatmap(self, ax, spread=kind == "spread")
         else:
-            figure = (plots.sweep_curves if kind == "curves" else plots.pareto)(self, ax)
+            draw = {"curves": plots.sweep_curves, "pareto": plots.pareto, "rates": plots.sweep_rates}[kind]
+            figure = draw(self, ax)
         if to is not None and not on_axes:
             plots.save(figure, to)
         return figure
