@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -147,6 +149,22 @@ def test_a_category_for_each_row_is_warned_of() -> None:
     with pytest.warns(UserWarning, match=r"column 'id' has 300 different categories in 300 rows, .* Drop it"):
         TabularEncoder().fit(frame)
     TabularEncoder().fit(frame.assign(id=frame["id"].str[:7]))  # a dozen
+
+
+def test_decimals_are_numbers_as_databases_return_them() -> None:
+    prices = [Decimal("1.5"), None, Decimal("3"), Decimal("2.5")]
+    expected = TabularEncoder().fit_transform(np.array([[1.5], [np.nan], [3.0], [2.5]]))
+    for frame in (pd.DataFrame({"price": prices}, dtype=object), pl.DataFrame({"price": prices})):
+        np.testing.assert_array_equal(TabularEncoder().fit_transform(frame), expected)
+    assert TabularEncoder(["price"]).fit(pd.DataFrame({"price": prices})).categorical_.all()
+
+
+def test_lists_keep_numbers_beside_text() -> None:
+    rows = [[0.5, "a"], [1.5, "b"], [2.5, "c"]]
+    encoder = TabularEncoder().fit(rows)
+    assert encoder.categorical_.tolist() == [False, True]
+    np.testing.assert_array_equal(encoder.transform(rows), encoder.transform(np.array(rows, dtype=object)))
+    assert TabularClassifier(epochs=1).fit(rows, [0, 1, 0]).predict([[1.0, "b"]]).shape == (1,)
 
 
 def test_what_is_no_table_is_refused_with_a_remedy() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import warnings
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,8 +45,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     categorical_features : "from_dtype", None, or array-like of bool, int or str
-        Which columns are categories: those of a category, string or object dtype in a pandas or polars frame and those with
-        text in an array; none; or the ones marked, numbered or named.
+        Which columns are categories: those of a category, string or object dtype in a pandas or polars frame, but for Decimals,
+        and those with text in an array; none; or the ones marked, numbered or named.
 
     Attributes
     ----------
@@ -295,6 +296,8 @@ def noted(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     if is_frame(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X
+    if isinstance(X, list) and np.asarray(X).dtype.kind in "US":
+        X = np.array(X, dtype=object)  # NumPy would make text of the numbers beside text
     return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
 
 
@@ -318,7 +321,8 @@ def _column(X: Any, i: int, name: str, frame: bool, categorical: bool) -> NDArra
         return _numbers(values, name)
     if getattr(dtype, "kind", "O") in "mM" or str(dtype).startswith(("Date", "Time", "Duration")):
         raise TypeError(f"{name} has dtype {dtype}. {_DATES}")
-    return _objects(series.to_numpy(dtype=object) if pandas else np.array(series.to_list(), dtype=object), name)
+    objects = _objects(series.to_numpy(dtype=object) if pandas else np.array(series.to_list(), dtype=object), name)
+    return _numbers(objects, name) if not categorical and isinstance(_first(objects), Decimal) else objects
 
 
 def _numbers(values: NDArray, name: str) -> NDArray[np.float64]:
@@ -336,10 +340,15 @@ def _objects(values: NDArray, name: str) -> NDArray:
     """Return objects, missing ones as NaN; dates, each of which would be a category of its own, are refused."""
     objects = np.empty(len(values), object)
     objects[:] = [np.nan if is_missing(value) else value for value in values.tolist()]
-    first = next((value for value in objects if not is_missing(value)), None)
+    first = _first(objects)
     if isinstance(first, _TIMES) or type(first).__name__ == "Period":
         raise TypeError(f"{name} holds dates or times, such as {first!r}. {_DATES}")
     return objects
+
+
+def _first(objects: NDArray) -> Any:
+    """Return the first value that is not missing, or None."""
+    return next((value for value in objects if not is_missing(value)), None)
 
 
 def is_missing(value: Any) -> bool:
