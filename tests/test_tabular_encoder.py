@@ -108,7 +108,8 @@ def test_columns_may_be_chosen_by_name_number_and_mask(chosen) -> None:
 def test_text_that_is_not_chosen_is_refused() -> None:
     with pytest.raises(ValueError, match=r"column 's' has text \('x'\).* categorical_features"):
         TabularEncoder(["c"]).fit(FRAMES["pandas"])
-    with pytest.raises(ValueError, match=r"column 'c' has text \('u'\)"):
+    # scikit-learn before 1.7 takes no names from polars.
+    with pytest.raises(ValueError, match=r"column ('c'|3 of X) has text \('u'\)"):
         TabularEncoder(None).fit(FRAMES["polars"])
 
 

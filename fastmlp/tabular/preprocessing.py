@@ -215,7 +215,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         """Return X's columns: float64 with NaN, or objects with NaN where they are categories."""
         categorical = self.categorical_ if categorical is None else categorical
         frame = is_frame(X)
-        return [_column(X, i, self._name(i), frame, bool(categorical[i])) for i in range(X.shape[1])]
+        names = [f"column {name!r}" for name in X.columns] if frame else [self._name(i) for i in range(X.shape[1])]
+        return [_column(X, i, name, frame, bool(categorical[i])) for i, name in enumerate(names)]
 
     def _encoded(self, columns: list[NDArray]) -> list[_Coded]:
         """Return numbers as they are, two categories as 1 and -1, and the numbers of the categories where there are others."""
