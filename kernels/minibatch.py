@@ -13,6 +13,7 @@ from .network import (
     BUFFER,
     DELTA,
     EACH,
+    PAD,
     ROWS,
     SCALES,
     STRIDE,
@@ -27,7 +28,7 @@ from .network import (
 from .simd import address, peek, poke, shift
 from .sparse import copy_sparse
 from .threads import ABORT, N_SUMS, barrier
-from .tile import END_ADD, END_STORE
+from .tile import END_ADD, END_STORE, NV
 
 # What a call is for; PREDICT is one of packs alone.
 TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, VJP, PREDICT = range(6)
@@ -183,19 +184,23 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
 
 @glue
 def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block):
-    """Groups of blocks, each done by one thread with a gradient of its own, all added up in order at the end."""
+    """Groups of rows, each done by one thread, in blocks, with a gradient of its own; all are added up in order at the end.
+
+    There is an even number of groups, of as many rows each as whole tiles allow: two threads have the same to do.
+    """
     size = n_params(net.table)
     first = 0 if part.columns else part.tid * block
-    blocks = (count + block - 1) // block
-    groups = min(N_SUMS, blocks)
+    tile = NV * PAD if part.columns else 8
+    blocks, tiles = (count + block - 1) // block, (count + tile - 1) // tile
+    groups = min(blocks + blocks % 2, tiles, N_SUMS) if blocks > 1 else 1
     gradient = task == TRAIN or task == GRADIENT
     for group in range((groups * part.tid) // part.n, (groups * (part.tid + 1)) // part.n):
-        low, high = (blocks * group) // groups, (blocks * (group + 1)) // groups
+        low, high = (tiles * group) // groups * tile, min((tiles * (group + 1)) // groups * tile, count)
         total = 0.0
-        for done in range(low * block, min(high * block, count), block):
+        for done in range(low, high, block):
             if part.sync[ABORT] != 0:
                 break
-            m, begins, to = min(block, count - done), done == low * block, shift(part.partial, group * size)
+            m, begins, to = min(block, high - done), done == low, shift(part.partial, group * size)
             if part.columns:
                 _columns(task, net, data, ints, reals, at + done, m, unit, to, not begins)
             else:

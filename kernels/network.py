@@ -33,7 +33,7 @@ TARGETS, ROWS, SCALES, EACH, PACK = 0, 1, 2, 3, 4
 PAD = max(LANES32, 8)
 # Rows go through the network in blocks. A network of few parameters takes as many rows as a part of a typical L2 cache
 # holds; a larger one takes enough to be worth packing its weights for.
-FEW_PARAMETERS, BLOCK_BYTES, MOST_ROWS, LARGE_ROWS = 16 * 1024, 128 * 1024, 1024, 256
+FEW_PARAMETERS, BLOCK_BYTES, MOST_ROWS, LARGE_ROWS = 16 * 1024, 160 * 1024, 1024, 256
 
 
 @inner
