@@ -127,7 +127,7 @@ def test_when_too_few_are_left_for_a_pack_it_is_as_if_each_epoch_had_been_a_call
     """A network by itself has other roundings than one in a lane."""
 
     def fit() -> fm.Population:
-        trained = population(8, 40, dropout=dropout)
+        trained = population(8, 160, dropout=dropout)  # one of them is too large for a pack of any CPU's lanes
         optimizer = fm.Adam(np.geomspace(0.003, 0.3, 8))
         trained.fit(X, Y, epochs=60, optimizer=optimizer, validation=0.3, early_stopping=fm.EarlyStopping(patience=3))
         return trained
