@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,11 +66,11 @@ Either = TypeVar("Either")  # Rows, or a population's
 
 def apart(rows: Either, own: Sequence[NDArray]) -> Either:
     """Return rows with copies of what shares memory with a network's own arrays: a training would change it as it reads it."""
-    arrays: list[Any] = [rows.x, rows.y, rows.weight]  # type: ignore[attr-defined]
-    lies_in = [isinstance(array, np.ndarray) and any(np.may_share_memory(array, one) for one in own) for array in arrays]
-    if not any(lies_in):
-        return rows
-    return type(rows)(*(array.copy() if inside else array for array, inside in zip(arrays, lies_in, strict=True)))
+    found = copy.copy(rows)
+    for name, array in vars(rows).items():
+        if isinstance(array, np.ndarray) and any(np.may_share_memory(array, one) for one in own):
+            setattr(found, name, array.copy())
+    return found
 
 
 def loss(net: MLP, ints: NDArray[np.int64], rows: Rows) -> float:

@@ -105,6 +105,7 @@ def _loss_of_rows(net, ints, reals, classes, first, last, uniform):
 
 @glue
 def _weighted(data, losses, at, i):
+    """A row's loss times its weight, if there are weights."""
     return peek(losses, i) * (data.weight[_row(data, at + i)] if data.weight.size > 0 else 1.0)
 
 
@@ -112,8 +113,8 @@ def _weighted(data, losses, at, i):
 def _sum_losses(net, data, at, first, m):
     """Weighted sum of the losses of a block's m rows from `first` on.
 
-    Four sums side by side. That each waits less for itself is the smaller gain: on Zen 4 a load that finds its numbers at
-    another place of what was just stored each time it is made, as in a loop over few rows, costs many times what it should.
+    In four sums side by side, by four loads: one load in a loop over few rows took a quarter of a step of 2-8-1 on Zen 4, see
+    docs/performance.md.
     """
     losses = shift(net.arena, net.places[net.table.shape[0] + 1, ROWS] + first)
     one = two = three = four = 0.0
