@@ -122,4 +122,4 @@ def _vjp(net, x, d_out, out, packed, room):
             _softmax_back(m, k, d, z, ldz)
         backward_rows(net, 0, m, packed)
         d_in = shift(out, at * k_in)
-        delta_rows(net, 0, 0, m, d_in, k_in, END_STORE, d_in, packed)
+        delta_rows(net, 0, 0, m, 0, k_in, d_in, k_in, END_STORE, d_in, packed)

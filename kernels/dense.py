@@ -55,15 +55,15 @@ def _relu(x):
 
 
 @glue
-def forward(m, n, k, a, lda, w, bias, has_bias, z, ldz, relu, packed):
-    """z = a @ w + bias for a (m, k), w (k, n), z (m, n); max(z, 0) if relu, which must be 0 where n is 1."""
-    if n == 1:
+def forward(m, n, k, a, lda, w, ldw, bias, has_bias, z, ldz, relu, packed):
+    """z = a @ w + bias for a (m, k), w (k, n) of stride ldw, z (m, n); max(z, 0) if relu, which must be 0 where ldw is 1."""
+    if ldw == 1:
         start = peek(bias, 0) if has_bias else cast(a, 0.0)
         for i in range(0, m, DOT_ROWS):
             dots(min(DOT_ROWS, m - i), k, shift(a, i * lda), lda, w, start, shift(z, i * ldz), ldz)
     else:
         start = START_BIAS if has_bias else START_ZERO
-        product(m, n, k, a, lda, 1, w, n, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)
+        product(m, n, k, a, lda, 1, w, ldw, z, ldz, start, bias, END_RELU if relu else END_STORE, z, ldz, packed)
 
 
 @glue
@@ -92,7 +92,7 @@ def linear_fwd(x, w, bias, z):
     m, k = x.shape
     n = w.shape[1]
     packed = np.empty(PACKED, x.dtype)
-    forward(m, n, k, address(x, 0), k, address(w, 0), address(bias, 0), bias.size > 0, address(z, 0), n, False,
+    forward(m, n, k, address(x, 0), k, address(w, 0), n, address(bias, 0), bias.size > 0, address(z, 0), n, False,
             address(packed, 0))  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def linear_fwd_relu(x, w, bias, a):
     n = w.shape[1]
     packed = np.empty(PACKED, x.dtype)
     out = address(a, 0)
-    forward(m, n, k, address(x, 0), k, address(w, 0), address(bias, 0), bias.size > 0, out, n, n > 1, address(packed, 0))
+    forward(m, n, k, address(x, 0), k, address(w, 0), n, address(bias, 0), bias.size > 0, out, n, n > 1, address(packed, 0))
     if n == 1:
         _relu(m, (out,), ())
 

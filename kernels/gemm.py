@@ -1,7 +1,7 @@
 """Matrix products of any size from the register tile: panels of B, and their packing.
 
-The loops are those of Goto and van de Geijn (ACM TOMS 34(3), 2008), less the packing of A: a panel of B stays in L1
-while the rows of A pass by.
+The loops are those of Goto and van de Geijn (ACM TOMS 34(3), 2008), less the packing of most A: a panel of B stays
+near while the rows of A pass by.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import glue, inner
+from .maps import elementwise
 from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
 from .tile import (
     END_ADD,
     END_STORE,
     END_TIMES,
+    MR,
     MR_EDGE,
     NV,
     NV_ROW,
@@ -35,8 +37,11 @@ PACK_SPAN = 24 * 1024
 PACK_ROWS = 16
 # Rows whose sums wait in scratch at a time.
 STRIPE = 128
+# A that is read across its rows is copied where those lie in so many pages that the core forgets which; this much at a time.
+FAR, BESIDE = 128 * 1024, 64 * 1024
 # Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums, or those of a single row.
-PACKED = max((KC + STRIPE) * NV, (KC + 1) * NV_ROW) * LANES32
+PANEL = max((KC + STRIPE) * NV, (KC + 1) * NV_ROW) * LANES32
+PACKED = PANEL + BESIDE
 
 
 @intrinsic
@@ -55,6 +60,18 @@ def pack(typingctx, k, cols, b, ldb, out):
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, b, types.intp, b), codegen
+
+
+@elementwise("x +y")
+def _copy(x):
+    return x
+
+
+@inner
+def _put_beside(rows, cols, a, lda, out, ldo):
+    """out[i, j] = a[i, j] for rows ldo and lda apart."""
+    for i in range(rows):
+        _copy(cols, (shift(a, i * lda), shift(out, i * ldo)), ())
 
 
 @inner
@@ -90,6 +107,8 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
     a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tiles`.
 
+    Rows of a transposed A that lie far apart are copied first, a stripe of A's columns at a time.
+
     Where k is more than a panel's, the sums wait in C from one panel to the next; but where C holds an aux that is still
     needed, they wait in scratch, a stripe of rows at a time.
     """
@@ -107,9 +126,16 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
     width = (NV_ROW if m == 1 and csb is None and not turned else NV) * lanes
     waits_in_c = k <= KC or (end != END_TIMES and end != END_ADD)
     stripe = m if waits_in_c else STRIPE
+    beside = packing and rs == 1 and k <= KC and n > width and k * cs > FAR
+    if beside:
+        stripe = BESIDE // k // MR * MR
     top = 0
     while top < m:  # the length of a range is a division
         rows, j = min(stripe, m - top), 0
+        a_top, cs_top = shift(a, top * rs), cs
+        if beside:
+            a_top, cs_top = shift(packed, PANEL), rows
+            _put_beside(k, rows, shift(a, top), cs, a_top, rows)
         while j < n:
             cols = min(n - j, width)
             c_j = shift(c, top * ldc + j)
@@ -136,8 +162,8 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
                 finish, out, ldo = END_STORE, sums, lds
                 if p + kc == k:
                     finish, out, ldo = end, c_j, ldc
-                a_p = shift(a, top * rs + p * cs)
-                _tiles(rows, cols, kc, a_p, rs, cs, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_j, ldaux)
+                a_p = shift(a_top, p * cs_top)
+                _tiles(rows, cols, kc, a_p, rs, cs_top, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_j, ldaux)
                 p += kc
                 if p >= k:
                     break

@@ -19,10 +19,15 @@ from .network import (
     STRIDE,
     TARGETS,
     _padded,
+    backward_layer,
     backward_rows,
+    column_edge,
     delta_rows,
+    forward_layer,
     forward_rows,
     n_params,
+    rows_of,
+    shares_columns,
     weight_gradients,
 )
 from .simd import address, peek, poke, shift
@@ -144,7 +149,51 @@ def _rows(task, net, data, ints, reals, epoch, row, at, first, last, unit, d_in,
     if task == INPUT_GRADIENT:
         k = net.table[0, FAN_IN]
         out = shift(d_in, at * k)
-        delta_rows(net, 0, first, last, out, k, END_STORE, out, packed)
+        delta_rows(net, 0, first, last, 0, k, out, k, END_STORE, out, packed)
+
+
+@glue
+def _share(net, l, units, first, last, m, part):
+    """This thread's rows and columns of buffer l's `units` units for a block of m rows, of which it has first..last."""
+    if shares_columns(units, m, part.n):
+        return 0, m, column_edge(net, l, units, part.tid, part.n), column_edge(net, l, units, part.tid + 1, part.n)
+    return first, last, 0, units
+
+
+@inner
+def _layers(task, net, data, ints, reals, epoch, row, at, first, last, m, unit, d_in, part):
+    """Take the data's m rows from `at` on through the network, all threads together: as `_rows`, first..last being this one's.
+
+    Of a wide layer each thread has some columns and all rows, so that it reads no more of the weights than that.
+    """
+    table, layers = net.table, net.table.shape[0]
+    _gather(net, data, at, first, last, unit)
+    for l in range(layers):
+        units = table[l, WIDTH]
+        top, bottom, left, right = _share(net, l + 1, units, first, last, m, part)
+        if shares_columns(units, m, part.n) or (l > 0 and shares_columns(table[l, FAN_IN], m, part.n)):
+            barrier(part.sync, part.n)
+        a, lda = rows_of(net, l, top)
+        z, ldz = rows_of(net, l + 1, top)
+        if left < right:
+            forward_layer(net, l, epoch, row, task != LOSS_ONLY, top, bottom, left, right, a, lda, z, ldz, part.packed)
+    if shares_columns(table[layers - 1, WIDTH], m, part.n):
+        barrier(part.sync, part.n)
+    _loss_of_rows(net, ints, reals, data.classes, first, last, unit if data.weight.size == 0 else 0.0)
+    if task == LOSS_ONLY:
+        return
+    for l in range(layers - 1, -1, -1):
+        if l == 0 and task != INPUT_GRADIENT:
+            break
+        units = table[l, FAN_IN]
+        top, bottom, left, right = _share(net, l, units, first, last, m, part)
+        if shares_columns(units, m, part.n) or (l + 1 < layers and shares_columns(table[l, WIDTH], m, part.n)):
+            barrier(part.sync, part.n)
+        if left < right and l > 0:
+            backward_layer(net, l, top, bottom, left, right, part.packed)
+        elif left < right:
+            out = shift(d_in, (at + top) * units)
+            delta_rows(net, 0, top, bottom, left, right, out, units, END_STORE, out, part.packed)
 
 
 @inner
@@ -159,8 +208,8 @@ def _columns(task, net, data, ints, reals, at, m, unit, grad, add):
 
 
 @glue
-def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block, gradient):
-    """One block after the other, each shared among the threads: by rows, then by parts of the weights' gradient."""
+def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, few, block, gradient):
+    """One block after the other, each shared among the threads: by rows or units, then by parts of the weights' gradient."""
     total = 0.0
     done = 0
     while done < count:
@@ -172,7 +221,11 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
             break
         if done > 0:
             barrier(part.sync, part.n)
-        _rows(task, net, data, ints, reals, epoch, row + done + first, at + done + first, first, last, unit, out, part.packed)
+        if few or part.n == 1:
+            begin = at + done + first
+            _rows(task, net, data, ints, reals, epoch, row + done + first, begin, first, last, unit, out, part.packed)
+        else:
+            _layers(task, net, data, ints, reals, epoch, row + done, at + done, first, last, m, unit, out, part)
         barrier(part.sync, part.n)
         if gradient:
             end = END_STORE if done == 0 else END_ADD
@@ -234,4 +287,4 @@ def _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, 
         return _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, limit)
     gradient = (task == TRAIN or task == GRADIENT) and not later
     block = min(limit, count)
-    return _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, block, gradient)
+    return _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, few, block, gradient)

@@ -34,6 +34,8 @@ PAD = max(LANES32, 8)
 # Rows go through the network in blocks. A network of few parameters takes as many rows as a part of a typical L2 cache
 # holds; a larger one takes enough to be worth packing its weights for.
 FEW_PARAMETERS, BLOCK_BYTES, MOST_ROWS, LARGE_ROWS = 16 * 1024, 160 * 1024, 1024, 256
+# Units that are worth sharing for each thread.
+SHARED = 32
 
 
 @inner
@@ -126,6 +128,22 @@ def stretch(table, bounds, t):
 
 
 @glue
+def shares_columns(units, m, n):
+    """Whether n threads share a layer's units, each for all m rows of a block, or else rows, each for all units.
+
+    Either way each reads what it shares: all inputs of the layer, or all of its weights.
+    """
+    return n > 1 and units >= SHARED * n and units >= m
+
+
+@glue
+def column_edge(net, l, units, t, n):
+    """Where thread t's columns begin (and t-1's end) of buffer l with so many units: at whole groups of dropout's masks."""
+    group = 64 if l > 0 and net.training and net.rates[l - 1] > 0.0 else PAD
+    return min(units, (units + group - 1) // group * t // n * group)
+
+
+@glue
 def _ending(activation, width, rate):
     """How a hidden layer's f' enters the delta: not at all, by the sign of its output, or as numbers kept in the delta.
 
@@ -143,48 +161,61 @@ def _set_ones(rows, column, a, lda):
 
 
 @inner
-def forward_rows(net, epoch, row, gradient, first, last, x, ldx, out, ldo, packed):
-    """Take rows first..last of a block, whose inputs are x, to their logits, in `out`; with f' if `gradient`.
+def forward_layer(net, l, epoch, row, gradient, first, last, left, right, a, lda, z, ldz, packed):
+    """Columns left..right of layer l's outputs z for a block's rows first..last, from its inputs a; with f' if `gradient`.
 
     Dropout masks are those of the epoch's rows from `row` on, the block's first.
     """
-    table, arena, places = net.table, net.arena, net.places
-    m = last - first
-    layers = table.shape[0]
+    table = net.table
+    m, columns = last - first, right - left
+    k, n = table[l, FAN_IN], table[l, WIDTH]
+    w = shift(net.params, table[l, OFFSET] + left)
+    bias, part = shift(w, k * n), shift(z, left)
+    activation = table[l, ACTIVATION]
+    rate = net.rates[l] if net.training else 0.0
+    ending = _ending(activation, n, rate) if l + 1 < table.shape[0] else END_STORE
+    fused = ending == END_WHERE_POSITIVE
+    if l == 0 and net.sparse:
+        sparse_forward(m, columns, a, lda, w, n, bias, table[l, HAS_BIAS], part, ldz, fused)
+    else:
+        forward(m, columns, k, a, lda, w, n, bias, table[l, HAS_BIAS], part, ldz, fused, packed)
+    if ending == END_TIMES:
+        # Whole vectors, without masks; where that is more than the units, it writes over the column of ones.
+        width = _padded(columns)
+        if gradient:
+            g = shift(net.arena, net.places[l + 1, DELTA] + first * ldz + left)
+            _activate(activation, m, width, ldz, part, part, g)
+            if rate > 0.0:
+                _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, z, shift(g, -left), True)
+            if width > columns:
+                _set_ones(m, n, z, ldz)
+        else:
+            _apply(activation, m, width, ldz, part, part)
+    elif gradient and rate > 0.0 and l + 1 < table.shape[0]:
+        _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, z, z, False)
+        if columns % 8 > 0:
+            _set_ones(m, n, z, ldz)
+
+
+@inner
+def forward_rows(net, epoch, row, gradient, first, last, x, ldx, out, ldo, packed):
+    """Take rows first..last of a block, whose inputs are x, to their logits, in `out`; as `forward_layer`."""
+    layers = net.table.shape[0]
     for l in range(layers):
-        k, n = table[l, FAN_IN], table[l, WIDTH]
-        lda, ldz = places[l, STRIDE], places[l + 1, STRIDE]
-        w = shift(net.params, table[l, OFFSET])
-        a = shift(arena, places[l, BUFFER] + first * lda)
-        z = shift(arena, places[l + 1, BUFFER] + first * ldz)
+        a, lda = rows_of(net, l, first)
+        z, ldz = rows_of(net, l + 1, first)
         if l == 0:
             a, lda = x, ldx
         if l + 1 == layers:
             z, ldz = out, ldo
-        activation = table[l, ACTIVATION]
-        rate = net.rates[l] if net.training else 0.0
-        ending = _ending(activation, n, rate) if l + 1 < layers else END_STORE
-        fused = ending == END_WHERE_POSITIVE
-        if l == 0 and net.sparse:
-            sparse_forward(m, n, a, lda, w, shift(w, k * n), table[l, HAS_BIAS], z, ldz, fused)
-        else:
-            forward(m, n, k, a, lda, w, shift(w, k * n), table[l, HAS_BIAS], z, ldz, fused, packed)
-        if ending == END_TIMES:
-            # Whole vectors, without masks; where that is more than the units, it writes over the column of ones.
-            width = _padded(n)
-            if gradient:
-                g = shift(arena, places[l + 1, DELTA] + first * ldz)
-                _activate(activation, m, width, ldz, z, z, g)
-                if rate > 0.0:
-                    _dropout(net.seed, epoch, row + first, l, rate, m, n, ldz, z, g, True)
-                if width > n:
-                    _set_ones(m, n, z, ldz)
-            else:
-                _apply(activation, m, width, ldz, z, z)
-        elif gradient and rate > 0.0 and l + 1 < layers:
-            _dropout(net.seed, epoch, row + first, l, rate, m, n, ldz, z, z, False)
-            if n % 8 > 0:
-                _set_ones(m, n, z, ldz)
+        forward_layer(net, l, epoch, row, gradient, first, last, 0, net.table[l, WIDTH], a, lda, z, ldz, packed)
+
+
+@glue
+def rows_of(net, buffer, first):
+    """Where a buffer's rows begin from `first` on, and how far they are apart."""
+    stride = net.places[buffer, STRIDE]
+    return shift(net.arena, net.places[buffer, BUFFER] + first * stride), stride
 
 
 @inner
@@ -203,24 +234,34 @@ def output_rows(activation, m, k, z, ld):
 def backward_rows(net, first, last, packed):
     """Deltas of rows first..last from the last layer's down to the first's; the last one is there already."""
     for l in range(net.table.shape[0] - 1, 0, -1):
-        rate = net.rates[l - 1] if net.training else 0.0
-        ending = _ending(net.table[l - 1, ACTIVATION], net.table[l - 1, WIDTH], rate)
-        ldo = net.places[l, STRIDE]
-        out = shift(net.arena, net.places[l, DELTA] + first * ldo)
-        aux = shift(net.arena, net.places[l, BUFFER] + first * ldo) if ending == END_WHERE_POSITIVE else out
-        delta_rows(net, l, first, last, out, ldo, ending, aux, packed)
-        if ending == END_WHERE_POSITIVE and rate > 0.0:
-            scale((last - first) * ldo, (out,), (kept_scale(rate),))
+        backward_layer(net, l, first, last, 0, net.table[l, FAN_IN], packed)
 
 
 @inner
-def delta_rows(net, l, first, last, out, ldo, ending, aux, packed):
-    """Rows first..last of layer l's delta times its transposed weights, into out."""
+def backward_layer(net, l, first, last, left, right, packed):
+    """Columns left..right of the delta of layer l's inputs, for rows first..last."""
+    rate = net.rates[l - 1] if net.training else 0.0
+    ending = _ending(net.table[l - 1, ACTIVATION], net.table[l - 1, WIDTH], rate)
+    ldo = net.places[l, STRIDE]
+    out = shift(net.arena, net.places[l, DELTA] + first * ldo)
+    aux = shift(net.arena, net.places[l, BUFFER] + first * ldo) if ending == END_WHERE_POSITIVE else out
+    delta_rows(net, l, first, last, left, right, out, ldo, ending, aux, packed)
+    if ending == END_WHERE_POSITIVE and rate > 0.0:
+        rows, columns = last - first, right - left
+        if columns == net.table[l, FAN_IN]:  # all in one go, with what lies between
+            rows, columns = 1, rows * ldo
+        for i in range(rows):
+            scale(columns, (shift(out, i * ldo + left),), (kept_scale(rate),))
+
+
+@inner
+def delta_rows(net, l, first, last, left, right, out, ldo, ending, aux, packed):
+    """Columns left..right of rows first..last of layer l's delta times its transposed weights, into out."""
     table, places = net.table, net.places
-    ldd = places[l + 1, STRIDE]
+    n, ldd = table[l, WIDTH], places[l + 1, STRIDE]
     d = shift(net.arena, places[l + 1, DELTA] + first * ldd)
-    w = shift(net.params, table[l, OFFSET])
-    delta(last - first, table[l, FAN_IN], table[l, WIDTH], d, ldd, w, out, ldo, ending, aux, packed)
+    w = shift(net.params, table[l, OFFSET] + left * n)
+    delta(last - first, right - left, n, d, ldd, w, shift(out, left), ldo, ending, shift(aux, left), packed)
 
 
 @inner

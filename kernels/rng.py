@@ -145,13 +145,14 @@ def kept_scale(rate):
 
 
 @inner
-def _dropout(seed, epoch, row, layer, rate, rows, width, ld, a, g, both):
-    """Mask `rows` rows of a, and if `both` of g (row stride ld, padded to eights), that stand at `row` and on in the epoch."""
+def _dropout(seed, epoch, row, layer, rate, rows, left, right, ld, a, g, both):
+    """Mask columns left..right (left a multiple of 64) of `rows` rows of a, and if `both` of g, that stand at `row` and on in
+    the epoch; their stride ld is padded to eights."""
     threshold, scale = _threshold(rate), cast(a, kept_scale(rate))
     for i in range(rows):
-        for group in range((width + 63) // 64):
+        for group in range(left // 64, (right + 63) // 64):
             at = i * ld + group * 64
-            _drop(width - group * 64, group, row + i, epoch, DROPOUT + layer, seed, threshold, scale,
+            _drop(right - group * 64, group, row + i, epoch, DROPOUT + layer, seed, threshold, scale,
                   shift(a, at), shift(g, at), both)  # fmt: skip
 
 
@@ -160,6 +161,6 @@ def dropout_mask(seed, epoch, row, layer, rate, mask):
     """mask = 0 where a unit is dropped, 1/(1 - rate) where it is kept; mask (rows, width), its first row is at `row`."""
     rows, width = mask.shape
     padded = np.ones((rows, (width + 7) // 8 * 8), mask.dtype)
-    _dropout(seed, epoch, row, layer, rate, rows, width, padded.shape[1], address(padded, 0), address(padded, 0),
+    _dropout(seed, epoch, row, layer, rate, rows, 0, width, padded.shape[1], address(padded, 0), address(padded, 0),
              False)  # fmt: skip
     mask[:] = padded[:, :width]

@@ -42,8 +42,8 @@ def copy_sparse(source, target):
 
 
 @inner
-def sparse_forward(m, n, x, ldx, w, bias, has_bias, z, ldz, relu):
-    """z = x @ w + bias for m sparse rows x, w (k, n), z (m, n); max(z, 0) if relu."""
+def sparse_forward(m, n, x, ldx, w, ldw, bias, has_bias, z, ldz, relu):
+    """z = x @ w + bias for m sparse rows x, w (k, n) of stride ldw, z (m, n); max(z, 0) if relu."""
     for i in range(m):
         row, out = shift(x, i * ldx), shift(z, i * ldz)
         if has_bias:
@@ -51,7 +51,7 @@ def sparse_forward(m, n, x, ldx, w, bias, has_bias, z, ldz, relu):
         else:
             fill(n, (out,), (0.0,))
         for entry in range(_entries(row)):
-            _add_times(n, (out, shift(w, _column(row, entry) * n)), (peek(row, 2 + 2 * entry),))
+            _add_times(n, (out, shift(w, _column(row, entry) * ldw)), (peek(row, 2 + 2 * entry),))
         if relu:
             _relu(n, (out,), ())
 

@@ -154,13 +154,14 @@ def test_rows_without_entries_have_the_bias_alone(engine) -> None:
     np.testing.assert_allclose(fitted.predict_proba(nothing), fitted.predict_proba(np.zeros((3, COLUMNS))), rtol=1e-12)
 
 
-def test_results_do_not_depend_on_threads(any_threads) -> None:
+@pytest.mark.parametrize(("units", "batch"), [(60, 200), (130, 50)], ids=["rows shared", "units shared"])
+def test_results_do_not_depend_on_threads(units, batch, any_threads) -> None:
     X = scipy.sparse.random(600, 3000, 0.01, "csr", random_state=np.random.default_rng(0))
     y = np.arange(600) % 3
     found = []
     for n in (1, 2, 3):
         fm.set_threads(n)
-        found.append(MLPClassifier((60,), max_iter=2, random_state=0).fit(X, y).network_.params)
+        found.append(MLPClassifier((units,), batch_size=batch, max_iter=2, random_state=0).fit(X, y).network_.params)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
 

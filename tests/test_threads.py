@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("numba")
 
 from fastmlp.kernels import minibatch, pace, run, threads, train
+from fastmlp.kernels.network import FEW_PARAMETERS
 
 import fastmlp as fm
 from fastmlp import engine
@@ -63,6 +64,19 @@ def test_bits_do_not_depend_on_the_number_of_threads(seed, any_threads) -> None:
     for n in (2, 3, 5):
         for part, expected in zip(trained_by(n, net, X, y, weight, optimizer, batch, 3 if seed % 2 else 20), one, strict=True):
             np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_a_single_column_of_a_wide_layer_has_the_same_bits(activation, any_threads) -> None:
+    """Dropout's masks are cut at every 64th unit, which leaves one of 65 to the second thread."""
+    rng = np.random.default_rng(0)
+    hidden = [fm.Dense(65, activation, dropout=0.2), fm.Dense(129, activation, dropout=0.5)]
+    net = fm.MLP([400, *hidden, 65])
+    X, y = rng.normal(size=(60, 400)).astype("f4"), rng.normal(size=(60, 65)).astype("f4")
+    one, *others = (trained_by(n, net, X, y, np.empty(0, "f4"), fm.Adam(1e-3), 20, 9) for n in (1, 2))
+    assert net.params.size > FEW_PARAMETERS
+    for got, expected in zip(others[0], one, strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_python_threads_get_the_pool_one_at_a_time_and_the_same_bits(any_threads) -> None:

@@ -146,26 +146,35 @@ def test_gradient_of_more_rows_than_a_block_has(dtype):
 
 
 @PRECISION
+@pytest.mark.parametrize(
+    ("widths", "hidden", "rows"),
+    [([64, 201, 130, 10], "TANH", 301), ([150, 330, 200, 97], "RELU", 40), ([200, 100, 300, 1], "GELU", 90)],
+    ids=["rows shared", "columns shared", "both"],
+)
 @pytest.mark.usefixtures("any_threads")
-def test_several_threads_give_the_same_bits_and_the_right_ones(dtype):
+def test_several_threads_give_the_same_bits_and_the_right_ones(widths, hidden, rows, dtype):
     """A network large enough to be shared among threads, whose parts are uneven."""
-    net = make_net([64, 201, 130, 10], "TANH", "SOFTMAX", "CROSS_ENTROPY", batch=301, shuffle=1)
+    output, loss = ("SOFTMAX", "CROSS_ENTROPY") if widths[-1] > 1 else ("IDENTITY", "MSE")
+    net = make_net(widths, hidden, output, loss, batch=rows, shuffle=1)
     net, results = net.astype(dtype).astype(np.float64), []
-    data = make_data(net, 301, classes=True, weighted=True).astype(dtype).astype(np.float64)
+    data = make_data(net, rows, classes=widths[-1] > 1, weighted=True).astype(dtype).astype(np.float64)
     for n in (1, 2, 3):
         threads.set_threads(n)
         value, grad = run(compiled, "value_and_grad", net, data, dtype)
         trained, _, losses = train_run(compiled, net, data, [0.1, 0.1], dtype)
         outputs = run(compiled, "predict", net, data, dtype)[1]
-        results.append([value, *losses, grad, outputs, trained.params])
+        d_in = run(compiled, "input_gradient", net, data, dtype)[1]
+        results.append([value, run(compiled, "loss", net, data, dtype)[0], *losses, grad, outputs, d_in, trained.params])
     for result in results[1:]:
         for x, y in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(x, y)
     bounds = network_bounds(net, dense_targets(net, data), dtype)
     value, grad = run(plain, "value_and_grad", net, data, np.float64)
     assert_within(results[0][0], value, bounds.loss)
-    assert_within(results[0][3], grad, bounds.grad)
-    assert_within(results[0][4], run(plain, "predict", net, data, np.float64)[1], bounds.outputs)
+    *_, grad_by_us, outputs, d_in, _ = results[0]
+    assert_within(grad_by_us, grad, bounds.grad)
+    assert_within(outputs, run(plain, "predict", net, data, np.float64)[1], bounds.outputs)
+    assert_within(d_in, run(plain, "input_gradient", net, data, np.float64)[1], bounds.d_in)
 
 
 # Training.
