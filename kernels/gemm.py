@@ -17,6 +17,7 @@ from .tile import (
     END_ADD,
     END_STORE,
     END_TIMES,
+    HALVES,
     MR,
     MR_EDGE,
     NV,
@@ -138,6 +139,8 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
             _put_beside(k, rows, shift(a, top), cs, a_top, rows)
         while j < n:
             cols = min(n - j, width)
+            if HALVES and width == NV * lanes and width < n - j <= width + lanes:
+                cols = 2 * lanes  # as `tiles` would cut them
             c_j = shift(c, top * ldc + j)
             sums, lds = c_j, ldc
             if not waits_in_c:
@@ -167,7 +170,7 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
                 p += kc
                 if p >= k:
                     break
-            j += width
+            j += cols
         top += stripe
 
 

@@ -22,6 +22,8 @@ MR, NV = (8, 3) if LANES32 == 16 else (6, 2)
 MR_EDGE = 4
 # A single row has more vectors, for the same reason.
 NV_ROW = 4
+# Up to a vector more than a full tile goes in two halves: a tile of one vector waits for its multiply-adds.
+HALVES = NV == 3
 
 # How the accumulators start: from zero, each row from the same bias, from sums of rows of B before these (which is for `gemm`
 # alone), or each column from the same bias.
@@ -179,25 +181,41 @@ def _across(builder, most, n, lanes, masks, lefts, steps, emit):
     cols.add_incoming(n, enter)
     for pointer, left in zip(rights, lefts, strict=True):
         pointer.add_incoming(left, enter)
+
+    def emit_and_go_on(vectors):
+        emit(cols, rights, vectors, False)
+        cols.add_incoming(builder.sub(cols, I64(vectors * lanes)), builder.block)
+        for pointer, step in zip(rights, steps, strict=True):
+            pointer.add_incoming(builder.gep(pointer, [builder.mul(I64(vectors), step)]), builder.block)
+        builder.branch(head)
+
     whole = I64(most * lanes)
+    halving = most == NV and HALVES
+    if halving:
+        halves, other = (builder.append_basic_block(f"across.{name}") for name in ("halves", "other"))
+        more = builder.icmp_signed(">", cols, whole)
+        but_little = builder.icmp_signed("<=", cols, I64((most + 1) * lanes))
+        builder.cbranch(builder.and_(more, but_little), halves, other)
+        builder.position_at_end(other)
     builder.cbranch(builder.icmp_signed(">=", cols, whole), body, rest)
     builder.position_at_end(body)
-    emit(cols, rights, most, False)
-    cols.add_incoming(builder.sub(cols, whole), builder.block)
-    for pointer, step in zip(rights, steps, strict=True):
-        pointer.add_incoming(builder.gep(pointer, [builder.mul(I64(most), step)]), builder.block)
-    builder.branch(head)
+    emit_and_go_on(most)
     builder.position_at_end(rest)
     for vectors in range(most, 0, -1):
         for masked in masks:
             least = vectors * lanes if not masked else (vectors - 1) * lanes + 1
             if least == most * lanes:
                 continue
-            fits, other = (builder.append_basic_block(f"across.{name}") for name in ("fits", "other"))
+            half = halving and vectors == 2 and not masked
+            fits = halves if half else builder.append_basic_block("across.fits")
+            other = builder.append_basic_block("across.other")
             builder.cbranch(builder.icmp_signed(">=", cols, I64(least)), fits, other)
             builder.position_at_end(fits)
-            emit(cols, rights, vectors, masked)
-            builder.branch(leave)
+            if half:
+                emit_and_go_on(vectors)
+            else:
+                emit(cols, rights, vectors, masked)
+                builder.branch(leave)
             builder.position_at_end(other)
     builder.branch(leave)
     builder.position_at_end(leave)
