@@ -189,7 +189,7 @@ class Answers:
         >>> value, gradient.tolist()
         (5.0, [-10.0, -14.0, -4.0])
         """
-        return self._gradient(self._state.still, *self._raw_data(X, y, sample_weight))
+        return self._gradient_of_raw(self._state.still, *self._raw_data(X, y, sample_weight))
 
     def zero_grad(self) -> None:
         """Set `grad` to zero.
@@ -228,7 +228,7 @@ class Answers:
         data, state = self._raw_data(X, y, sample_weight), self._state
         ints = state.still.copy()
         ints[[ids.TRAINING, ids.EPOCH]] = 1, state.backward_calls
-        value, grad = self._gradient(ints, *data)
+        value, grad = self._gradient_of_raw(ints, *data)
         state.backward_calls += 1
         self._grad += grad
         return value
@@ -298,13 +298,7 @@ class Answers:
         >>> net.input_gradient([[1, 1]], [4]).tolist()
         [[4.0, 6.0]]
         """
-        x, t, w = self._data(X, y, sample_weight)
-        out = np.empty_like(x)
-        kernels, scratch = self._arena.take(x.shape[0])
-        state = self._state
-        kernels.input_gradient(self.plan.table, state.still, state.reals, self._params, x, t, w, out, scratch)
-        self._arena.give(scratch)
-        return out
+        return self._by_inputs(self._state.still, *self._data(X, y, sample_weight))
 
     def jacobian(self, X: ArrayLike) -> NDArray:
         """Return the outputs' derivatives by the inputs.
@@ -332,17 +326,83 @@ class Answers:
         [[[2.0, 3.0]]]
         """
         x = self._inputs(X)
-        n, k = x.shape[0], self.plan.n_outputs
-        out = np.empty((n, k, x.shape[1]), self.dtype)
-        one, row = np.zeros((n, k), self.dtype), np.empty_like(x)
-        kernels, scratch = self._arena.take(n)
+        k = self.plan.n_outputs
+        out, one = np.empty((len(x), k, x.shape[1]), self.dtype), np.zeros((len(x), k), self.dtype)
         for j in range(k):
             one[:, j] = 1.0
-            kernels.vjp(self.plan.table, self._params, x, one, row, scratch)
+            out[:, j] = self._by_inputs(self._product(), x, one, one[:0, 0])
             one[:, j] = 0.0
-            out[:, j] = row
-        self._arena.give(scratch)
         return out
+
+    def vjp(self, X: ArrayLike, d_outputs: ArrayLike) -> NDArray:
+        """Return the vector-Jacobian product by all parameters: the gradient of a loss that is not in the library.
+
+        Parameters
+        ----------
+        X : (n, inputs) array
+            Finite numbers.
+        d_outputs : (n, outputs) or, for one output, (n,) array
+            The loss's derivatives by the outputs for X, as :meth:`predict` returns them, or any other vectors.
+
+        Returns
+        -------
+        (P,) array
+            The sum over rows and outputs of d_outputs times the output's derivatives by the parameters, without dropout. Laid
+            out as `params`; `grad` is left alone.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X or d_outputs are not such arrays, or hold what is not finite.
+
+        See Also
+        --------
+        input_vjp : The same by the inputs.
+
+        Examples
+        --------
+        Training with a loss of one's own, here the mean of the errors' fourth powers:
+
+        >>> import numpy as np
+        >>> import fastmlp as fm
+        >>> X = np.linspace(-1, 1, 50)[:, None]
+        >>> net = fm.MLP([1, 16, 1], activation="tanh", seed=0)
+        >>> for step in range(500):
+        ...     error = net.predict(X) - np.sin(3 * X)
+        ...     net.grad[:] = net.vjp(X, 4 * error**3 / error.size)
+        ...     net.step(fm.Adam(0.05))
+        >>> bool((error**4).mean() < 1e-3)
+        True
+        """
+        return self._gradient(self._product(), *self._vectors(X, d_outputs))[1]
+
+    def input_vjp(self, X: ArrayLike, d_outputs: ArrayLike) -> NDArray:
+        """Return each row's vector-Jacobian product by the inputs, such as for a network that comes before this one.
+
+        Parameters
+        ----------
+        X, d_outputs
+            As for :meth:`vjp`.
+
+        Returns
+        -------
+        (n, inputs) array
+            The sum over outputs of d_outputs times the output's derivatives by the inputs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X or d_outputs are not such arrays, or hold what is not finite.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> net = fm.MLP([2, 1])
+        >>> net.params = [2, 3, 0]
+        >>> net.input_vjp([[1, 1]], [[10]]).tolist()
+        [[20.0, 30.0]]
+        """
+        return self._by_inputs(self._product(), *self._vectors(X, d_outputs))
 
     # ---- inside
 
@@ -355,6 +415,16 @@ class Answers:
         x = self._inputs(X)
         t = checks.targets(y, x.shape[0], self.plan.n_outputs, self.loss_spec.kind, self.dtype)
         return x, t, weighting.sample_weight(weight, x.shape[0], self.dtype)
+
+    def _vectors(self, X: ArrayLike, d_outputs: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
+        """Return inputs and a vector for each row, checked, and no weights."""
+        x, d, k = self._inputs(X), checks.numeric("d_outputs", d_outputs), self.plan.n_outputs
+        if d.shape != (len(x), k) and not (k == 1 and d.shape == (len(x),)):
+            raise ValueError(
+                f"d_outputs has shape {d.shape}, but the outputs for X have {(len(x), k)}. Pass a number for each of them."
+            )
+        d = checks.converted("d_outputs", d.reshape(len(x), k), self.dtype)
+        return x, d, d[:0, 0]
 
     # Arrays that the engine can use as they are it looks at itself, on their way through the network: that is quicker. Where
     # it finds a number that is not finite it does nothing and returns NaN; then the checks above say which one that is.
@@ -372,12 +442,31 @@ class Answers:
             t = checks.targets(y, x.shape[0], k, kind, self.dtype)
         return x, t, weighting.sample_weight(weight, x.shape[0], self.dtype)
 
+    def _product(self) -> NDArray:
+        """Return settings whose loss is the sum of the outputs times the targets."""
+        ints = self._state.still.copy()
+        ints[ids.LOSS] = ids.PRODUCT
+        return ints
+
+    def _by_inputs(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> NDArray:
+        """Gradient of the loss by the inputs, for checked data."""
+        out = np.empty_like(x)
+        kernels, scratch = self._arena.take(x.shape[0])
+        kernels.input_gradient(self.plan.table, ints, self._state.reals, self._params, x, t, w, out, scratch)
+        self._arena.give(scratch)
+        return out
+
     def _gradient(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> tuple[float, NDArray]:
-        """Loss and gradient of raw data."""
+        """Loss and its gradient by the parameters."""
         grad = np.empty(self._params.shape, self.dtype)
         kernels, scratch = self._arena.take(x.shape[0])
         value = kernels.value_and_grad(self.plan.table, ints, self._state.reals, self._params, x, t, w, grad, scratch)
         self._arena.give(scratch)
+        return value, grad
+
+    def _gradient_of_raw(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> tuple[float, NDArray]:
+        """As `_gradient`, of data that the engine looks at."""
+        value, grad = self._gradient(ints, x, t, w)
         if isnan(value):
             self._data(x, t, None)
         return value, grad

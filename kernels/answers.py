@@ -9,27 +9,22 @@ import numpy as np
 from .columns import arrange_columns, column_block, narrow, predict_columns
 from .dense import copy, finite
 from .gemm import PACKED
-from .ids import ACTIVATION, FAN_IN, SOFTMAX, WIDTH
+from .ids import ACTIVATION, WIDTH
 from .jit import entry, inner
-from .loss import _softmax_back, output_derivative
 from .network import (
     BUFFER,
-    DELTA,
     PACK,
     PLACES,
     STRIDE,
     Net,
     arrange,
-    backward_rows,
-    delta_rows,
     forward_rows,
     output_rows,
 )
 from .scratch import room_of, scratch_size
-from .simd import address, peek, poke, shift
+from .simd import address, shift
 from .sparse import sparse_width
 from .threads import ABORT, NOT_FINITE, barrier, flush_denormals, restore_mode
-from .tile import END_STORE
 
 
 @inner
@@ -99,27 +94,3 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
     restore_mode(mode)
     barrier(sync, n)
     return math.nan if sync[NOT_FINITE] != 0 else 0.0
-
-
-@inner
-def _vjp(net, x, d_out, out, packed, room):
-    """d_in (in `out`) = d_out times each row's Jacobian, for d_out (rows, outputs), d_in (rows, inputs)."""
-    table, arena, places = net.table, net.arena, net.places
-    layers = table.shape[0]
-    k_in, k, activation = table[0, FAN_IN], table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
-    ldx, ldz = places[0, STRIDE], places[layers, STRIDE]
-    z, d = shift(arena, places[layers, BUFFER]), shift(arena, places[layers, DELTA])
-    for at in range(0, x.shape[0], room):
-        m = min(room, x.shape[0] - at)
-        for i in range(m):
-            copy(k_in, (address(x, (at + i) * k_in), shift(arena, places[0, BUFFER] + i * ldx)), ())
-        forward_rows(net, 0, 0, True, 0, m, shift(arena, places[0, BUFFER]), ldx, z, ldz, packed)
-        output_derivative(activation, m, k, z, ldz, d)
-        for i in range(m):
-            for j in range(k):
-                poke(d, i * ldz + j, peek(d, i * ldz + j) * d_out[at + i, j])
-        if activation == SOFTMAX:
-            _softmax_back(m, k, d, z, ldz)
-        backward_rows(net, 0, m, packed)
-        d_in = shift(out, at * k_in)
-        delta_rows(net, 0, 0, m, 0, k_in, d_in, k_in, END_STORE, d_in, packed)

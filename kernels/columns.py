@@ -24,10 +24,10 @@ from .ids import (
     RELU,
     SMOOTHING,
     SOFTMAX,
-    SSE,
     WIDTH,
 )
 from .jit import glue, inner
+from .loss import is_sum
 from .maps import elementwise, scale
 from .network import BUFFER, DELTA, EACH, PACK, PAD, ROWS, SCALES, TARGETS, _padded, few_parameters
 from .simd import address, lanes_of, peek, poke, shift
@@ -204,7 +204,7 @@ def loss_columns(net, ints, reals, ld):
         keep, spread = 1.0 - reals[SMOOTHING], reals[SMOOTHING] / k
         cross_entropy_columns(k, ld, z, d, t, keep, spread, rows, each)
     else:
-        if ints[LOSS] != SSE:
+        if not is_sum(ints[LOSS]):
             factor = 0.5 if ints[LOSS] == HALF_MSE else 1.0 / k
         loss_of_elements(ints, reals, activation, k * ld, z, d, t, each)
         copy(ld, (each, rows), ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .activations import _activate, _softmax_row
-from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, LOSS, MAE, POISSON, QUANTILE, SOFTMAX, SSE
+from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, LOSS, MAE, POISSON, PRODUCT, QUANTILE, SOFTMAX, SSE
 from .jit import entry, glue, inner
 from .maps import add, elementwise, scale
 from .simd import address, peek, poke, shift
@@ -50,6 +50,11 @@ def _quantile(p, y, g, q):
     u = y - p
     slope = (u > 0.0).choose(-q, (u < 0.0).choose(1.0 - q, u * 0.0))
     return slope * g, (q * u).maximum((q - 1.0) * u)
+
+
+@elementwise("p y g! +r")
+def _product(p, y, g):
+    return y * g, y * p
 
 
 @elementwise("d p", fold=add)
@@ -131,14 +136,22 @@ def loss_of_output(loss, parameter, size, operands):
         _huber(size, operands, (parameter,))
     elif loss == QUANTILE:
         _quantile(size, operands, (parameter,))
+    elif loss == PRODUCT:
+        _product(size, operands, ())
     else:
         _square(size, operands, ())
 
 
 @glue
+def is_sum(loss):
+    """Whether a loss is a sum over rows and outputs, not a mean."""
+    return loss == SSE or loss == PRODUCT
+
+
+@glue
 def mean_loss(ints, loss_sum, weight_sum):
     """The loss of rows with this sum of weighted losses."""
-    if ints[LOSS] == SSE:
+    if is_sum(ints[LOSS]):
         return loss_sum
     return loss_sum / weight_sum if weight_sum > 0.0 else 0.0
 
@@ -154,7 +167,7 @@ def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes
     if loss == CROSS_ENTROPY:
         _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows)
     else:
-        if loss != SSE:
+        if not is_sum(loss):
             factor = 0.5 if loss == HALF_MSE else 1.0 / k
         per_element = rows if k == 1 else each
         size = m * ld

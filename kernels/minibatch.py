@@ -6,9 +6,9 @@ from collections import namedtuple
 
 from .columns import backward_columns, forward_columns, gather_columns, loss_columns
 from .dense import accumulate, copy, copy_rows
-from .ids import ACTIVATION, FAN_IN, LOSS, LOSS_PARAM, SMOOTHING, SSE, WIDTH
+from .ids import ACTIVATION, FAN_IN, LOSS, LOSS_PARAM, SMOOTHING, WIDTH
 from .jit import glue, inner
-from .loss import loss_rows
+from .loss import is_sum, loss_rows
 from .network import (
     BUFFER,
     DELTA,
@@ -36,7 +36,7 @@ from .threads import ABORT, N_SUMS, barrier
 from .tile import END_ADD, END_STORE, NV
 
 # What a call is for; PREDICT is one of packs alone.
-TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, VJP, PREDICT = range(6)
+TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, PREDICT = range(5)
 
 # The rows that a task takes: inputs, targets, weights; the order that they are taken in, if `ordered`; whether targets are
 # class indices; where in that order the first of the inputs stands, if they are a window of them, else -1.
@@ -282,7 +282,7 @@ def _minibatch(task, net, data, ints, reals, epoch, row, at, count, weight_sum, 
 
     Ends with every thread's share of the gradient done, or if it is to be done `later` ready to be, but without a barrier.
     """
-    unit = 1.0 if ints[LOSS] == SSE else (1.0 / weight_sum if weight_sum > 0.0 else 0.0)
+    unit = 1.0 if is_sum(ints[LOSS]) else (1.0 / weight_sum if weight_sum > 0.0 else 0.0)
     if part.columns or (few and count > limit):
         return _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out, part, limit)
     gradient = (task == TRAIN or task == GRADIENT) and not later

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from .answers import _vjp
 from .columns import arrange_columns, column_block, narrow
 from .dense import copy, finite
 from .gemm import PACKED
@@ -50,7 +49,6 @@ from .minibatch import (
     INPUT_GRADIENT,
     LOSS_ONLY,
     TRAIN,
-    VJP,
     Data,
     Part,
     _minibatch,
@@ -213,7 +211,7 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
 @inner
 def _by_columns(task, table, ints, rates, rows, sparse):
     """Whether a task's rows are taken by columns."""
-    if sparse or task == INPUT_GRADIENT or task == VJP or not narrow(table, rows, task != LOSS_ONLY):
+    if sparse or task == INPUT_GRADIENT or not narrow(table, rows, task != LOSS_ONLY):
         return False
     if table[table.shape[0] - 1, ACTIVATION] == SOFTMAX and ints[LOSS] != CROSS_ENTROPY:
         return False
@@ -282,9 +280,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         sync[NOT_FINITE] = 1
     barrier(sync, n)
     result = math.nan
-    if task == VJP:
-        _vjp(net, x, y, target, part.packed, room)
-    elif sync[NOT_FINITE] == 0:
+    if sync[NOT_FINITE] == 0:
         gradient = grad if task == TRAIN else target
         copies = out if task == TRAIN and out.shape[1] == n_params(table) else out[:0]
         result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, copies, part, few, limit)

@@ -12,8 +12,8 @@ import time
 import numpy as np
 
 from .answers import _answer
-from .ids import BATCH, FAN_IN, N_INTS, N_REALS, STEP
-from .minibatch import GRADIENT, INPUT_GRADIENT, LOSS_ONLY, TRAIN, VJP
+from .ids import BATCH, FAN_IN, N_INTS, STEP
+from .minibatch import GRADIENT, INPUT_GRADIENT, LOSS_ONLY, TRAIN
 from .optim import condition, update
 from .pace import pace_of
 from .run import _run
@@ -80,14 +80,6 @@ def value_and_grad(table, ints, reals, params, x, y, weight, grad, arena):
 def input_gradient(table, ints, reals, params, x, y, weight, d_in, arena):
     """d_in = the loss's gradient by the inputs; see the reference."""
     _evaluate(INPUT_GRADIENT, table, ints, reals, params, x, y, weight, d_in, arena)
-
-
-def vjp(table, params, x, d_out, d_in, arena):
-    """d_in = each row's d_out times its Jacobian; see the reference."""
-    ints, matrix, vector, order, none = _nothing(params.dtype)
-    reals = np.zeros(N_REALS + len(table))
-    job = VJP, table, ints, reals, params, matrix, x, d_out, vector, order, none, none, d_in, arena
-    _ask(_run, 0, x, job)
 
 
 def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, losses, arena, copies=None):

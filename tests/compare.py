@@ -77,10 +77,9 @@ class Bounds:
     loss: float
     grad: np.ndarray
     d_in: np.ndarray
-    vjp: np.ndarray
 
 
-def network_bounds(net: Net, data: Data, dtype, d_out=None) -> Bounds:
+def network_bounds(net: Net, data: Data, dtype) -> Bounds:
     """Follow the rounding errors of a network through it, layer by layer: a running error analysis.
 
     `net` and `data` are in float64. An error is carried on by |W| and f' (or f'', into f'); each product adds its own.
@@ -105,7 +104,7 @@ def network_bounds(net: Net, data: Data, dtype, d_out=None) -> Bounds:
 
     rows, ones, delta = np.empty(len(z)), np.ones(len(z)), np.empty_like(z)
     weight = data.weight if data.weight.size else ones
-    scales = weight if net.loss == "SSE" or not weight.sum() else weight / weight.sum()
+    scales = weight if net.loss in ("SSE", "PRODUCT") or not weight.sum() else weight / weight.sum()
     loss_and_delta(net.ints[ids.LOSS], net.table[-1, ids.ACTIVATION], net.reals[ids.LOSS_PARAM],
                    net.reals[ids.SMOOTHING], z, data.y, scales, rows, delta)  # fmt: skip
     loss = (np.abs(delta) * logits).sum() + _MATHS * u * (scales * (np.abs(rows) + np.abs(z).sum(axis=1) + 1)).sum()
@@ -113,18 +112,15 @@ def network_bounds(net: Net, data: Data, dtype, d_out=None) -> Bounds:
     bend = steep
     if net.loss not in PARTNER:
         bend = 2 * steep**2 + 2 * (np.abs(p) + np.abs(data.y)) * curved
-    share = 1 if net.loss in ("SSE", "HALF_MSE", "CROSS_ENTROPY") else 1 / z.shape[1]
+        if net.loss == "PRODUCT":
+            bend = 2 * (1 + np.abs(data.y)) * (steep + curved)
+    share = 1 if net.loss in ("SSE", "PRODUCT", "HALF_MSE", "CROSS_ENTROPY") else 1 / z.shape[1]
     of_delta = scales[:, None] * share * (bend * logits + _MATHS * u * (np.abs(p) + np.abs(data.y)))
     grad = np.empty_like(net.params)
     d_in = _backward(layers, inputs, slopes, of_inputs, of_slopes, delta, of_delta, u, train._layers(net.table, grad))
-    by_output = np.zeros_like(d_in)
-    if d_out is not None:
-        d_out = np.abs(d_out) if net.table[-1, ids.ACTIVATION] != ids.SOFTMAX else np.abs(d_out).sum(1, keepdims=True)
-        delta, of_delta = d_out * steep, d_out * (curved * logits + _MATHS * u * steep)
-        by_output = _backward(layers, inputs, slopes, of_inputs, of_slopes, delta, of_delta, u)
     # Twice, for errors of errors.
     activations = np.concatenate([*of_inputs[1:], outputs], axis=1)
-    return Bounds(2 * outputs, 2 * activations, 2 * loss, 2 * grad, 2 * d_in, 2 * by_output)
+    return Bounds(2 * outputs, 2 * activations, 2 * loss, 2 * grad, 2 * d_in)
 
 
 def _output_shape(net, z):
@@ -139,16 +135,15 @@ def _output_shape(net, z):
     return p, np.abs(slope), p if activation == ids.EXP else _CURVED * np.ones_like(p) * (activation != ids.IDENTITY)
 
 
-def _backward(layers, inputs, slopes, of_inputs, of_slopes, delta, of_delta, u, gradients=None):
+def _backward(layers, inputs, slopes, of_inputs, of_slopes, delta, of_delta, u, gradients):
     """Errors of the gradients, left in `gradients`, and of ∂L/∂x, which is returned."""
     d = np.abs(delta)
     for layer in range(len(layers) - 1, -1, -1):
         w, x = np.abs(layers[layer][0]), np.abs(inputs[layer])
-        if gradients is not None:
-            dw, db = gradients[layer]
-            terms = (len(x) + 2) * u
-            dw[:] = of_inputs[layer].T @ d + x.T @ of_delta + terms * (x.T @ d)
-            db[:] = (of_delta + terms * d).sum(axis=0) if db.size else 0
+        dw, db = gradients[layer]
+        terms = (len(x) + 2) * u
+        dw[:] = of_inputs[layer].T @ d + x.T @ of_delta + terms * (x.T @ d)
+        db[:] = (of_delta + terms * d).sum(axis=0) if db.size else 0
         d, of_delta = d @ w.T, of_delta @ w.T + (w.shape[1] + 2) * u * (d @ w.T)
         if layer > 0:
             g = np.abs(slopes[layer])

@@ -91,7 +91,6 @@ def questions(net: Net, data: Data, at_end: bool) -> None:
     compare(train.value_and_grad, at_end, *asked, np.zeros_like(net.params), arena)
     if data.x.shape[1] == net.n_inputs:
         compare(train.input_gradient, at_end, *asked, np.zeros_like(data.x), arena)
-        compare(train.vjp, at_end, net.table, net.params, data.x, np.ones_like(out), np.zeros_like(data.x), arena)
 
 
 def steps(net: Net, data: Data, at_end: bool) -> None:

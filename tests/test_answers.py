@@ -62,6 +62,7 @@ def test_a_prediction_does_not_change_the_network_or_the_data(engine) -> None:
     X, y = data_for(net)
     kept, params, state = X.copy(), net.params.copy(), net._state.ints.copy()
     net.predict(X), net.activations(X), net.loss(X, y), net.value_and_grad(X, y), net.input_gradient(X, y), net.jacobian(X)
+    net.vjp(X, net.predict(X)), net.input_vjp(X, net.predict(X))
     assert (X == kept).all()
     assert (net.params == params).all()
     assert (net._state.ints == state).all()

@@ -156,6 +156,65 @@ def test_the_chain_rule_joins_the_jacobian_and_the_input_gradient() -> None:
     np.testing.assert_allclose(net.input_gradient(X, y), by_chain, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("output", ["identity", "sigmoid", "softmax", "exp"])
+@pytest.mark.parametrize("n", [3, 700])
+def test_a_loss_of_ones_own_has_the_gradients_of_its_outputs_derivatives(output, n, engine) -> None:
+    """As if it were the engine's: here the mean of squares, in networks whose own loss is another."""
+    known = network([3, 20, 4], activation="tanh", output=output, loss="mse")
+    net = network([3, 20, 4], activation="tanh", output=output, loss="auto", dropout=0.4)
+    net.params = known.params
+    X, y, _ = data(known, n)
+    d_outputs = 2 * (net.predict(X) - y) / y.size
+    np.testing.assert_allclose(net.vjp(X, d_outputs), known.value_and_grad(X, y)[1], rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(net.input_vjp(X, d_outputs), known.input_gradient(X, y), rtol=1e-9, atol=1e-13)
+    assert not net.grad.any()
+
+
+def test_networks_in_a_row_are_trained_by_what_the_later_one_says_of_its_inputs(engine) -> None:
+    first, last = network([3, 6, 2], activation="tanh"), network([2, 5, 1], activation="gelu")
+    X, y = data(first, 5)[0], np.ones((5, 1))
+
+    def loss(params):
+        first.params = params
+        return ((last.predict(first.predict(X)) - y) ** 2).mean()
+
+    params, hidden = first.params.copy(), first.predict(X)
+    gradient = first.vjp(X, last.input_vjp(hidden, 2 * (last.predict(hidden) - y) / 5))
+    np.testing.assert_allclose(gradient, central_differences(loss, params), **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("d_outputs", "error", "message"),
+    [
+        (np.ones((5, 3)), ValueError, r"d_outputs has shape \(5, 3\), but the outputs for X have \(5, 2\)\. Pass a number"),
+        (np.ones(5), ValueError, r"d_outputs has shape \(5,\)"),
+        (np.ones((4, 2)), ValueError, r"d_outputs has shape \(4, 2\)"),
+        (np.full((5, 2), np.nan), ValueError, "d_outputs has nan in row 0, column 0"),
+        ([["a", "b"]] * 5, TypeError, "d_outputs has dtype"),
+    ],
+)
+def test_vectors_that_do_not_fit_the_outputs_are_refused(d_outputs, error, message) -> None:
+    net = network([3, 2])
+    for ask in (net.vjp, net.input_vjp):
+        with pytest.raises(error, match=message):
+            ask(np.zeros((5, 3)), d_outputs)
+
+
+def test_networks_of_nan_have_products_of_nan(engine) -> None:
+    """Nothing is wrong with the data, of which the message would be."""
+    net = network([3, 4, 2], output="softmax")
+    with np.errstate(all="ignore"):
+        net.params[:] = np.nan
+        assert np.isnan(net.vjp(np.zeros((2, 3)), np.ones((2, 2)))).any()
+
+
+def test_one_output_takes_vectors_of_one_dimension() -> None:
+    net = network([3, 4, 1])
+    X, d = data(net, 6)[0], np.arange(6.0)
+    np.testing.assert_array_equal(net.vjp(X, d), net.vjp(X, d[:, None]))
+    np.testing.assert_array_equal(net.input_vjp(X, d), net.input_vjp(X, d[:, None]))
+
+
 @pytest.mark.parametrize(("output", "loss"), [("softmax", "cross_entropy"), ("sigmoid", "bce"), ("exp", "poisson")])
 def test_fused_pairs_have_the_delta_p_minus_y(output, loss) -> None:
     """The bias of the last layer has the sum of the deltas as its gradient."""

@@ -18,6 +18,8 @@ CALLS = {
     "backward": lambda net, X, y: net.backward(X, y),
     "input_gradient": lambda net, X, y: net.input_gradient(X, y),
     "jacobian": lambda net, X, y: net.jacobian(X),
+    "vjp": lambda net, X, y: net.vjp(X, y),
+    "input_vjp": lambda net, X, y: net.input_vjp(X, y),
 }
 
 

@@ -81,7 +81,7 @@ def test_inputs_of_a_wrong_kind_are_refused_by_every_method(X, error, message) -
     before = net.params.copy()
     asks = [lambda: net.predict(X), lambda: net(X), lambda: net.activations(X), lambda: net.loss(X, y), lambda: net.score(X, y),
             lambda: net.value_and_grad(X, y), lambda: net.backward(X, y), lambda: net.input_gradient(X, y),
-            lambda: net.jacobian(X), lambda: net.fit(X, y)]  # fmt: skip
+            lambda: net.jacobian(X), lambda: net.vjp(X, y), lambda: net.input_vjp(X, y), lambda: net.fit(X, y)]  # fmt: skip
     for ask in asks:
         with pytest.raises(error, match=message):
             ask()

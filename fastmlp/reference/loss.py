@@ -12,7 +12,7 @@ import numpy as np
 
 from . import vmath
 from .activations import activate, softmax
-from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, MAE, MSE, POISSON, QUANTILE, SOFTMAX, SSE
+from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, MAE, MSE, POISSON, PRODUCT, QUANTILE, SOFTMAX, SSE
 
 # Beyond these logits the Poisson loss goes on as a straight line, before e^z overflows.
 _POISSON_LIMIT = {4: 70.0, 8: 700.0}
@@ -42,6 +42,10 @@ def _quantile(p, y, parameter):
     return np.maximum(parameter * u, (parameter - 1) * u), slope
 
 
+def _product(p, y, parameter):
+    return y * p, y
+
+
 def _bce(z, y):
     # With p = sigmoid(z): -y ln p - (1-y) ln(1-p) = ln(1 + e^z) - y z
     value, p = np.empty_like(z), np.empty_like(z)
@@ -66,8 +70,11 @@ OF_OUTPUTS: dict[int, Callable] = {
     MAE: _absolute,
     HUBER: _huber,
     QUANTILE: _quantile,
+    PRODUCT: _product,
 }
 OF_LOGITS: dict[int, Callable] = {BCE: _bce, POISSON: _poisson}
+# Sums over rows and outputs, not means.
+SUMS = (SSE, PRODUCT)
 
 
 def _cross_entropy(smoothing, z, y):
@@ -126,6 +133,7 @@ def loss_and_delta(
         MAE            mean_k of |e|
         HUBER          mean_k of e²/2 where |e| <= param, param (|e| - param/2) beyond
         QUANTILE       mean_k of max(param (y - p), (param - 1) (y - p))
+        PRODUCT        Σ_k y p, whose gradient is the vector-Jacobian product with y
 
     Where |e| has its kink the derivative is 0. Poisson's e^z continues as a straight line beyond z = 70 in float32 and
     700 in float64.
@@ -157,7 +165,7 @@ def loss_and_delta(
             value, delta[:] = OF_LOGITS[loss](z, y)
         else:
             value, delta[:] = _from_outputs(loss, activation, param, z, y)
-        factor = {SSE: 1.0, HALF_MSE: 0.5}.get(loss, 1 / z.shape[1])
+        factor = {SSE: 1.0, PRODUCT: 1.0, HALF_MSE: 0.5}.get(loss, 1 / z.shape[1])
         value.sum(axis=1, out=rows)
         rows *= factor
         delta *= factor

@@ -36,13 +36,12 @@ from .ids import (
     SHUFFLE_SEED,
     SMOOTHING,
     SOFTMAX,
-    SSE,
     STEP,
     TRAINING,
     WEIGHT_SUM,
     WINDOW,
 )
-from .loss import loss_and_delta
+from .loss import SUMS, loss_and_delta
 from .optim import _weights, condition, update
 from .rng import dropout_mask, permutation
 
@@ -129,10 +128,10 @@ def _dropout(ints, reals, layers, row):
 
 
 def _loss(table, ints, reals, z, y, weight):
-    """Return the weighted sum of the rows' losses, the weights' sum, and the delta of the weighted mean (SSE: sum)."""
+    """Return the weighted sum of the rows' losses, the weights' sum, and the delta of the weighted mean, or sum."""
     rows, delta = np.empty(len(z), z.dtype), np.empty_like(z)
     weight_sum = float(weight.sum(dtype=np.float64)) if weight.size else float(len(z))
-    unit = 1.0 if ints[LOSS] == SSE else 1.0 / weight_sum if weight_sum > 0 else 0.0
+    unit = 1.0 if ints[LOSS] in SUMS else 1.0 / weight_sum if weight_sum > 0 else 0.0
     scales = weight * unit if weight.size else np.full(len(z), unit, z.dtype)
     loss_and_delta(ints[LOSS], table[-1, ACTIVATION], reals[LOSS_PARAM], reals[SMOOTHING], z, y, scales, rows, delta)
     if weight.size:
@@ -141,7 +140,7 @@ def _loss(table, ints, reals, z, y, weight):
 
 
 def _mean(ints, loss_sum, weight_sum):
-    if ints[LOSS] == SSE:
+    if ints[LOSS] in SUMS:
         return loss_sum
     return loss_sum / weight_sum if weight_sum > 0 else 0.0
 
@@ -210,7 +209,7 @@ def loss(
 ) -> float:
     """Return the loss of x (n, in) and y, without dropout and penalties: Σ weight_i loss_i / Σ weight_i.
 
-    The sum loss (SSE) is not divided; a mean whose weights sum to 0 is 0. `loss_and_delta` has each row's formula.
+    The sums (SSE, PRODUCT) are not divided; a mean whose weights sum to 0 is 0. `loss_and_delta` has each row's formula.
 
     Parameters
     ----------
@@ -281,34 +280,6 @@ def input_gradient(
     layers = _layers(table, params)
     inputs, slopes, z = _forward(table, layers, x)
     d_in[:] = _backward(layers, inputs, slopes, _loss(table, ints, reals, z, y, weight)[2])
-
-
-@np.errstate(all="ignore")
-def vjp(table: np.ndarray, params: np.ndarray, x: np.ndarray, d_out: np.ndarray, d_in: np.ndarray, arena: np.ndarray) -> None:
-    """Compute each row's vector-Jacobian product, d_in[j] = Σ_k d_out[k] ∂p[k]/∂x[j], p being the outputs.
-
-    Parameters
-    ----------
-    table, params
-        The network.
-    x : ndarray of shape (n, in)
-        Inputs.
-    d_out : ndarray of shape (n, K)
-        The vectors.
-    d_in : ndarray of shape (n, in)
-        Overwritten.
-    arena
-        Not used.
-    """
-    layers = _layers(table, params)
-    inputs, slopes, z = _forward(table, layers, x)
-    if table[-1, ACTIVATION] == SOFTMAX:
-        softmax(z, z)
-        delta = z * (d_out - (d_out * z).sum(axis=1, keepdims=True))  # the Jacobian is diag(p) - p pᵀ
-    else:
-        activate(table[-1, ACTIVATION], z.reshape(-1), z.reshape(-1), slope := np.empty(z.size, z.dtype))
-        delta = d_out * slope.reshape(z.shape)
-    d_in[:] = _backward(layers, inputs, slopes, delta)
 
 
 @np.errstate(all="ignore")
