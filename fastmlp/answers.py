@@ -418,7 +418,10 @@ class Answers:
 
     def _vectors(self, X: ArrayLike, d_outputs: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
         """Return inputs and a vector for each row, checked, and no weights."""
-        x, d, k = self._inputs(X), checks.numeric("d_outputs", d_outputs), self.plan.n_outputs
+        x, k = self._inputs(X), self.plan.n_outputs
+        if checks.ready(d_outputs, k, self.dtype) and len(d_outputs) == len(x) and checks.surely_finite(d_outputs):
+            return x, d_outputs, d_outputs[:0, 0]
+        d = checks.numeric("d_outputs", d_outputs)
         if d.shape != (len(x), k) and not (k == 1 and d.shape == (len(x),)):
             raise ValueError(
                 f"d_outputs has shape {d.shape}, but the outputs for X have {(len(x), k)}. Pass a number for each of them."
