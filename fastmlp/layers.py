@@ -13,7 +13,7 @@ import numpy as np
 from . import activations, checks, initializers
 from .errors import shown
 
-__all__ = ["Dense", "as_dense", "output_layer", "split_layers"]
+__all__ = ["Dense", "as_dense", "as_denses", "output_layer", "split_layers"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,19 @@ def split_layers(layers: Sequence[Any]) -> tuple[int, list[Any]]:
     if len(specs) < 2:
         raise ValueError(f"layers must name the number of inputs and at least one layer, such as [64, 10]; got {shown(specs)}.")
     return checks.integer("layers[0], the number of inputs,", specs[0], 1), specs[1:]
+
+
+def as_denses(
+    layers: Sequence[Any],
+    activation: str | activations.Activation,
+    output: str | activations.Activation | None,
+    init: Any,
+    dropout: float = 0.0,
+) -> tuple[int, tuple[Dense, ...]]:
+    """Return the number of inputs and all layers as Dense; what they leave open is filled in."""
+    n_inputs, specs = split_layers(layers)
+    hidden = [as_dense(spec, activation, dropout=dropout, init=init) for spec in specs[:-1]]
+    return n_inputs, (*hidden, output_layer(specs[-1], output, init))
 
 
 def output_layer(spec: Any, output: str | activations.Activation | None, init: Any) -> Dense:

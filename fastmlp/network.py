@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import activations, checks, initializers, losses, summary
 from .answers import Answers
-from .layers import as_dense, output_layer, split_layers
+from .layers import as_denses
 from .parameters import Parameters
 from .plan import aligned_copies, aligned_zeros, make_plan
 from .state import Arena, TrainingState
@@ -95,15 +95,12 @@ class MLP(Parameters, Answers):
         dtype: DTypeLike = "float32",
         seed: int | None = 0,
     ) -> None:
-        n_inputs, specs = split_layers(layers)
         hidden = activations.canonical(activation)
         init = initializers.resolve(init)
         dropout = checks.real("dropout", dropout, 0.0, 1.0, open_high=True)
         self.dtype = checks.floating(dtype)
         self.seed = checks.seed(seed)
-        denses = [as_dense(spec, hidden, dropout=dropout, init=init) for spec in specs[:-1]]
-        denses.append(output_layer(specs[-1], output, init))
-        self.layers = tuple(denses)
+        n_inputs, self.layers = as_denses(layers, hidden, output, init, dropout)
         self.plan = make_plan(n_inputs, self.layers)
         self.loss_spec = losses.resolve(loss, self.output)
         losses.check_pairing(self.loss_spec, self.output)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from fastmlp import memory
 
 X = np.random.default_rng(0).normal(size=(70, 3)).astype(np.float32)
 Y = X[:, :1] * X[:, 1:2]
@@ -69,6 +70,12 @@ REFUSALS = {
     "half a seed": (lambda: fm.Population([3, 1], seeds=2.5), r"seeds must be an integer, how many, or a list .*; got 2.5"),
     "no seeds": (lambda: fm.Population([3, 1], seeds=[]), "seeds is empty"),
     "select": (lambda: fm.Population([3, 1], size=2).select([0, 0]), "numbers from 0 to 1, each once"),
+    "more networks than memory holds": (
+        lambda: fm.Population([3, 1], size=10**12),
+        r"size=1000000000000: networks of 4 parameters take [\d,]+ bytes each, together \d+\.\d GB, .* Take fewer networks",
+    ),
+    "more seeds than memory holds": (lambda: fm.Population([3, 1], seeds=10**12), "seeds=1000000000000: networks of 4 param"),
+    "more networks than can be counted": (lambda: fm.Population([3, 1], size=10**30), "size=1000000000000000000000000000000: "),
     "index": (lambda: fm.Population([3, 1], size=2)["0"], "number of the network must be an integer; got '0'"),
 }
 
@@ -84,3 +91,27 @@ def test_what_is_refused(name) -> None:
 def test_a_network_that_is_not_there_is_an_index_error(i) -> None:
     with pytest.raises(IndexError, match=f"the number of the network must be from -2 to 1; got {i}"):
         fm.Population([3, 1], size=2)[i]
+
+
+def test_no_list_is_made_of_networks_that_memory_does_not_hold(monkeypatch) -> None:
+    monkeypatch.setattr(memory, "installed", lambda: 1e6)
+    monkeypatch.setattr(fm.checks, "each", None)
+    with pytest.raises(
+        ValueError, match=r"size=10000: networks of 4 parameters .* GB, but this machine has 0\.0 GB\. Take fewer"
+    ):
+        fm.Population([3, 1], size=10_000)
+
+
+@pytest.mark.parametrize(("optimizer", "message"), [
+    ("adam", "optimizer=Adam keeps 2 numbers for each parameter: .* training 40 networks takes .*pass optimizer='sgd'"),
+    ("sgd", r"optimizer=SGD keeps 0 numbers for each parameter: .* as with population\.select\(range\(100\)\)\.$"),
+])  # fmt: skip
+def test_a_training_that_memory_does_not_hold_is_refused_before_anything_changes(monkeypatch, optimizer, message) -> None:
+    population = fm.Population([3, 50, 1], size=40)
+    before = population.params.copy()
+    monkeypatch.setattr(memory, "installed", lambda: 50_000)
+    with pytest.raises(ValueError, match=message):
+        population.fit(X, Y, optimizer=optimizer)
+    assert (population.params == before).all()
+    assert population.history is None
+    assert population._groups[0].slots.shape[1] == 0

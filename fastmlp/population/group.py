@@ -11,12 +11,18 @@ from numpy.typing import NDArray
 from .. import engine, initializers
 from ..network import MLP
 from ..optimizers import Optimizer
-from ..plan import aligned_copies, aligned_zeros
+from ..plan import Plan, aligned_copies, aligned_zeros
 from ..reference import ids
 from ..state import SEED_MASK
 from .padding import embedding, widened
 
-__all__ = ["Copies", "Group", "Kept"]
+__all__ = ["Copies", "Group", "Kept", "bytes_of_one"]
+
+
+def bytes_of_one(plan: Plan, dtype: np.dtype, slots: int = 0) -> int:
+    """Return the bytes of a network's rows in a group's arrays, with so many of an optimizer's vectors."""
+    settings = ids.N_INTS + ids.N_REALS + ids.LAYER_BLOCKS * plan.n_layers
+    return (1 + slots) * plan.n_params * dtype.itemsize + 8 * settings
 
 
 class Kept:

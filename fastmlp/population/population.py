@@ -6,17 +6,20 @@ import copy
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .. import checks, losses
-from ..errors import shown
+from .. import activations, checks, initializers, losses, memory
+from ..errors import counted, shown
+from ..layers import as_denses
 from ..network import MLP
+from ..plan import make_plan
 from .answers import PopulationAnswers
 from .data import prepare
-from .group import Group
+from .group import Group, bytes_of_one
 from .history import PopulationHistory, network_number
 from .padding import sort_out
 
@@ -97,6 +100,7 @@ class Population(PopulationAnswers):
                 f"layers must be those of one architecture, such as [2, 8, 1]; got {shown(layers)}. "
                 "For different networks use fm.Population.of."
             )
+        _check_memory({"size": size, "seeds": seeds}, layers, activation, output, init, dtype)
         given = None if seeds is None else checks.seeds(seeds)
         count = checks.integer("size", size, 1) if size is not None else len(given) if given is not None else 0
         if count == 0:
@@ -422,6 +426,28 @@ class Population(PopulationAnswers):
 def _shared(net: MLP) -> tuple:
     """Return what all networks of a population have in common."""
     return net.plan.n_inputs, net.plan.n_outputs, net.loss_spec.kind, net.dtype
+
+
+def _check_memory(
+    numbers: dict[str, Any],
+    layers: Any,
+    activation: str | Activation,
+    output: str | Activation | None,
+    init: Any,
+    dtype: DTypeLike,
+) -> None:
+    """Refuse numbers of networks that memory does not hold, before there is a list of them."""
+    many = {name: int(number) for name, number in numbers.items() if isinstance(number, Integral) and int(number) > 0}
+    if not many:
+        return
+    plan = make_plan(*as_denses(layers, activations.canonical(activation), output, initializers.resolve(init)))
+    each = bytes_of_one(plan, checks.floating(dtype))
+    for name, number in many.items():
+        if not memory.holds(number * each):
+            raise ValueError(
+                f"{name}={number}: networks of {counted(plan.n_params, 'parameter')} take {each:,} bytes each, together "
+                f"{memory.in_words(number * each)}. Take fewer networks, or smaller ones."
+            )
 
 
 def _network(spec: Any, i: int) -> MLP:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import interruption
+from .. import interruption, memory
 from ..arguments import Options, TrainingData
 from ..callbacks import listeners
-from ..errors import DivergenceError, DivergenceWarning
+from ..errors import DivergenceError, DivergenceWarning, counted
 from ..optimizers import Stepping
 from ..reference import ids
 from ..rows import apart
@@ -25,7 +25,7 @@ from ..schedules import Span
 from ..state import SEED_MASK
 from ..training import CALL_SECONDS, MOST_COPIED, MOST_JUDGED, MOST_STEPS
 from .data import PopulationRows
-from .group import Copies, Kept
+from .group import Copies, Kept, bytes_of_one
 from .history import PopulationHistory
 from .stopping import Stopping, Verdict
 
@@ -56,6 +56,7 @@ class PopulationRun:
         first = TrainingData(train.one(0), None if validation is None else validation.one(0))
         options.check_metrics_on(first, population.n_outputs)
         self.optimizer: Stepping = options.optimizer
+        self._check_memory()
         size, rows = len(population), len(train)
         self.batch = min(options.batch_size or rows, rows)
         self.per_epoch = rows // self.batch if options.drop_last else -(-rows // self.batch)
@@ -83,6 +84,18 @@ class PopulationRun:
         self.history = population.history or PopulationHistory(size)
         self.diverged_after: dict[int, int] = {}
         self._losses = np.empty((1, size))
+
+    def _check_memory(self) -> None:
+        """Refuse a training that memory does not hold: the networks, the optimizer's vectors, and two copies to go back to."""
+        groups, vectors = self.population._groups, self.optimizer.slots
+        size = 3 * sum(len(group) * bytes_of_one(group.plan, group.dtype, vectors) for group in groups)
+        if not memory.holds(size):
+            sgd = ", or pass optimizer='sgd', which keeps nothing" if vectors else ""
+            raise ValueError(
+                f"optimizer={type(self.optimizer).__name__} keeps {counted(vectors, 'number')} for each parameter: with copies "
+                f"to go back to, training {counted(len(self.population), 'network')} takes {memory.in_words(size)}. Train some "
+                f"of them at a time, as with population.select(range(100)){sgd}."
+            )
 
     def _set(self) -> None:
         """Write the settings where the engine reads them."""
