@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
@@ -25,6 +26,7 @@ __all__ = [
     "jobs",
     "numeric",
     "parameters",
+    "path",
     "ready",
     "real",
     "real_field",
@@ -147,6 +149,17 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False; got {shown(value)} ({type(value).__name__}).")
     return bool(value)
+
+
+def path(name: str, value: Any, example: str) -> str:
+    """Return the path of a file or a folder as text, if it is one and not empty."""
+    found = value if isinstance(value, str) or not isinstance(value, os.PathLike) else os.fspath(value)
+    if not isinstance(found, str) or not found:
+        error = ValueError if isinstance(found, str) else TypeError
+        raise error(
+            f"{name} must be a path, as text or a pathlib.Path; got {shown(value)}. Pass {name}={example!r}, for example."
+        )
+    return found
 
 
 def choice(name: str, value: Any, known: Collection[str], or_else: str = "") -> str:

@@ -68,7 +68,7 @@ def read_table(path: str | os.PathLike, target: str | None = None, *, drop: Sequ
     ImportError
         A Parquet file, and no pyarrow to read it.
     """
-    path = Path(path)
+    path = Path(checks.path("path", path, "houses.csv"))
     checks.choice("kind", kind, ("auto", "classes", "regression"))
     if isinstance(drop, str):
         raise TypeError(f"drop must be a list of columns' names, such as ['id']; got the text {drop!r}.")

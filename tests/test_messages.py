@@ -9,6 +9,11 @@ import fastmlp as fm
 from fastmlp import datasets, metrics, weighting
 from fastmlp.cli import main
 
+
+def swept(**options):
+    return fm.sweep(np.eye(9, 2), np.arange(9.0), widths=2, depths=1, epochs=1, progress=False, **options)
+
+
 MISTAKES = {
     "a schedule by name": (lambda: fm.Adam(lr="cosine"), TypeError, r"a schedule such as fm\.schedules\.Cosine"),
     "an initializer as text": (lambda: fm.MLP([2, 1], init="uniform(-1, 1)"), ValueError, r"Pass fm\.initializers\.Uniform"),
@@ -34,6 +39,23 @@ MISTAKES = {
         lambda: weighting.sample_weight(np.full(3, 1e-44), 3, np.dtype("float32")), ValueError,
         r"the largest sample_weight is 1e-44, but .* Pass sample_weight / sample_weight\.max\(\)",
     ),
+    "a store that is no path": (
+        lambda: swept(store=3), TypeError,
+        r"store must be a path, as text or a pathlib\.Path; got 3\. Pass store='digits-sweep', for example\.",
+    ),
+    "a store that is a list": (lambda: swept(store=["a"]), TypeError, r"store must be a path, .* got \['a'\]\."),
+    "a store that is True": (lambda: swept(store=True), TypeError, r"store must be a path, .* got True\."),
+    "a store without a name": (lambda: swept(store=""), ValueError, r"store must be a path, .* got ''\."),
+    "a network saved as a number": (
+        lambda: fm.MLP([2, 1]).save(3), TypeError, r"path must be a path, .* Pass path='model\.safetensors', for example",
+    ),
+    "a population saved as None": (lambda: fm.Population([2, 1], size=2).save(None), TypeError, "path must be a path, .* None"),
+    "a network saved without a name": (lambda: fm.MLP([2, 1]).save(""), ValueError, r"path must be a path, .* got ''\."),
+    "a network loaded from None": (lambda: fm.load(None), TypeError, "path must be a path, .* got None"),
+    "a table that is a number": (lambda: datasets.read_table(3, "y"), TypeError, "path must be a path, .* path='houses.csv'"),
+    "a picture that is a number": (lambda: swept().plot(3), TypeError, "path must be a path, .* path='picture.png'"),
+    "rows into a number": (lambda: swept().to_csv(1), TypeError, "path must be a path, .* Pass path='rows.csv'"),
+    "columns into a number": (lambda: swept().to_parquet(1), TypeError, "path must be a path, .* Pass path='rows.parquet'"),
     "columns beyond all sums": (
         lambda: datasets.standardize([[1.0, 1e300], [2.0, -1e300]]), ValueError, "column 1 has numbers up to 1e",
     ),

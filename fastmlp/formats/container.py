@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import checks
 from ..errors import ModelFileError
 from . import files
 
@@ -25,6 +26,8 @@ __all__ = ["DTYPES", "KEY", "VERSION", "canonical", "check_keys", "fail", "is_in
 
 KEY = "fastmlp"
 VERSION = 1
+# A name of a file, for messages.
+_EXAMPLE = "model.safetensors"
 
 DTYPES = {"float32": ("F32", 4), "float64": ("F64", 8)}
 # A header holds about 250 bytes a layer: what claims to be longer than this is no network.
@@ -41,6 +44,7 @@ def read(
     import safetensors
     import safetensors.numpy
 
+    path = checks.path("path", path, _EXAMPLE)
     try:
         with _open(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -71,6 +75,7 @@ def write(path: str | os.PathLike, spec: dict[str, Any], tensors: dict[str, NDAr
     """Write an architecture and its tensors whole or not at all, with a hash of both."""
     import safetensors.numpy
 
+    path = checks.path("path", path, _EXAMPLE)
     spec = {"version": VERSION, **spec}
     architecture = canonical({"digest": _digest(spec, tensors), **spec})
     content = safetensors.numpy.save(tensors, {KEY: architecture})

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .. import checks
 from ..errors import shown
 
 if TYPE_CHECKING:
@@ -134,9 +135,10 @@ def check_name(path: str | os.PathLike) -> None:
     except ImportError as error:
         raise ImportError(_MISSING) from error
     known = sorted(FigureCanvasAgg.get_supported_filetypes())
-    ending = os.path.splitext(os.fspath(path))[1].lower().removeprefix(".")
+    name = checks.path("path", path, "picture.png")
+    ending = os.path.splitext(name)[1].lower().removeprefix(".")
     if ending not in known:
-        raise ValueError(f"{os.fspath(path)} cannot be drawn: its name must end in one of {', '.join(known)}.")
+        raise ValueError(f"{name} cannot be drawn: its name must end in one of {', '.join(known)}.")
 
 
 def ink(colour: Sequence[float]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from .. import checks
 from ..errors import counted
 from .space import SETTINGS
 
@@ -186,7 +187,7 @@ class SweepResult(Sequence):
         OSError
             The file cannot be written.
         """
-        with open(path, "w", newline="", encoding="utf-8") as file:
+        with open(checks.path("path", path, "rows.csv"), "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
@@ -211,7 +212,7 @@ class SweepResult(Sequence):
             values = [row[key] for row in self.rows]
             plain = all(value is None or isinstance(value, (int, float)) for value in values)
             columns[key] = values if plain else [None if value is None else str(value) for value in values]
-        pyarrow.parquet.write_table(pyarrow.table(columns), path)
+        pyarrow.parquet.write_table(pyarrow.table(columns), checks.path("path", path, "rows.parquet"))
 
     def table(self, limit: int | None = None):
         """Return a ``rich.table.Table`` of means ± standard deviations over seeds, the best first.
