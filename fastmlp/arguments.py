@@ -13,7 +13,7 @@ from . import checks, optimizers, weighting
 from . import metrics as metric_table
 from .callbacks import EarlyStopping, as_callbacks
 from .data import split
-from .errors import shown
+from .errors import counted, shown
 from .metrics import Metric
 from .optimizers import Optimizer
 from .progress import bar as progress_bar
@@ -39,7 +39,9 @@ def given_data(validation: Any) -> tuple[Any, Any, Any] | None:
     if not isinstance(validation, (tuple, list)):
         return None
     if len(validation) not in (2, 3):
-        raise ValueError(f"validation must be a fraction, (X, y) or (X, y, sample_weight); got {len(validation)} parts.")
+        raise ValueError(
+            f"validation must be a fraction, (X, y) or (X, y, sample_weight); got {counted(len(validation), 'part')}."
+        )
     return validation[0], validation[1], validation[2] if len(validation) == 3 else None
 
 
@@ -59,8 +61,8 @@ def parted(rows: Any, y: NDArray, fraction: Any, kind: str, n_outputs: int, seed
     kept, held = split(y, fraction, classes=classes, seed=seed & (2**64 - 1))
     if held.size == 0 or kept.size == 0:
         raise ValueError(
-            f"validation={fraction} of {len(rows)} rows leaves {kept.size} to train on and {held.size} to validate on. "
-            "Pass another fraction, or validation=(X, y)."
+            f"validation={fraction} of {counted(len(rows), 'row')} leaves {kept.size} to train on and {held.size} to validate "
+            "on. Pass another fraction, or validation=(X, y)."
         )
     train, held_back = rows.take(kept), rows.take(held)
     for part, name in ((train, "training"), (held_back, "validation")):

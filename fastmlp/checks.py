@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .errors import shown
+from .errors import counted, shown
 
 __all__ = [
     "Numbers",
@@ -111,7 +111,8 @@ def each(name: str, value: Any, size: int) -> list[Any]:
         return [np.asarray(value).item()] * size
     array = np.asarray(value)
     if array.shape != (size,):
-        raise ValueError(f"{name} has shape {array.shape}, but there are {size} networks. Pass one number, or {size} of them.")
+        are = f"{'is' if size == 1 else 'are'} {counted(size, 'network')}"
+        raise ValueError(f"{name} has shape {array.shape}, but there {are}. Pass one number, or {size} of them.")
     return array.tolist()
 
 
@@ -222,7 +223,7 @@ def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] =
     if ready(X, n_inputs, dtype) and surely_finite(X):
         return X
     array = numeric(name, X)
-    takes = f"this network takes {_several(n_inputs, 'input')}" + (f" (layers={list(layers)})" if len(layers) else "")
+    takes = f"this network takes {counted(n_inputs, 'input')}" + (f" (layers={list(layers)})" if len(layers) else "")
     if array.ndim == 1:
         raise ValueError(
             f"{name} has one dimension (shape {array.shape}), but {takes} in each row. "
@@ -231,7 +232,7 @@ def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] =
     if array.ndim != 2:
         raise ValueError(f"{name} has shape {array.shape}, but {takes}. Pass {name} of shape (n, {n_inputs}).")
     if array.shape[1] != n_inputs:
-        raise ValueError(f"{name} has {array.shape[1]} columns, but {takes}. Pass {name} of shape (n, {n_inputs}).")
+        raise ValueError(f"{name} has {counted(array.shape[1], 'column')}, but {takes}. Pass {name} of shape (n, {n_inputs}).")
     if array.shape[0] == 0:
         raise ValueError(f"{name} has no rows (shape {array.shape}). Pass at least one row.")
     return converted(name, array, dtype)
@@ -278,10 +279,6 @@ def _first_odd(array: NDArray) -> str:
             element = element.item() if isinstance(element, np.generic) else element
             return f" ({f'element {_place(place)}' if place else 'it'} is {shown(element)})"
     return ""
-
-
-def _several(n: int, thing: str) -> str:
-    return f"{n} {thing}" + ("" if n == 1 else "s")
 
 
 def _place(index: Sequence[Any]) -> str:
@@ -358,12 +355,12 @@ def targets(y: ArrayLike, n: int, n_outputs: int, kind: str, dtype: np.dtype, na
         raise ValueError(f"{name} has shape {array.shape}, but must be {_target_shape(n, n_outputs, kind)}.")
     if array.shape[0] != n:
         inputs_have = "X has" if name == "y" else "its inputs have"
-        raise ValueError(f"{name} has {array.shape[0]} rows, but {inputs_have} {n}. Pass one target for each row.")
+        raise ValueError(f"{name} has {counted(array.shape[0], 'row')}, but {inputs_have} {n}. Pass one target for each row.")
     columns = array.shape[1] if array.ndim == 2 else 1
     indices = kind == "classes" and columns == 1
     if columns != n_outputs and not indices:
         raise ValueError(
-            f"{name} has shape {array.shape}, but this network has {_several(n_outputs, 'output')}: it must be "
+            f"{name} has shape {array.shape}, but this network has {counted(n_outputs, 'output')}: it must be "
             f"{_target_shape(n, n_outputs, kind)}.{_class_remedy(array, n_outputs, kind, name)}"
         )
     array = array.reshape(n, columns)
@@ -406,7 +403,7 @@ def _check_indices(name: str, labels: NDArray, n_outputs: int) -> None:
         return
     row = int(np.argmin(good))
     raise ValueError(
-        f"{name} has label {labels[row]!s} in row {row}, but this network has {_several(n_outputs, 'output')}: "
+        f"{name} has label {labels[row]!s} in row {row}, but this network has {counted(n_outputs, 'output')}: "
         f"class indices are whole numbers in 0..{n_outputs - 1}. {_LABELS}"
     )
 

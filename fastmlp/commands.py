@@ -157,7 +157,7 @@ def _say_what_is_kept(result: SweepResult, args: argparse.Namespace) -> NoReturn
         kept += f"; the same command goes on from there, with what is in {args.store}"
     else:
         kept += "; with --store DIR the same command could go on from there"
-    raise Interrupted(f"interrupted after {done} of {len(result)} networks{kept}")
+    raise Interrupted(f"interrupted after {done} of {counted(len(result), 'network')}{kept}")
 
 
 def info(args: argparse.Namespace) -> None:
@@ -253,7 +253,7 @@ def _none_held_back(data: Data, target: str, share: float) -> str:
             f"each of the {rows} rows is a class of its own, and a class keeps one row, so none can be held back: pass "
             f"--task regression if {target} is a quantity, or another --target"
         )
-    return f"--validation {share:g} of {rows} rows holds none back: take a larger share"
+    return f"--validation {share:g} of {counted(rows, 'row')} holds none back: take a larger share"
 
 
 def _find(args: argparse.Namespace) -> Data:
@@ -283,16 +283,17 @@ def _describe(rows: _Rows, folds: int | None = None) -> None:
     kind = f"{data.n_classes} classes" if data.kind != "regression" else "a quantity to predict"
     if data.kind == "regression" and data.n_outputs > 1:
         kind = f"{data.n_outputs} quantities to predict"
-    held = f"{rows.held_back} rows held back" if rows.held_back else "too few to hold any back"
+    held = f"{counted(rows.held_back, 'row')} held back" if rows.held_back else "too few to hold any back"
     held = f"{folds} folds" if folds else held
-    print(f"{data.name}: {n} rows, {columns} columns, {kind}; {held}")
+    print(f"{data.name}: {counted(n, 'row')}, {counted(columns, 'column')}, {kind}; {held}")
     labels = [str(label) for label in data.labels]
     if labels != [str(number) for number in range(len(labels))]:  # a saved network answers by number
         numbered = ", ".join(f"{number} {label}" for number, label in enumerate(labels))
         print(textwrap.shorten(f"classes: {numbered}", 80, placeholder=" ..."))
     if rows.scaling is not None:
         what = "columns" if data.kind != "regression" else "columns and target"
-        print(f"{what} standardized by {'all' if folds else 'the'} {len(rows.X)} {'' if folds else 'training '}rows")
+        by = counted(len(rows.X), "row" if folds else "training row")
+        print(f"{what} standardized by {'all' if folds else 'the'} {by}")
     print(flush=True)
 
 

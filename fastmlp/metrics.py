@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import checks
-from .errors import shown
+from .errors import counted, shown
 
 __all__ = ["METRICS", "OTHER_CURVES", "Metric", "default", "resolve"]
 
@@ -98,7 +98,7 @@ def _columns(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
     y = y[:, None] if y.ndim == 1 else y
     prediction = prediction[:, None] if prediction.ndim == 1 else prediction
     if len(y) != (rows := prediction.shape[-2]):
-        raise ValueError(f"y has {len(y)} rows, but the prediction has {rows}. Pass as many rows of each.")
+        raise ValueError(f"y has {counted(len(y), 'row')}, but the prediction has {rows}. Pass as many rows of each.")
     return y, prediction
 
 

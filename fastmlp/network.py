@@ -134,7 +134,8 @@ class MLP(Parameters, Answers):
         """Return the architecture in one line."""
         widths = ", ".join(map(str, self.plan.widths))
         kinds = ", ".join(dict.fromkeys(str(dense.activation) for dense in self.layers))
-        return f"<MLP [{widths}] {kinds}; {self.loss_spec.name}; {self.n_params:,} parameters, {self.dtype}>"
+        many = f"{self.n_params:,} parameter{'' if self.n_params == 1 else 's'}"
+        return f"<MLP [{widths}] {kinds}; {self.loss_spec.name}; {many}, {self.dtype}>"
 
     def spec(self) -> dict[str, Any]:
         """Return the architecture as a dict of plain values, which :meth:`from_spec` takes; without parameters.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import checks
 from .checks import Numbers
+from .errors import counted
 from .reference import ids
 from .schedules import Schedule
 from .stepping import Optimizer, Stepping
@@ -385,8 +386,8 @@ def resolve(spec: Any, lr: float | Schedule | None = None, networks: int | None 
     if networks is None and optimizer.varied:
         name, values = next(iter(optimizer.varied.items()))
         raise ValueError(
-            f"{type(optimizer).__name__} has {len(values)} values of {name}, one for each network of a fm.Population; "
-            "a single network takes one number."
+            f"{type(optimizer).__name__} has {counted(len(values), 'value')} of {name}, one for each network of a "
+            "fm.Population; a single network takes one number."
         )
     if networks is not None:
         optimizer.each(networks)

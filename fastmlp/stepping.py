@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import checks, schedules
 from .checks import Numbers
+from .errors import counted
 from .reference import ids
 from .schedules import Schedule, Span
 
@@ -133,7 +134,9 @@ class Stepping(Optimizer):
             return np.full(len(steps), self.lr)
         rates = np.ascontiguousarray(schedules.resolve(self.lr).rates(steps, span), np.float64)
         if rates.shape != steps.shape:
-            raise ValueError(f"{self.lr!r} must give one rate for each of {len(steps)} steps; got shape {rates.shape}.")
+            raise ValueError(
+                f"{self.lr!r} must give one rate for each of {counted(len(steps), 'step')}; got shape {rates.shape}."
+            )
         if not 0.0 <= rates.min(initial=0.0) <= rates.max(initial=0.0) < math.inf:  # which is not so of NaN either
             bad = int(np.argmin((rates >= 0.0) & np.isfinite(rates)))
             raise ValueError(f"{self.lr!r} gives the rate {rates[bad]} for step {steps[bad]}; it must be finite and >= 0.")
@@ -160,7 +163,10 @@ class Stepping(Optimizer):
         for name in _FOR_LAYERS:
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != n_layers:
-                raise ValueError(f"{name} has {len(value)} numbers, but the network has {n_layers} layers. Pass one for each.")
+                raise ValueError(
+                    f"{name} has {counted(len(value), 'number')}, but the network has {counted(n_layers, 'layer')}. "
+                    "Pass one for each."
+                )
 
     def fill_layers(self, fan_in: NDArray[np.int64], factors: NDArray[np.float64]) -> None:
         """Write each layer's factors of learning rate and eps, blocks of ``reference/ids.py``."""

@@ -400,7 +400,7 @@ def _read_npz(path: Path, target: str | None, drop: tuple[str, ...]):
         raise ValueError(f"{path}: X must be numbers of shape (n, columns), not {X.dtype} of shape {X.shape}.")
     if y.ndim not in (1, 2) or len(y) != len(X) or y.dtype.kind not in "fiubUS" or y.size < len(X):
         came = f"{y.dtype} of shape {y.shape}"
-        raise ValueError(f"{path}: {wanted} must have one row for each of X's {len(X)} rows, but is {came}.")
+        raise ValueError(f"{path}: {wanted} must have one row for each of X's {counted(len(X), 'row')}, but is {came}.")
     X = np.ascontiguousarray(X, np.float64)
     features = tuple(f"X[:, {column}]" for column in range(X.shape[1]))
     _check_features(path, X, features)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .checks import choice, converted, integer, numeric, real
-from .errors import shown
+from .errors import counted, shown
 
 __all__ = ["class_weight", "combined_weight", "nonnegative_weight", "sample_weight"]
 
@@ -29,7 +29,7 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
         return np.empty(0, dtype)
     array = numeric(name, weight)
     if array.shape != (n,):
-        raise ValueError(f"{name} has shape {array.shape}, but X has {n} rows. Pass {name} of shape ({n},).")
+        raise ValueError(f"{name} has shape {array.shape}, but X has {counted(n, 'row')}. Pass {name} of shape ({n},).")
     nonnegative_weight(array, name)
     largest = float(array.max())
     if largest == 0.0:

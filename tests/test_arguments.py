@@ -137,7 +137,7 @@ WRONG = [
     ({"validation": True}, TypeError, r"validation must be a fraction > 0 and < 1, or \(X, y\) or \(X, y, s.*\); got True"),
     ({"validation": X4}, TypeError, r"validation must be a fraction > 0 and < 1, or .*; got array\(.{60,75}\.\.\. \(ndarray\)"),
     ({"validation": 0.01}, ValueError, "validation=0.01 of 12 rows leaves 12 to train on and 0 to validate on"),
-    ({"validation": (X4,)}, ValueError, r"validation must be a fraction, \(X, y\) or \(X, y, sample_weight\); got 1 parts"),
+    ({"validation": (X4,)}, ValueError, r"validation must be a fraction, \(X, y\) or \(X, y, sample_weight\); got 1 part"),
     ({"validation": (X4[:, :2], Y)}, ValueError, "validation X has 2 columns, but this network takes 4 inputs"),
     ({"validation": (X4, Y[:4])}, ValueError, "validation y has 4 rows"),
     ({"validation": (X4, Y + 3)}, ValueError, "validation y has label 3 in row 0"),

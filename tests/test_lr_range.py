@@ -197,7 +197,7 @@ def test_bad_arguments(moons, options, error, words):
 
 
 def test_bad_data(moons):
-    with pytest.raises(ValueError, match="X has 1 columns"):
+    with pytest.raises(ValueError, match="X has 1 column,"):
         network().lr_range_test(moons[0][:, :1], moons[1])
 
 

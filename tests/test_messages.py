@@ -56,6 +56,11 @@ MISTAKES = {
     "a picture that is a number": (lambda: swept().plot(3), TypeError, "path must be a path, .* path='picture.png'"),
     "rows into a number": (lambda: swept().to_csv(1), TypeError, "path must be a path, .* Pass path='rows.csv'"),
     "columns into a number": (lambda: swept().to_parquet(1), TypeError, "path must be a path, .* Pass path='rows.parquet'"),
+    "one setting to halve": (
+        lambda: swept(halving=2), ValueError, r"halving=2 has nothing to do with 1 setting and 1 epoch of which the first",
+    ),
+    "one fold": (lambda: swept(cv=[([0, 1], [2])]), ValueError, r"cv has 1 fold\. Pass two or more"),
+    "a fold without held rows": (lambda: swept(cv=[([0], [])]), ValueError, "a fold with 1 row to train on and 0 held back"),
     "columns beyond all sums": (
         lambda: datasets.standardize([[1.0, 1e300], [2.0, -1e300]]), ValueError, "column 1 has numbers up to 1e",
     ),

@@ -25,7 +25,7 @@ REFUSALS = {
     "networks": (lambda: fm.Population([fm.MLP([2, 1])], size=2), "layers must be those of one .*use fm.Population.of"),
     "several": (lambda: fm.Population([[2, 1], [2, 2, 1]]), "layers must be those of one .*use fm.Population.of"),
     "no size": (lambda: fm.Population([2, 1]), "a population needs size="),
-    "seeds": (lambda: fm.Population([2, 1], size=3, seeds=[1]), "seeds has 1 values, but size=3"),
+    "seeds": (lambda: fm.Population([2, 1], size=3, seeds=[1]), "seeds has 1 value, but size=3"),
     "dropout": (lambda: fm.Population([2, 4, 1], size=3, dropout=[0.1]), r"dropout has shape \(1,\), but there are 3"),
     "empty": (lambda: fm.Population.of([]), "at least one network"),
     "outputs": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 2]}]), "network 1 is .* the same number of"),
@@ -69,6 +69,12 @@ REFUSALS = {
     ),
     "half a seed": (lambda: fm.Population([3, 1], seeds=2.5), r"seeds must be an integer, how many, or a list .*; got 2.5"),
     "no seeds": (lambda: fm.Population([3, 1], seeds=[]), "seeds is empty"),
+    "targets of one": (lambda: fm.Population([3, 1], size=1).fit(X, np.ones((3, 70, 1))), "population has 1 network\\."),
+    "weights of one": (lambda: fm.Population([3, 1], size=1).fit(X, Y, sample_weight=np.ones((3, 70))), "has 1 network\\."),
+    "lr of one": (
+        lambda: fm.Population([3, 1], size=1).fit(X, Y, optimizer=fm.SGD([0.1] * 3)),
+        r"but there is 1 network\. Pass one number, or 1 of them",
+    ),
     "select": (lambda: fm.Population([3, 1], size=2).select([0, 0]), "numbers from 0 to 1, each once"),
     "more networks than memory holds": (
         lambda: fm.Population([3, 1], size=10**12),
@@ -85,6 +91,19 @@ def test_what_is_refused(name) -> None:
     action, message = REFUSALS[name]
     with pytest.raises((TypeError, ValueError), match=message):
         action()
+
+
+def test_a_warning_of_one_network_that_diverged_speaks_of_one() -> None:
+    population = fm.Population([3, 1], size=1)
+    with pytest.warns(
+        fm.DivergenceWarning, match=r"^1 of 1 network diverged: 0\. It did in epoch \d.* Its parameters are those of"
+    ):
+        population.fit(X, Y, epochs=200, optimizer=fm.SGD(1e6))
+    population = fm.Population([3, 1], size=3)
+    with pytest.warns(
+        fm.DivergenceWarning, match=r"^2 of 3 networks diverged: 1, 2\. The first of them did .* Their parameters"
+    ):
+        population.fit(X, Y, epochs=200, optimizer=fm.SGD([0.01, 1e6, 1e6]))
 
 
 @pytest.mark.parametrize("i", [2, -3])

@@ -124,7 +124,7 @@ def test_leaves_that_are_not_named_are_constants() -> None:
     f = compile(x * c + 1, [x])
     c.data = 100.0
     assert f([4.0]) == 13.0
-    assert repr(f) == "<Tape of 2 operations; 1 inputs, 0 parameters>"
+    assert repr(f) == "<Tape of 2 operations; 1 input, 0 parameters>"
 
 
 @pytest.mark.usefixtures("engine")

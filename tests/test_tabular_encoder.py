@@ -118,7 +118,7 @@ def test_text_that_is_not_chosen_is_refused() -> None:
     [
         (["z"], r"categorical_features names \['z'\], but X has the columns \['n', 'i', 'b', 'c', 's'\]"),
         ([5], r"categorical_features must be from 0 to 4; got \[5\]"),
-        ([True], r"categorical_features has 1 entries, but X has 5 columns"),
+        ([True], r"categorical_features has 1 value, but X has 5 columns"),
         (1.5, r"categorical_features must be 'from_dtype', None, or a list of column names"),
     ],
 )

@@ -19,7 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from .. import activations, checks, engine, schedules, weighting
 from ..arguments import TrainingData
 from ..callbacks import as_callbacks
-from ..errors import DivergenceError
+from ..errors import DivergenceError, counted
 from ..network import MLP
 from ..optimizers import Optimizer
 from ..reference import ids
@@ -359,7 +359,9 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         y, target = self._validation_target(y)
         if y.shape[0] != X.shape[0]:
-            raise ValueError(f"y_val has {y.shape[0]} rows, but X_val has {X.shape[0]}. Pass one target for each row.")
+            raise ValueError(
+                f"y_val has {counted(y.shape[0], 'row')}, but X_val has {X.shape[0]}. Pass one target for each row."
+            )
         weight = None if weight is None else _checked_weight(weight, X, "sample_weight_val")
         return self._rows(X, target, weight, "y_val"), y
 

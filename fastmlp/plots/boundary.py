@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..errors import shown
+from ..errors import counted, shown
 from ..network import MLP
 from ..parts import tail
 from .figures import axes_of, figure_of, plain
@@ -80,7 +80,7 @@ def decision_boundary(
     if isinstance(net, MLP):
         check_finite(net)
         if net.plan.n_inputs != 2:
-            raise ValueError(f"the network takes {net.plan.n_inputs} inputs, but a plane has two. Use hidden_space.")
+            raise ValueError(f"the network takes {counted(net.plan.n_inputs, 'input')}, but a plane has two. Use hidden_space.")
     answers = answers_of(net, y, len(points))
     frame: Any = X
     columns = getattr(X, "columns", None)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..errors import shown
+from ..errors import counted, shown
 from ..network import MLP
 from ..population import Population
 from .figures import COLOURS, MARKERS, legend, plain
@@ -140,8 +140,8 @@ def _predicted(model: Any, X: Any) -> NDArray:
     given, n = np.asarray(model.predict(X)), len(X)
     if given.shape not in ((n,), (n, 1)):
         raise ValueError(
-            f"{type(model).__name__} predicts an array of shape {given.shape} for {n} rows, but a picture is of one number "
-            "for each. Pass an estimator fitted to one of the outputs."
+            f"{type(model).__name__} predicts an array of shape {given.shape} for {counted(n, 'row')}, but a picture is of one "
+            "number for each. Pass an estimator fitted to one of the outputs."
         )
     return given.reshape(n, 1)
 
@@ -150,7 +150,7 @@ def _column(y: ArrayLike, n: int) -> NDArray:
     """Targets of n rows as (n,)."""
     targets = np.asarray(y)
     if targets.shape[:1] != (n,):
-        raise ValueError(f"y has shape {targets.shape}, but X has {n} rows. Pass one target for each row.")
+        raise ValueError(f"y has shape {targets.shape}, but X has {counted(n, 'row')}. Pass one target for each row.")
     if targets.shape not in ((n,), (n, 1)):
         raise ValueError(f"y has shape {targets.shape}, but there is one output: it must be (n,) or (n, 1).")
     return targets.reshape(n)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, weighting
 from ..arguments import given_data, parted
+from ..errors import counted
 from ..metrics import Metric
 from ..rows import Rows
 
@@ -72,7 +73,7 @@ def rows_of(population: PopulationAnswers, X: Any, y: Any, weight: Any, name: st
         array = np.asarray(y)
         if array.shape[0] != size:
             raise ValueError(
-                f"{name}y has shape {array.shape}, but this population has {size} networks. "
+                f"{name}y has shape {array.shape}, but this population has {counted(size, 'network')}. "
                 f"Pass targets of each network of shape ({size}, {n}, {k}), or of all of shape ({n}, {k})."
             )
         t = np.stack([checks.targets(one, n, k, kind, dtype, f"{name}y[{i}]") for i, one in enumerate(array)])
@@ -84,7 +85,7 @@ def rows_of(population: PopulationAnswers, X: Any, y: Any, weight: Any, name: st
     weights = np.asarray(weight)
     if len(weights) != size:
         raise ValueError(
-            f"{name}sample_weight has shape {weights.shape}, but this population has {size} networks. "
+            f"{name}sample_weight has shape {weights.shape}, but this population has {counted(size, 'network')}. "
             f"Pass weights of each network of shape ({size}, {n}), or of all of shape ({n},)."
         )
     checked = [weighting.sample_weight(one, n, dtype, f"{name}sample_weight[{i}]") for i, one in enumerate(weights)]

@@ -106,7 +106,7 @@ class Population(PopulationAnswers):
         if count == 0:
             raise ValueError("a population needs size=, the number of networks, or seeds=, one for each.")
         if given is not None and len(given) != count:
-            raise ValueError(f"seeds has {len(given)} values, but size={count}. Pass one seed for each network.")
+            raise ValueError(f"seeds has {counted(len(given), 'value')}, but size={count}. Pass one seed for each network.")
         rates = checks.each("dropout", dropout, count)
         smoothings = losses.smoothings(loss, count)
         made: dict[tuple, MLP] = {}

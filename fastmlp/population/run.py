@@ -407,10 +407,11 @@ class PopulationRun:
         # The rate of the epoch in which the first of them went wrong.
         epoch = min(self.diverged_after[first], self.options.epochs - 1)
         rate = float(self._rates(self.spans[self.span_of[first]], epoch, 1)[-1] * self.factor[first])
+        which, whose = ("It", "Its") if len(networks) == 1 else ("The first of them", "Their")
         return (
-            f"{len(networks)} of {len(self.population)} networks diverged: {named}. The first of them did in epoch "
-            f"{self.diverged_after[first]} of this fit, at a learning rate of {rate:.3g}. Their parameters are those of their "
-            f"last finite epoch. Try {rate / 10:.1g}, clip_norm=1.0, or inputs scaled to about unit size."
+            f"{len(networks)} of {counted(len(self.population), 'network')} diverged: {named}. {which} did in epoch "
+            f"{self.diverged_after[first]} of this fit, at a learning rate of {rate:.3g}. {whose} parameters are those of "
+            f"{whose.lower()} last finite epoch. Try {rate / 10:.1g}, clip_norm=1.0, or inputs scaled to about unit size."
         )
 
     def _restore_best(self) -> None:
@@ -426,8 +427,9 @@ def _answered(callback: Any, answer: Any, size: int) -> NDArray[np.bool_]:
     """Return which networks a callback wants to stop: True or False for all, or one for each."""
     stop = np.asarray(answer is not None and answer, bool)
     if stop.shape not in ((), (size,)):
+        are = f"{'is' if size == 1 else 'are'} {counted(size, 'network')}"
         raise ValueError(
-            f"{type(callback).__name__}.on_epoch_end answered with shape {stop.shape}, but there are {size} networks. "
+            f"{type(callback).__name__}.on_epoch_end answered with shape {stop.shape}, but there {are}. "
             f"Return True or False for all of them, or an array of {size}."
         )
     return stop

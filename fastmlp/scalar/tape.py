@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import engine
+from ..errors import counted
 from ..reference import ids
 from .value import Value, topological
 
@@ -171,7 +172,8 @@ class Tape:
 
     def __repr__(self) -> str:
         """Return how large it is."""
-        return f"<Tape of {len(self.code):,} operations; {len(self.inputs)} inputs, {len(self.parameters)} parameters>"
+        of = f"{counted(len(self.inputs), 'input')}, {counted(len(self.parameters), 'parameter')}"
+        return f"<Tape of {counted(len(self.code), 'operation')}; {of}>"
 
     # ---- inside
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from .. import checks
+from ..errors import counted
 from .jobs import Network
 
 __all__ = ["rounds", "survivors"]
@@ -38,9 +39,10 @@ def rounds(halving: int | None, min_epochs: int, epochs: int, settings: int) -> 
     factor = checks.integer("halving", halving, 2)
     most = min(math.floor(math.log(epochs / least, factor) + 1e-9) if epochs >= least else 0, _powers(factor, settings))
     if most < 1:
+        given = f"{counted(settings, 'setting')} and {counted(epochs, 'epoch')}"
         raise ValueError(
-            f"halving={factor} has nothing to do with {settings} settings and {epochs} epochs of which the first {least} are "
-            f"for all: it needs {factor} settings and {factor * least} epochs at least. Leave halving out, or pass more."
+            f"halving={factor} has nothing to do with {given} of which the first {'is' if least == 1 else f'{least} are'} for "
+            f"all: it needs {factor} settings and {factor * least} epochs at least. Leave halving out, or pass more."
         )
     return [round(epochs / factor**left) for left in range(most, -1, -1)]
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import activations, checks, losses, metrics, weighting
 from ..arguments import given_data, share
 from ..data import MOST_CLASSES, split
-from ..errors import shown
+from ..errors import counted, shown
 from ..metrics import Metric
 
 __all__ = ["BY_LOSS", "Part", "Problem", "make"]
@@ -118,7 +118,9 @@ def make(
         fraction = share(validation, "(X, y) or (X, y, sample_weight)")
         train, held = split(t, fraction, classes=by_class)
         if len(held) == 0:
-            raise ValueError(f"validation={fraction} of {n} rows holds none back. Pass a larger fraction, or (X, y).")
+            raise ValueError(
+                f"validation={fraction} of {counted(n, 'row')} holds none back. Pass a larger fraction, or (X, y)."
+            )
         order = np.concatenate([train, held])
         x, targets, weight = x[order], targets[order], weight[order] if weight.size else weight
         parts = (Part(slice(0, len(train)), slice(len(train), n), len(train)),)
@@ -192,10 +194,10 @@ def _folds(X: NDArray, y: NDArray, cv: Any, validation: Any, by_class: bool) -> 
     for fold in check_cv(cv).split(X, y):
         train, held = (_row_numbers(rows, len(X)) for rows in fold)
         if len(train) == 0 or len(held) == 0:
-            raise ValueError(f"cv has a fold with {len(train)} rows to train on and {len(held)} held back.")
+            raise ValueError(f"cv has a fold with {counted(len(train), 'row')} to train on and {len(held)} held back.")
         parts.append(Part(train, held, len(train)))
     if len(parts) < 2:
-        raise ValueError(f"cv has {len(parts)} folds. Pass two or more, or validation=0.2 for one part.")
+        raise ValueError(f"cv has {counted(len(parts), 'fold')}. Pass two or more, or validation=0.2 for one part.")
     return tuple(parts)
 
 
@@ -228,7 +230,9 @@ def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype)
     if t.ndim == 2 and t.shape[1] == 1:
         t = t[:, 0]
     if t.ndim not in (1, 2) or len(t) != len(x):
-        raise ValueError(f"{y_name} has shape {t.shape}, but must have one row for each of {x_name}'s {len(x)} rows.")
+        raise ValueError(
+            f"{y_name} has shape {t.shape}, but must have one row for each of {x_name}'s {counted(len(x), 'row')}."
+        )
     if t.dtype.kind == "f":
         checks.targets(t, len(x), t.shape[1] if t.ndim == 2 else 1, "regression", dtype, y_name)
     return x, t

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ..errors import counted
 from ..progress import watched
 
 __all__ = ["SweepBar", "sweep_bar"]
@@ -34,7 +35,7 @@ class _Drawn(SweepBar):
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
-            TextColumn("{task.description}{task.fields[done]}/{task.fields[networks]} networks"),
+            TextColumn("{task.description}{task.fields[done]}/{task.fields[networks]}"),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[rate]}{task.fields[words]}"),
             TimeRemainingColumn(compact=True),
@@ -44,7 +45,9 @@ class _Drawn(SweepBar):
             refresh_per_second=4,
             speed_estimate_period=600.0,
         )
-        self._task = self._progress.add_task(name, total=flops, done=0, networks=networks, rate="", words="")
+        self._task = self._progress.add_task(
+            name, total=flops, done=0, networks=counted(networks, "network"), rate="", words=""
+        )
         self._done = 0
         self._started = time.monotonic()
 

@@ -252,7 +252,7 @@ class SweepResult(Sequence):
     def _caption(self, hidden: int) -> str | None:
         words = []
         if hidden > 0:
-            words.append(f"{hidden} more settings not shown.")
+            words.append(f"{counted(hidden, 'more setting')} not shown.")
         if self.stopped == "interrupted":
             words.append(f"Interrupted before the end. {self.how_to_resume().partition(': ')[2].capitalize()}.")
         errors = [row["error"] for row in self.failed if row["error"] != "interrupted"]

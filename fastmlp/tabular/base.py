@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from .. import checks, engine, weighting
 from ..data import split
+from ..errors import counted
 from ..interruption import side_by_side
 from ..network import MLP
 from .preprocessing import TabularEncoder, is_frame, noted
@@ -66,8 +67,8 @@ class Tabular(BaseEstimator):
         if len(seeds) > 2:
             if len(seeds) - 1 > len(rows.y):
                 raise ValueError(
-                    f"n_ensemble={len(seeds) - 1}, but X has {len(rows.y)} rows, and each network is judged by other rows. "
-                    "Pass a smaller n_ensemble, or X_val and y_val to judge them all by."
+                    f"n_ensemble={len(seeds) - 1}, but X has {counted(len(rows.y), 'row')}, and each network is judged by "
+                    "other rows. Pass a smaller n_ensemble, or X_val and y_val to judge them all by."
                 )
             stratified = classes and np.bincount(rows.y).min() >= len(seeds) - 1
             folds = (StratifiedKFold if stratified else KFold)(len(seeds) - 1, shuffle=True, random_state=seeds[0])

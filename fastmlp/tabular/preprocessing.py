@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from ..errors import counted
 from ..estimators.refits import unchanged_by_errors
 
 __all__ = ["TabularEncoder"]
@@ -204,7 +205,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             )
         if wanted.dtype.kind == "b":
             if len(wanted) != len(text):
-                raise ValueError(f"categorical_features has {len(wanted)} entries, but X has {len(text)} columns.")
+                raise ValueError(
+                    f"categorical_features has {counted(len(wanted), 'value')}, but X has {counted(len(text), 'column')}."
+                )
             return wanted
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(text)):
             raise ValueError(f"categorical_features must be from 0 to {len(text) - 1}; got {wanted.tolist()}.")
