@@ -18,8 +18,8 @@ from .engine import MOST_THREADS
 __all__ = ["main"]
 
 _DATA = """the name of a data set (digits, breast_cancer, wine, iris, diabetes, moons, circles, xor, spirals), or a .csv,
-.tsv, .parquet or .npz file. Files, and data sets whose columns differ in scale, are standardized by their training rows;
-so is the target of a regression"""
+.tsv, .csv.gz, .parquet or .npz file. Files, and data sets whose columns differ in scale, are standardized by their training
+rows; so is the target of a regression"""
 
 _MAIN = """examples:
   fastmlp train digits --hidden 64,64 --epochs 30
@@ -258,6 +258,9 @@ def _data(parser: _Parser) -> None:
     parser.add_argument("--target", metavar="COLUMN", help="the column of a file to predict (y for .npz)")
     parser.add_argument(
         "--drop", type=_list(str), default=(), metavar="COLUMN,...", help="columns of a file to leave out, such as row numbers"
+    )
+    parser.add_argument(
+        "--decimal", choices=(".", ","), default=".", help="the mark before the decimals in a file of text (a point)"
     )
     parser.add_argument(
         "--task", choices=("auto", "classes", "regression"), default="auto",

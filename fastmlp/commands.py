@@ -264,13 +264,15 @@ def _find(args: argparse.Namespace) -> Data:
             raise UsageError(f"--target is for files; the data set {name!r} has its own target")
         if args.drop:
             raise UsageError(f"--drop is for files; the data set {name!r} has no columns that are better left out")
+        if args.decimal != ".":
+            raise UsageError(f"--decimal is for files of text; the data set {name!r} is there as numbers")
         if args.task != "auto":
             raise UsageError(f"--task is for files; what the data set {name!r} is for is known")
         return datasets.load(name, seed=0)
     if not is_file and not Path(name).suffix and os.sep not in name:
         known = ", ".join(datasets.NAMES)
         raise UsageError(f"there is no data set and no file {name!r}{nearest(name, datasets.NAMES)}; known are {known}")
-    return datasets.read_table(name, args.target, drop=args.drop, kind=args.task)
+    return datasets.read_table(name, args.target, drop=args.drop, kind=args.task, decimal=args.decimal)
 
 
 # ---- after

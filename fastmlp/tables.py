@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib
 import importlib.util
 import itertools
 import os
 import re
+import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
@@ -34,15 +37,27 @@ _INTEGER = re.compile(r"[+-]?\d{1,18}")
 # What is a number to people, such as 2,5 or 1,234.5 or 1.234,5.
 _COMMAS = re.compile(r"[+-]?[\d.]*\d(,\d+)+(\.\d*)?")
 _POINTS = "Numbers have a decimal point and no other marks, such as 1234.5."
+# The same with a decimal comma.
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?")
+# Text that is packed, by the ending of the file's name: modules of the standard library with a function open.
+_PACKED = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
 
 
-def read_table(path: str | os.PathLike, target: str | None = None, *, drop: Sequence[str] = (), kind: str = "auto") -> Data:
+def read_table(
+    path: str | os.PathLike,
+    target: str | None = None,
+    *,
+    drop: Sequence[str] = (),
+    kind: str = "auto",
+    decimal: str = ".",
+) -> Data:
     """Return the rows of a CSV, Parquet or ``.npz`` file, split into features and a target.
 
     Parameters
     ----------
     path : path
-        ``.csv``, ``.tsv`` or ``.txt`` (first line: the columns' names; separated by commas, semicolons, tabs or bars),
+        ``.csv``, ``.tsv`` or ``.txt`` (first line: the columns' names; separated by commas, semicolons, tabs or bars), also
+        packed, as ``.csv.gz``, ``.csv.bz2`` or ``.csv.xz``;
         ``.parquet`` or ``.pq`` (needs pyarrow; a pandas frame's index is left out unless it is the target), or ``.npz``
         with an array X of shape (n, columns) and an array y.
     target : str, optional
@@ -53,6 +68,8 @@ def read_table(path: str | os.PathLike, target: str | None = None, *, drop: Sequ
     kind : {"auto", "classes", "regression"}
         What the target is. "auto" takes words, truth values and integers of at most 20 different values as classes,
         everything else as a quantity.
+    decimal : {".", ","}
+        The mark before the decimals of numbers in text; marks between thousands are refused.
 
     Returns
     -------
@@ -72,14 +89,25 @@ def read_table(path: str | os.PathLike, target: str | None = None, *, drop: Sequ
     checks.choice("kind", kind, ("auto", "classes", "regression"))
     if isinstance(drop, str):
         raise TypeError(f"drop must be a list of columns' names, such as ['id']; got the text {drop!r}.")
+    checks.choice("decimal", decimal, (".", ","))
     suffix = path.suffix.lower()
-    if suffix not in _READERS:
-        raise ValueError(f"{path} is not a kind of file that can be read: its name must end in {', '.join(_READERS)}.")
+    packed = suffix in _PACKED
+    if packed:
+        suffix = path.with_suffix("").suffix.lower()
+    reader = _READERS.get(suffix)
+    if reader is None or (packed and reader is not _read_csv):
+        raise ValueError(
+            f"{path} is not a kind of file that can be read: its name must end in {', '.join(_READERS)}, where those of text "
+            f"may have one of {', '.join(_PACKED)} after it."
+        )
+    if decimal != "." and reader is not _read_csv:
+        raise ValueError(f"{path} has numbers, not text: decimal={decimal!r} is for text, such as .csv. Leave it out.")
     if path.is_dir():
         raise ValueError(f"{path} is a folder, not a file.")
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
-    X, y, features = _READERS[suffix](path, target, tuple(drop))
+    marks = {"decimal": decimal} if reader is _read_csv else {}
+    X, y, features = reader(path, target, tuple(drop), **marks)
     if len(X) == 0:
         raise ValueError(f"{path} has no rows.")
     return _as_data(path, X, y, features, target or "y", kind)
@@ -95,7 +123,7 @@ def _as_data(path: Path, X, y, features: tuple[str, ...], target: str, kind: str
         kind = "classes" if y.dtype.kind in "USb" or few else "regression"
     _check_finite(path, y, target)
     if y.dtype.kind in "US" and all(map(_COMMAS.fullmatch, map(str, y.flat))):
-        raise ValueError(f"{path}: the target {target!r} holds words such as {str(y[0])!r}. {_POINTS}")
+        raise ValueError(f"{path}: the target {target!r} holds words such as {str(y[0])!r}. {_marks([str(y[0])])}")
     if kind == "regression":
         if y.dtype.kind in "US":
             example = str(y[0])
@@ -171,8 +199,14 @@ def _not_numbers(path: Path, examples: dict[str, str]) -> str:
     shown = ", ".join(f"{name!r} ({value!r})" for name, value in itertools.islice(examples.items(), 8))
     shown += f" and {len(examples) - 8} more" if len(examples) > 8 else ""
     plural = "s hold" if len(examples) > 1 else " holds"
-    hint = f" {_POINTS}" if any(map(_COMMAS.fullmatch, examples.values())) else ""
+    hint = f" {_marks(examples.values())}" if any(map(_COMMAS.fullmatch, examples.values())) else ""
     return f"{path}: feature column{plural} words, not numbers: {shown}. Encode them as numbers or drop them.{hint}"
+
+
+def _marks(words: Iterable[str]) -> str:
+    """Return how numbers are written, for words that look like numbers."""
+    commas = any(map(_DECIMAL_COMMA.fullmatch, words))
+    return _POINTS + (" If they have a decimal comma, pass decimal=',' or in a shell --decimal ,." if commas else "")
 
 
 def _is_number(cell: str) -> bool:
@@ -186,10 +220,47 @@ def _is_number(cell: str) -> bool:
 # ---- CSV
 
 
-def _read_csv(path: Path, target: str | None, drop: tuple[str, ...]):
+class _Layout(NamedTuple):
+    """What the lines of a table are: names of columns, which of them are wanted for what, and the mark of decimals."""
+
+    path: Path
+    names: tuple[str, ...]
+    target: str | None
+    drop: tuple[str, ...]
+    decimal: str
+
+    def column(self, name: str, cells: Sequence[str]) -> np.ndarray:
+        """Return a column as floats, or as words where a cell is one; the target stays as it is."""
+        if self.decimal == ",":
+            cells = [self.pointed(name, cell) for cell in cells]
+        return np.array([cell.strip() for cell in cells]) if name == self.target else _numbers(cells, truth=True)
+
+    def pointed(self, name: str, cell: str) -> str:
+        """Return a number that has a decimal comma with a point, and any other cell as it is."""
+        bare = cell.strip()
+        if "." in bare and (_is_number(bare) or "," in bare) and _is_number(bare.replace(".", "").replace(",", ".")):
+            raise ValueError(
+                f"{self.path}: column {name!r} has {bare!r}, but with decimal=',' numbers have a decimal comma and no other "
+                "marks, such as 1234,5. Write them so, leave decimal out if they have points, or drop the column."
+            )
+        return bare.replace(",", ".") if _DECIMAL_COMMA.fullmatch(bare) else cell
+
+
+def _open(path: Path) -> TextIO:
+    """Open a file of text, packed or not."""
+    module = _PACKED.get(path.suffix.lower())
+    if module is None:
+        return path.open(newline="", encoding="utf-8-sig")
+    try:
+        return importlib.import_module(module).open(path, "rt", newline="", encoding="utf-8-sig")
+    except ImportError as error:
+        raise ImportError(f"{path} needs the module {module}, which this Python was built without. Unpack the file.") from error
+
+
+def _read_csv(path: Path, target: str | None, drop: tuple[str, ...], decimal: str = "."):
     """Read a text table, a chunk of rows at a time so that a large file is never all strings at once."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with _open(path) as file:
             header = file.readline()
             if not header.strip():
                 raise ValueError(f"{path} is empty: a table begins with a line of columns' names.")
@@ -199,11 +270,14 @@ def _read_csv(path: Path, target: str | None, drop: tuple[str, ...]):
             reader = _reader(file, delimiter)
             names = _names(path, next(reader))
             _check_names(path, names, target, drop)
-            parts = list(_parts(path, file, delimiter, reader.line_num, names, target))
+            layout = _Layout(path, names, target, drop, decimal)
+            parts = list(_parts(layout, file, delimiter, reader.line_num))
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8 (byte {error.start}): save it as UTF-8.") from error
     except csv.Error as error:
         raise ValueError(f"{path} is not a table of text: {error}.") from error
+    except _damages(path) as error:
+        raise ValueError(f"{path} cannot be unpacked: {str(error).rstrip('.')}. Is it cut short or of another kind?") from error
     if not parts:
         raise ValueError(f"{path} has no rows below the line of names.")
     columns = {name: _join([part[name] for part in parts]) for name in names if name not in drop}
@@ -223,18 +297,27 @@ def _names(path: Path, cells: list[str]) -> tuple[str, ...]:
     return names
 
 
-def _parts(path: Path, file: TextIO, delimiter: str, before: int, names: tuple[str, ...], target: str | None) -> Iterator[dict]:
+def _damages(path: Path) -> tuple[type[Exception], ...]:
+    """Return what reading a packed file raises if that is damaged."""
+    module = _PACKED.get(path.suffix.lower())
+    if module is None:
+        return ()
+    return (EOFError, OSError, zlib.error, getattr(sys.modules.get(module), "LZMAError", EOFError))
+
+
+def _parts(layout: _Layout, file: TextIO, delimiter: str, before: int) -> Iterator[dict]:
     """Yield the columns of some rows after the others; `before` lines of the file have been read."""
     lines: list[str] = []
-    if path.stat().st_size >= _LARGE and importlib.util.find_spec("pyarrow"):
+    large = layout.path.stat().st_size >= _LARGE
+    if large and layout.decimal == "." and importlib.util.find_spec("pyarrow"):
         while lines := list(itertools.islice(file, _CHUNK)):
-            part = _arrow_columns(lines, delimiter, names, target)
+            part = _arrow_columns(lines, delimiter, layout)
             if part is None:
                 break
             before += len(lines)
             yield part
-    for rows in _chunks(path, _reader(itertools.chain(lines, file), delimiter), before, len(names)):
-        yield _columns(names, rows, target)
+    for rows in _chunks(layout.path, _reader(itertools.chain(lines, file), delimiter), before, len(layout.names)):
+        yield _columns(layout, rows)
 
 
 def _chunks(path: Path, reader, before: int, width: int) -> Iterator[list[list[str]]]:
@@ -254,7 +337,7 @@ def _chunks(path: Path, reader, before: int, width: int) -> Iterator[list[list[s
         yield rows
 
 
-def _arrow_columns(lines: list[str], delimiter: str, names: tuple[str, ...], target: str | None) -> dict | None:
+def _arrow_columns(lines: list[str], delimiter: str, layout: _Layout) -> dict | None:
     """Do what :func:`_columns` does, with the functions of pyarrow, in a fifth of the time.
 
     None if there are quotes or other than one cell for each name, or nothing but blank lines. pyarrow's own reader of CSV
@@ -263,6 +346,7 @@ def _arrow_columns(lines: list[str], delimiter: str, names: tuple[str, ...], tar
     import pyarrow
     from pyarrow import compute
 
+    names = layout.names
     if '"' in "".join(lines):
         return None
     texts = compute.ascii_rtrim(pyarrow.array(lines), "\r\n")
@@ -271,23 +355,20 @@ def _arrow_columns(lines: list[str], delimiter: str, names: tuple[str, ...], tar
         return None
     columns, every = {}, rows.flatten()
     for i, name in enumerate(names):
+        if name in layout.drop:
+            continue
         cells, numbers = every.take(pyarrow.array(np.arange(i, len(every), len(names)))), np.full(1, np.nan)
-        if name != target:
+        if name != layout.target:
             with contextlib.suppress(pyarrow.ArrowException):
                 numbers = compute.ascii_trim_whitespace(cells).cast("float64").to_numpy()
-        columns[name] = numbers if np.isfinite(numbers).all() else _column(cells.to_pylist(), name == target)
+        columns[name] = numbers if np.isfinite(numbers).all() else layout.column(name, cells.to_pylist())
     return columns
 
 
-def _columns(names: tuple[str, ...], rows: list[list[str]], target: str | None) -> dict[str, np.ndarray]:
+def _columns(layout: _Layout, rows: list[list[str]]) -> dict[str, np.ndarray]:
     """Turn rows of cells into columns."""
-    cells = zip(*rows, strict=True)
-    return {name: _column(column, name == target) for name, column in zip(names, cells, strict=True)}
-
-
-def _column(cells: Sequence[str], is_target: bool) -> np.ndarray:
-    """Return a column as floats, or as words where a cell is one; the target stays as it is."""
-    return np.array([cell.strip() for cell in cells]) if is_target else _numbers(cells, truth=True)
+    cells = zip(layout.names, zip(*rows, strict=True), strict=True)
+    return {name: layout.column(name, column) for name, column in cells if name not in layout.drop}
 
 
 def _join(parts: list[np.ndarray]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import re
 import sys
 
@@ -65,6 +66,18 @@ def test_columns_of_a_file_may_be_dropped(capsys, tmp_path, houses, command):
     assert "numbered.csv: 60 rows, 2 columns" in run(capsys, command, path, *options, "--drop", "id, city")
     assert main([command, str(path), *options, "--drop", "cty"]) == 2
     assert "has no column 'cty' to drop (did you mean 'city'?)" in capsys.readouterr().err
+
+
+def test_decimal_commas_of_a_packed_file(capsys, tmp_path, houses):
+    path = tmp_path / "houses.csv.gz"
+    path.write_bytes(gzip.compress(houses.read_text().replace(",", ";").replace(".", ",").encode()))
+    options = ["--target", "price", "--epochs", "2"]
+    plain = run(capsys, "train", houses, *options).replace("houses.csv", "houses.csv.gz")
+    found = run(capsys, "train", path, *options, "--decimal", ",")
+    assert "columns and target standardized by" in found
+    assert plain.splitlines()[:12] == found.splitlines()[:12]
+    assert main(["train", "digits", "--decimal", ","]) == 2
+    assert "--decimal is for files of text; the data set 'digits'" in capsys.readouterr().err
 
 
 def test_train_prints_data_network_and_results(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_it_comes_to_the_same(tmp_path, monkeypatch, chunk, odd_line) -> None:
 )
 def test_what_it_reads_and_what_it_leaves(lines, a) -> None:
     pytest.importorskip("pyarrow")
-    columns = tables._arrow_columns(lines, ",", ("a", "y"), "y")
+    columns = tables._arrow_columns(lines, ",", tables._Layout(Path("table.csv"), ("a", "y"), "y", (), "."))
     assert (columns if columns is None else columns["a"].tolist()) == a
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import sys
 
 import numpy as np
@@ -35,6 +38,66 @@ def from_how_many_bytes_on_pyarrow_reads_text(request, monkeypatch):
 
 
 # ---- what is read
+
+
+@pytest.mark.parametrize(("ending", "module"), [(".gz", gzip), (".bz2", bz2), (".xz", lzma)])
+@pytest.mark.parametrize("kind", ["csv", "TSV"])
+def test_packed_text(tmp_path, ending, module, kind):
+    path = tmp_path / f"table.{kind}{ending}"
+    path.write_bytes(module.compress("\ufeffa\tb\ty\n1\té\t0\n2\té\t1\n".encode()))
+    data = read_table(path, "y", drop=["b"])
+    assert data.X.tolist() == [[1.0], [2.0]]
+    assert (data.y.tolist(), data.name) == ([0, 1], path.name)
+    path.write_bytes(module.compress(rng_table())[:-20])
+    with pytest.raises(ValueError, match=rf"{ending} cannot be unpacked: .*\. Is it cut short or of another kind"):
+        read_table(path, "y")
+    path.write_text("a,y\n1,0\n2,1\n")
+    with pytest.raises(ValueError, match="cannot be unpacked: "):
+        read_table(path, "y")
+
+
+def rng_table() -> bytes:
+    numbers = np.random.default_rng(0).normal(size=(500, 2))
+    return b"a,y\n" + b"".join(b"%f,%f\n" % tuple(row) for row in numbers)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_decimal_commas(tmp_path, separator):
+    text = "a;b;day;y\n1,5;-2;1.5.2024;0,25\n,5;+3,;;1e1\n2,5e-1;NA;2.5;3\n"
+    path = csv(tmp_path, text.replace(";", separator).replace("NA", "7"))
+    data = read_table(path, "y", drop=["day"], decimal=",")
+    assert data.X.tolist() == [[1.5, -2.0], [0.5, 3.0], [0.25, 7.0]]
+    assert (data.kind, data.y.tolist()) == ("regression", [0.25, 10.0, 3.0])
+    words = read_table(csv(tmp_path, "a;y\n1,5;yes, sir\n2;v1.5.2\n"), "y", decimal=",")
+    assert words.labels == ("v1.5.2", "yes, sir")
+
+
+def test_decimal_commas_between_commas_are_in_quotes(tmp_path):
+    data = read_table(csv(tmp_path, 'a,y\n"1,5",0\n"2,5",1\n'), "y", decimal=",")
+    assert data.X.tolist() == [[1.5], [2.5]]
+
+
+@pytest.mark.parametrize("cell", ["1.5", "1.234,5", "1.234"])
+@pytest.mark.parametrize("column", ["a", "y"])
+def test_points_in_numbers_with_decimal_commas_are_refused(tmp_path, cell, column):
+    rows = {"a": ["1,5", "2,5"], "y": ["3,5", "4,5"]}
+    rows[column][1] = cell
+    path = csv(tmp_path, "a;y\n" + "".join(f"{a};{y}\n" for a, y in zip(*rows.values(), strict=True)))
+    with pytest.raises(
+        ValueError, match=rf"column '{column}' has '{cell}', but with decimal=',' .* such as 1234,5\. Write them"
+    ):
+        read_table(path, "y", decimal=",")
+
+
+def test_decimals_are_for_text_and_of_two_kinds(tmp_path):
+    with pytest.raises(ValueError, match=r"decimal must be one of '\.', ','; got ';'"):
+        read_table(csv(tmp_path, "a,y\n1,0\n"), "y", decimal=";")
+    path = tmp_path / "rows.npz"
+    np.savez(path, X=np.eye(2), y=np.arange(2))
+    with pytest.raises(ValueError, match=r"rows\.npz has numbers, not text: decimal=',' is for text"):
+        read_table(path, decimal=",")
+    with pytest.raises(ValueError, match=r"rows\.npz\.gz is not a kind of file .* one of \.gz, \.bz2, \.xz after it"):
+        read_table(tmp_path / "rows.npz.gz")
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"], ids=["comma", "semicolon", "tab", "bar"])
@@ -180,12 +243,12 @@ REFUSED = {
     "no names": ("1,2,3\n4,5,6\n", "is the line of names missing"),
     "decimal commas": (
         "a;y\n2,5;0\n3,5;1\n",
-        "column holds words, not numbers: 'a' .'2,5'.*a decimal point and no other marks",
+        "column holds words, not numbers: 'a' .'2,5'.*a decimal point and no other marks.* pass decimal=',' or .* --decimal ,",
     ),
-    "thousands": ('a,y\n"1,234.5",0\n3,1\n', "'a' .'1,234.5'.*a decimal point and no other marks"),
+    "thousands": ('a,y\n"1,234.5",0\n3,1\n', "'a' .'1,234.5'.*a decimal point and no other marks, such as 1234.5.$"),
     "decimal commas in the target": (
         "a;y\n2;0,5\n3;1,5\n",
-        "target 'y' holds words such as '0,5'. Numbers have a decimal point",
+        "target 'y' holds words such as '0,5'. Numbers have a decimal point.* pass decimal=','",
     ),
     "open quote": ('a,y\n1,"u\n3,v\n', "not a table of text"),
 }
