@@ -173,6 +173,8 @@ def _layers(task, net, data, ints, reals, epoch, row, at, first, last, m, unit, 
         top, bottom, left, right = _share(net, l + 1, units, first, last, m, part)
         if shares_columns(units, m, part.n) or (l > 0 and shares_columns(table[l, FAN_IN], m, part.n)):
             barrier(part.sync, part.n)
+            if part.sync[ABORT] != 0:  # as in `_together`
+                return
         a, lda = rows_of(net, l, top)
         z, ldz = rows_of(net, l + 1, top)
         if left < right:
@@ -227,6 +229,8 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
         else:
             _layers(task, net, data, ints, reals, epoch, row + done, at + done, first, last, m, unit, out, part)
         barrier(part.sync, part.n)
+        if part.sync[ABORT] != 0:  # what others should have gathered may be anything, and sparse rows hold addresses
+            break
         if gradient:
             end = END_STORE if done == 0 else END_ADD
             weight_gradients(net, 0, m, part.bounds, part.tid, out, end, part.packed)

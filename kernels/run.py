@@ -178,6 +178,8 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
             weight_total += weight_sum
         power1 *= reals[BETA1]
         power2 *= reals[BETA2]
+        if fused and part.sync[ABORT] != 0:  # as in `_together`
+            break
         if fused:
             _descend(net, ints, reals, power1, power2, state, out, lr[step], weight_sum, count, part)
         else:

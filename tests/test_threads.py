@@ -197,6 +197,43 @@ print(net.history.stopped, np.isfinite(again).all(), late)
     assert float(late) < 30
 
 
+@pytest.mark.parametrize(("rows", "clip_norm"), [(50, 0.0), (200, 0.0), (200, 1.0)], ids=["units", "rows", "clipped"])
+def test_a_thread_that_is_sent_away_from_a_barrier_does_not_follow_sparse_rows_of_others(rows, clip_norm, any_threads) -> None:
+    """They may not be gathered yet, and what lies in their place names weights that there are not."""
+    script = f"""
+import threading, time
+import numpy as np
+from fastmlp.kernels import minibatch, run, threads, train
+import fastmlp as fm
+from fastmlp.reference import ids
+net = fm.MLP([3000, 130, 3], output="softmax")
+state = net._state
+state.use(fm.SGD(0.01))
+state.ints[ids.BATCH], state.reals[ids.CLIP_NORM] = {rows}, {clip_norm}
+threads.set_threads(2)
+x = np.tile(np.array([2, 0, 1, 2999, 1], "f4"), ({rows}, 1))
+nothing = np.zeros((1, 1), "f4")
+data = x, np.zeros(({rows}, 1), "f4"), np.zeros(0, "f4"), np.zeros(0, np.int64)
+how = minibatch.TRAIN, net.plan.table, state.ints, state.reals
+job = *how, net.params, nothing, *data, np.full(1, 1e-3), np.zeros(2), nothing
+arena = np.zeros(train.arena_size(net.plan.table, {rows}, 5), "f4")
+run._run(*job, arena, 0, 1, threads.sync_of_one())
+# The second thread of two was at the barrier before the first step, and is not seen again.
+arena[:] = 3e8
+sync = np.zeros(threads.SYNC_SIZE, np.int64)
+sync[threads._COUNT] = 1
+first = threading.Thread(target=run._run, args=(*job, arena, 0, 2, sync))
+first.start()
+while sync[threads._COUNT] == 0 or sync[threads._GENERATION] == 0:
+    time.sleep(0.01)
+sync[threads.ABORT] = 1
+first.join()
+print("left")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "left\n", (done.returncode, done.stderr)
+
+
 def test_a_second_interruption_does_not_leave_threads_at_work(monkeypatch) -> None:
     """They write to the parameters that the first one gives back."""
     ended = []
