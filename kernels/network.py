@@ -34,8 +34,8 @@ PAD = max(LANES32, 8)
 # Rows go through the network in blocks. A network of few parameters takes as many rows as a part of a typical L2 cache
 # holds; a larger one takes enough to be worth packing its weights for.
 FEW_PARAMETERS, BLOCK_BYTES, MOST_ROWS, LARGE_ROWS = 16 * 1024, 160 * 1024, 1024, 256
-# Units that are worth sharing for each thread.
-SHARED = 32
+# Units that are worth sharing for each thread; a group of dropout's masks, so that each has some.
+SHARED = 64
 
 
 @inner

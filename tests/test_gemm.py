@@ -121,6 +121,20 @@ def test_linear_bwd_w_at_every_edge(dtype):
 
 
 @PRECISION
+def test_a_weight_gradient_of_rows_far_apart(dtype):
+    """They are copied side by side first, as many columns at a time as there is room for."""
+    for m in (KC - 1, KC, KC + 1):
+        at_once = gemm.BESIDE // m // MR * MR
+        for k in around(gemm.FAR // m, (gemm.FAR // m // at_once + 1) * at_once):
+            n = last_unpacked(m, dtype) + nr(dtype) + 1
+            x, d = normal((m, k), dtype), normal((m, n), dtype, seed=1)
+            dw = Result((k, n), dtype)
+            dense.linear_bwd_w(x, d, dw.array, none(dtype))
+            dw.check()
+            assert_product(dw.array, exact(x.T, d), x.T, d)
+
+
+@PRECISION
 @pytest.mark.parametrize("n", [KC - 1, KC, KC + 1, 2 * KC, 2 * KC + 1])
 def test_linear_bwd_d_in_place_of_its_factors(n, dtype):
     """Out may be g: with more than a panel of terms the sums wait elsewhere, a stripe of rows at a time."""

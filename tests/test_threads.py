@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
+numba = pytest.importorskip("numba")
 
-from fastmlp.kernels import minibatch, pace, run, threads, train
+from fastmlp.kernels import minibatch, network, pace, run, threads, train
 from fastmlp.kernels.network import FEW_PARAMETERS
 
 import fastmlp as fm
@@ -67,16 +67,33 @@ def test_bits_do_not_depend_on_the_number_of_threads(seed, any_threads) -> None:
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_a_single_column_of_a_wide_layer_has_the_same_bits(activation, any_threads) -> None:
-    """Dropout's masks are cut at every 64th unit, which leaves one of 65 to the second thread."""
+def test_wide_layers_with_dropout_have_the_same_bits(activation, any_threads) -> None:
+    """Its masks are cut at every 64th unit: of 129 the first of two threads has 64, the second one a column behind its own 64."""
     rng = np.random.default_rng(0)
-    hidden = [fm.Dense(65, activation, dropout=0.2), fm.Dense(129, activation, dropout=0.5)]
-    net = fm.MLP([400, *hidden, 65])
-    X, y = rng.normal(size=(60, 400)).astype("f4"), rng.normal(size=(60, 65)).astype("f4")
-    one, *others = (trained_by(n, net, X, y, np.empty(0, "f4"), fm.Adam(1e-3), 20, 9) for n in (1, 2))
+    hidden = [fm.Dense(129, activation, dropout=0.2), fm.Dense(193, activation, dropout=0.5)]
+    net = fm.MLP([400, *hidden, 130])
+    X, y = rng.normal(size=(60, 400)).astype("f4"), rng.normal(size=(60, 130)).astype("f4")
+    one, *others = (trained_by(n, net, X, y, np.empty(0, "f4"), fm.Adam(1e-3), 20, 9) for n in (1, 2, 3))
     assert net.params.size > FEW_PARAMETERS
-    for got, expected in zip(others[0], one, strict=True):
-        np.testing.assert_array_equal(got, expected)
+    for other in others:
+        for got, expected in zip(other, one, strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+@numba.njit
+def _edges(net, units, n):
+    return network.shares_columns(units, 1, n), [network.column_edge(net, 1, units, t, n) for t in range(n + 1)]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_every_thread_has_units_of_a_layer_whose_units_are_shared(rate) -> None:
+    """With dropout 64 units are one group of masks, which one of two threads had to itself while the other waited."""
+    net = network.Net(0, np.array([rate]), 0, 0, 0, 0, True, False)
+    for n in (2, 3, 5):
+        for units in range(1, 700):
+            shared, edges = _edges(net, units, n)
+            assert (edges[0], edges[-1]) == (0, units)
+            assert not shared or np.diff(edges).min() >= 48, (units, n, edges)
 
 
 def test_python_threads_get_the_pool_one_at_a_time_and_the_same_bits(any_threads) -> None:
