@@ -10,8 +10,9 @@ import time
 import numpy as np
 import pytest
 
-numba = pytest.importorskip("numba")
+pytest.importorskip("numba")
 
+import numba
 from fastmlp.kernels import minibatch, network, pace, run, threads, train
 from fastmlp.kernels.network import FEW_PARAMETERS
 
