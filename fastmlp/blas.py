@@ -17,13 +17,15 @@ __all__ = ["one_thread"]
 
 # BLAS libraries have one number of threads for the process: who comes first sets it, who leaves last sets it back.
 _lock = threading.RLock()
-_inside: list[int] = []  # threads
-_limit: Any = None
+_inside: dict[object, int] = {}  # a mark for each time that somebody is in it, and the thread
+_before: Any = None  # what remembers the numbers that there were
+_limited = False
 
 
 def _forget_others() -> None:
     """Forget the threads that a forked process has not, and which will never leave."""
-    _inside[:] = [thread for thread in _inside if thread == threading.get_ident()]
+    for mark in [mark for mark, thread in _inside.items() if thread != threading.get_ident()]:
+        del _inside[mark]
     _lock.release()
 
 
@@ -35,23 +37,41 @@ if hasattr(os, "register_at_fork"):
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Within it, SciPy's BLAS uses one thread; several Python threads may be in it at once."""
-    global _limit
-    thread = threading.get_ident()
-    with _lock:
-        if _limit is None:
-            _give_control()
-            _limit = _scipys().limit(limits=1)
-        _inside.append(thread)
+    mark = object()
     try:
-        yield
+        try:
+            _enter(mark)
+            yield
+        finally:
+            _leave(mark)
     finally:
-        with _lock:
-            _inside.remove(thread)
-            if not _inside:
-                _give_control()
-                _limit.restore_original_limits()
-                _limit = None
-                _give_control()
+        _leave(mark)  # does nothing, unless a Ctrl-C came into the first one, wherever in it that was
+
+
+def _enter(mark: object) -> None:
+    """Set the number, if nobody has, after it is known who is in it and what the number was."""
+    global _before, _limited
+    with _lock:
+        _inside[mark] = threading.get_ident()
+        if _before is None:
+            _before = _scipys().limit(limits=None)  # changes nothing
+        if not _limited:
+            _give_control()
+            _scipys().limit(limits=1)
+            _limited = True
+
+
+def _leave(mark: object) -> None:
+    """Set the number back, if nobody else is in it; may be called again after an end at any place."""
+    global _before, _limited
+    with _lock:
+        _inside.pop(mark, None)
+        if not _inside and _before is not None:
+            _limited = False
+            _give_control()
+            _before.restore_original_limits()
+            _give_control()
+            _before = None
 
 
 def _give_control() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import linecache
 import os
+import sys
 import threading
 import warnings
 
@@ -66,6 +69,54 @@ def test_an_error_sets_them_back(several) -> None:
     with pytest.raises(RuntimeError, match="no further"):
         fm.MLP([6, 3, 1]).fit(*data(), epochs=4, optimizer="lbfgs", callbacks=[Fail()])
     assert set(threads()) == {several}
+
+
+def interrupted_at(place: int) -> bool:
+    """Be in it, and raise KeyboardInterrupt before the line of that number of those that this runs; whether there is one."""
+    files, lines = (blas.__file__, contextlib.__file__), 0
+
+    def trace(frame, event, arg):
+        nonlocal lines
+        if frame.f_code.co_filename not in files:
+            return None
+        # At its end, a with has a line again before it gives the lock back, where Python looks at no signal.
+        giving_back = blas._lock._is_owned() and linecache.getline(files[0], frame.f_lineno).strip() == "with _lock:"
+        if event == "line" and not giving_back:
+            lines += 1
+            if lines == place:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    try:
+        sys.settrace(trace)
+        with blas.one_thread():
+            pass
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside another"])
+def test_an_interruption_at_any_line_sets_them_back(several, inside) -> None:
+    places = 0
+    with blas.one_thread() if inside else contextlib.nullcontext():
+        while interrupted_at(places + 1):
+            places += 1
+            assert set(threads()) == {1 if inside else several}, places
+            assert len(blas._inside) == inside, places
+            with blas.one_thread():
+                assert set(threads()) == {1}, places
+    assert places > 25
+    assert set(threads()) == {several}
+    assert blas._before is None
+    free = []
+    thread = threading.Thread(target=lambda: free.append(blas._lock.acquire(blocking=False) and not blas._lock.release()))
+    thread.start()
+    thread.join()
+    assert free == [True]
 
 
 def test_of_several_python_threads_the_last_one_sets_them_back(several) -> None:
