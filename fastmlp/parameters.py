@@ -55,6 +55,55 @@ class Views(Sequence[View]):
             raise ValueError(f"layer {number} has no bias. Make the network with a bias there, as (width, True).")
         view[...] = checks.parameters(values, view.shape, view.dtype, f"{self._name}[{number}]")
 
+    def __add__(self, others: Any) -> list[Any]:
+        """Return these views and others in a new list."""
+        return [*self._views, *others] if isinstance(others, (Views, list, tuple)) else NotImplemented
+
+    def __radd__(self, others: Any) -> list[Any]:
+        """Return others and these views in a new list."""
+        return [*others, *self._views] if isinstance(others, (list, tuple)) else NotImplemented
+
+    def copy(self) -> list[Any]:
+        """Return a list of copies of the arrays, which training leaves as they are."""
+        return [None if view is None else view.copy() for view in self._views]  # type: ignore[attr-defined]
+
+    def __eq__(self, others: object) -> bool:
+        """Refuse to compare arrays as a whole; nothing else is equal."""
+        if others is self:
+            return True
+        if isinstance(others, (Views, list, tuple)):
+            raise TypeError(self._one_by_one("=="))
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __contains__(self, view: object) -> bool:
+        """Whether a view is among these itself, such as None for a layer without a bias."""
+        return self.count(view) > 0
+
+    def count(self, view: object) -> int:
+        """Return how often a view is among these itself, such as None for layers without a bias."""
+        found = sum(own is view for own in self._views)
+        if not found and view is not None:
+            raise TypeError(self._one_by_one("in"))
+        return found
+
+    def index(self, view: object, start: int = 0, stop: int | None = None) -> int:
+        """Return the layer of a view, such as None for the first one without a bias."""
+        for layer in range(len(self))[start:stop]:
+            if self._views[layer] is view:
+                return layer
+        if view is not None:
+            raise TypeError(self._one_by_one("index"))
+        raise ValueError(f"every one of these {self._name} is there: no layer has None.")
+
+    def _one_by_one(self, what: str) -> str:
+        name = self._name
+        return (
+            f"{name} are arrays, which {what!r} does not compare: use np.array_equal({name}[0], other), and so on for each "
+            "layer, or compare net.params."
+        )
+
     def __repr__(self) -> str:
         """Return the arrays as a list shows them."""
         return repr(list(self._views))

@@ -49,6 +49,69 @@ def test_assigning_to_a_layers_weights_or_biases_copies_into_them() -> None:
     assert repr(net.biases) == repr(list(net.biases))
 
 
+def test_weights_and_biases_are_added_to_lists_as_lists_are() -> None:
+    net = fm.MLP([3, 5, (2, False)])
+    more = [np.zeros(1)]
+    for added in (
+        net.weights + more,
+        net.weights + tuple(more),
+        net.weights + net.biases[:1],
+        net.weights + fm.MLP([2, 1]).weights,
+    ):
+        assert type(added) is list
+        assert len(added) == 3
+        assert np.shares_memory(added[0], net.params)
+    for added in (more + net.weights, (*more,) + net.weights):
+        assert type(added) is list
+        assert added[0] is more[0]
+        assert added[2].shape == (5, 2)
+    assert (net.weights + net.biases)[3] is None
+    for wrong in (1, "text", None):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            net.weights + wrong
+
+
+def test_a_copy_of_weights_stays_as_it_is() -> None:
+    net = fm.MLP([3, 5, (2, False)])
+    kept, biases = net.weights.copy(), net.biases.copy()
+    before = [weights.tolist() for weights in net.weights]
+    net.params += 1
+    assert type(kept) is list
+    assert [weights.tolist() for weights in kept] == before
+    assert biases[0].tolist() == [0.0] * 5
+    assert biases[1] is None
+    deep = copy.deepcopy(net.weights)
+    deep[0] = np.zeros((3, 5))
+    assert net.weights[0].any()
+    assert copy.copy(net.weights)[0] is not deep[0]
+
+
+def test_weights_are_compared_one_by_one() -> None:
+    net = fm.MLP([3, 5, (2, False)])
+    for compare in (lambda a, b: a == b, lambda a, b: a != b):
+        for other in (net.weights, list(net.weights), tuple(net.weights), []):
+            with pytest.raises(
+                TypeError, match=r"weights are arrays, which '==' does not compare: use np\.array_equal\(weights\[0\]"
+            ):
+                compare(net.weights, other)
+    weights = net.weights
+    assert weights == weights
+    assert weights != None  # noqa: E711
+    assert weights != 1
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(weights)
+    assert weights[0] in weights
+    assert weights.index(weights[1]) == 1
+    assert None in net.biases
+    assert None not in weights
+    assert (net.biases.index(None), net.biases.count(None), weights.count(None)) == (1, 1, 0)
+    for what in (lambda: np.zeros((3, 5)) in weights, lambda: weights.count(1), lambda: weights.index(np.zeros(3))):
+        with pytest.raises(TypeError, match=r"weights are arrays, which '(in|index)' does not compare"):
+            what()
+    with pytest.raises(ValueError, match="every one of these weights is there: no layer has None"):
+        weights.index(None)
+
+
 @pytest.mark.parametrize(
     ("name", "layer", "values", "error", "message"),
     [
