@@ -11,7 +11,7 @@ from fastmlp.cli import main
 
 
 def swept(**options):
-    return fm.sweep(np.eye(9, 2), np.arange(9.0), widths=2, depths=1, epochs=1, progress=False, **options)
+    return fm.sweep(np.eye(9, 2), np.arange(9.0), widths=2, depths=1, epochs=1, **{"progress": False} | options)
 
 
 MISTAKES = {
@@ -61,6 +61,9 @@ MISTAKES = {
     ),
     "one fold": (lambda: swept(cv=[([0, 1], [2])]), ValueError, r"cv has 1 fold\. Pass two or more"),
     "a fold without held rows": (lambda: swept(cv=[([0], [])]), ValueError, "a fold with 1 row to train on and 0 held back"),
+    "a sweep's progress as a number": (lambda: swept(progress=3), TypeError, "progress must be True or False; got 3"),
+    "lines of a table as text": (lambda: swept().table("3"), TypeError, r"limit must be an integer >= 0; got '3'"),
+    "lines of a table from the end": (lambda: swept().table(-1), ValueError, r"limit must be an integer >= 0; got -1"),
     "columns beyond all sums": (
         lambda: datasets.standardize([[1.0, 1e300], [2.0, -1e300]]), ValueError, "column 1 has numbers up to 1e",
     ),

@@ -226,7 +226,7 @@ class SweepResult(Sequence):
         from rich.table import Table
 
         lines = self.summary()
-        shown = lines[:limit]
+        shown = lines if limit is None else lines[: checks.integer("limit", limit, 0)]
         varied = [key for key in SETTINGS if key in ("width", "depth") or self.varies(key)]
         seeds, failed = max(line["seeds"] for line in lines), len(self.failed)
         table = Table(title=self._title(seeds), caption=self._caption(len(lines) - len(shown)), box=box.SIMPLE_HEAD)

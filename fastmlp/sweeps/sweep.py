@@ -174,6 +174,7 @@ def sweep(
     stages = rounds(halving, min_epochs, epochs, len({setting.key() for setting in tried}))
     problem = problems.make(X, y, sample_weight, class_weight, validation, cv, output, loss, metric, dtype)
     store = None if store is None else checks.path("store", store, "digits-sweep")
+    progress = None if progress is None else checks.flag("progress", progress)
     keep = checks.integer("keep_best", keep_best, 0)
     work = Work(
         problem.output, problem.loss, problem.n_outputs, problem.metric, problem.X.dtype.name, epochs,
