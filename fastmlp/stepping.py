@@ -134,9 +134,7 @@ class Stepping(Optimizer):
             return np.full(len(steps), self.lr)
         rates = np.ascontiguousarray(schedules.resolve(self.lr).rates(steps, span), np.float64)
         if rates.shape != steps.shape:
-            raise ValueError(
-                f"{self.lr!r} must give one rate for each of {counted(len(steps), 'step')}; got shape {rates.shape}."
-            )
+            raise ValueError(f"{self.lr!r} must give one rate for each step, here {len(steps)}; got shape {rates.shape}.")
         if not 0.0 <= rates.min(initial=0.0) <= rates.max(initial=0.0) < math.inf:  # which is not so of NaN either
             bad = int(np.argmin((rates >= 0.0) & np.isfinite(rates)))
             raise ValueError(f"{self.lr!r} gives the rate {rates[bad]} for step {steps[bad]}; it must be finite and >= 0.")

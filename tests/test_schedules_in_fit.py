@@ -89,11 +89,11 @@ def test_a_schedule_that_gives_the_wrong_number_of_rates_is_refused(engine) -> N
             return np.full(3, self.lr)
 
     net = regressor()
-    with pytest.raises(ValueError, match=r"must give one rate for each of 1 steps; got shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"must give one rate for each step, here 1; got shape \(3,\)"):
         net.fit(*numbers(20), optimizer=fm.SGD(One(0.1)))
     assert net.history is None
     population = fm.Population([4, 1], size=16)
-    with pytest.raises(ValueError, match=r"must give one rate for each of 20 steps; got shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"must give one rate for each step, here 20; got shape \(3,\)"):
         population.fit(*numbers(20), epochs=2, batch_size=1, optimizer=fm.SGD(One(0.01)))
 
 

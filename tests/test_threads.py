@@ -69,7 +69,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(seed, any_threads) -> None:
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_wide_layers_with_dropout_have_the_same_bits(activation, any_threads) -> None:
-    """Its masks are cut at every 64th unit: of 129 the first of two threads has 64, the second one a column behind its own 64."""
+    """Its masks are cut at every 64th unit: of 129 the first of two threads has 64, the second one a column behind them."""
     rng = np.random.default_rng(0)
     hidden = [fm.Dense(129, activation, dropout=0.2), fm.Dense(193, activation, dropout=0.5)]
     net = fm.MLP([400, *hidden, 130])
