@@ -65,7 +65,8 @@ class Views(Sequence[View]):
 
     def copy(self) -> list[Any]:
         """Return a list of copies of the arrays, which training leaves as they are."""
-        return [None if view is None else view.copy() for view in self._views]  # type: ignore[attr-defined]
+        views: tuple[Any, ...] = self._views
+        return [None if view is None else view.copy() for view in views]
 
     def __eq__(self, others: object) -> bool:
         """Refuse to compare arrays as a whole; nothing else is equal."""
