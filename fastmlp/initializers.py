@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import activations, checks
+from .reference.ids import FAN_IN, OFFSET, WIDTH
 
 if TYPE_CHECKING:
     from .layers import Dense
     from .plan import Plan
 
-__all__ = ["INITIALIZERS", "Initializer", "Normal", "Uniform", "auto", "initialize", "resolve", "to_spec"]
+__all__ = ["INITIALIZERS", "Initializer", "Normal", "Uniform", "auto", "initialize", "initialize_each", "resolve", "to_spec"]
 
 Initializer = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 """``(rng, fan_in, fan_out) -> (fan_in, fan_out)`` array of weights."""
@@ -95,13 +96,13 @@ _STD: dict[str, Callable[[int, int], float]] = {
 
 
 def _normal(family: str) -> Initializer:
-    return lambda rng, fan_in, fan_out: Normal(_STD[family](fan_in, fan_out))(rng, fan_in, fan_out)
+    return lambda rng, fan_in, fan_out: rng.normal(0.0, _STD[family](fan_in, fan_out), (fan_in, fan_out))
 
 
 def _uniform(family: str) -> Initializer:
     def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> NDArray[np.float64]:
         limit = math.sqrt(3.0) * _STD[family](fan_in, fan_out)  # [-limit, limit) has that standard deviation
-        return Uniform(-limit, limit)(rng, fan_in, fan_out)
+        return rng.uniform(-limit, limit, (fan_in, fan_out))
 
     return draw
 
@@ -184,7 +185,18 @@ def to_spec(init: str | Initializer) -> Any:
 
 
 def initialize(plan: Plan, layers: Sequence[Dense], seed: int, dtype: DTypeLike) -> NDArray:
-    """Return a flat parameter vector of `plan` with initial weights, aligned to a cache line.
+    """Return a flat parameter vector of `plan` with initial weights, aligned to a cache line; as :func:`initialize_each`."""
+    from .plan import aligned_zeros
+
+    flat = aligned_zeros(plan.n_params, dtype)
+    initialize_each(plan, layers, [seed], flat[np.newaxis], range(1))
+    return flat
+
+
+def initialize_each(
+    plan: Plan, layers: Sequence[Dense], seeds: Sequence[int], params: NDArray, rows: Sequence[int], places: Any = None
+) -> None:
+    """Write the initial weights of networks of one architecture to some rows of an array.
 
     A layer's weights depend on the seed, its place and its shape alone, not on the other layers.
 
@@ -194,27 +206,35 @@ def initialize(plan: Plan, layers: Sequence[Dense], seed: int, dtype: DTypeLike)
         The layout.
     layers : sequence of Dense
         The layers, whose activations are filled in.
-    seed : int
-        Any integer; its lowest 64 bits count.
-    dtype : dtype
-        float32 or float64.
+    seeds : sequence of int
+        One for each network, any integer; its lowest 64 bits count.
+    params : (·, P) array
+        Zeros.
+    rows : sequence of int
+        Each network's row of it.
+    places : array of int, optional
+        Where the parameters lie in a row, if not side by side from its beginning.
 
     Raises
     ------
     ValueError
         If a function of the user's own returns another shape, or numbers that are not finite.
     """
-    from .plan import aligned_zeros
-
-    flat = aligned_zeros(plan.n_params, dtype)
-    for number, (dense, weights) in enumerate(zip(layers, plan.weights(flat), strict=True)):
-        rng = np.random.Generator(np.random.Philox(key=np.array([seed & (2**64 - 1), number], np.uint64)))
+    # One generator with a key for each layer and network: to make one takes longer than to draw a small layer's weights.
+    bits = np.random.Philox(key=0)
+    rng, begin = np.random.Generator(bits), bits.state
+    for number, (dense, entry) in enumerate(zip(layers, plan.table.tolist(), strict=True)):
+        shape = entry[FAN_IN], entry[WIDTH]
+        own = slice(entry[OFFSET], entry[OFFSET] + math.prod(shape))
+        where = own if places is None else places[own]
         init = dense.init
         if isinstance(init, str):
             init = INITIALIZERS[auto(dense.activation or "identity") if init == "auto" else init]
-        drawn = np.asarray(init(rng, *weights.shape))
-        if drawn.shape != weights.shape or not np.isfinite(drawn).all():
-            came = f"shape {drawn.shape}" if drawn.shape != weights.shape else "nan or infinite ones"
-            raise ValueError(f"init of layer {number} must return finite weights of shape {weights.shape}; got {came}.")
-        weights[...] = drawn
-    return flat
+        for seed, row in zip(seeds, rows, strict=True):
+            begin["state"]["key"][:] = seed & (2**64 - 1), number
+            bits.state = begin
+            drawn = np.asarray(init(rng, *shape))
+            if drawn.shape != shape or not np.isfinite(drawn).all():
+                came = f"shape {drawn.shape}" if drawn.shape != shape else "nan or infinite ones"
+                raise ValueError(f"init of layer {number} must return finite weights of shape {shape}; got {came}.")
+            params[row, where] = drawn.ravel()

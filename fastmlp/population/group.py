@@ -94,7 +94,12 @@ class Group:
         self.plan, self.dtype = first.plan, first.dtype
         if any(net.plan.widths != first.plan.widths for net in self.prototypes):
             self.plan = widened(self.prototypes)
-        found = {net.plan.widths: embedding(net.plan, self.plan) for net in self.prototypes}
+        rows: dict[int, list[int]] = {}
+        found = {self.plan.widths: np.arange(self.plan.n_params)}
+        for i, net in enumerate(self.prototypes):
+            rows.setdefault(id(net), []).append(i)
+            if net.plan.widths not in found:
+                found[net.plan.widths] = embedding(net.plan, self.plan)
         self.places = [found[net.plan.widths] for net in self.prototypes]
         size = len(self.seeds)
         self.params = aligned_zeros((size, self.plan.n_params), self.dtype)
@@ -104,9 +109,11 @@ class Group:
         self.slots = aligned_zeros((size, 0, self.plan.n_params), self.dtype)
         self.optimizers: list[Optimizer | None] = [None] * size
         self.ints[:, ids.SHUFFLE_SEED] = shuffle_seed & SEED_MASK
-        for i, (net, seed) in enumerate(zip(self.prototypes, self.seeds, strict=True)):
-            self.ints[i, ids.SEED] = seed & SEED_MASK
-            self.params[i, self.places[i]] = initializers.initialize(net.plan, net.layers, seed, self.dtype)
+        self.ints[:, ids.SEED] = [seed & SEED_MASK for seed in self.seeds]
+        for own in rows.values():
+            net, seeds = self.prototypes[own[0]], [self.seeds[i] for i in own]
+            places = None if net.plan.widths == self.plan.widths else found[net.plan.widths]
+            initializers.initialize_each(net.plan, net.layers, seeds, self.params, own, places)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what pickling kept, in memory of its own: joblib may have handed out read-only files."""
