@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from .columns import arrange_columns, column_block, narrow, predict_columns
-from .dense import copy, finite
 from .gemm import PACKED
 from .ids import ACTIVATION, WIDTH
 from .jit import entry, inner
+from .maps import copy, finite
 from .network import (
     BUFFER,
     PACK,

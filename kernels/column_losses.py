@@ -6,11 +6,10 @@ The lanes are rows of one network (``columns.py``), or a row of many networks (`
 from __future__ import annotations
 
 from .activations import _activate
-from .dense import copy, fill
 from .ids import BCE, LOSS, LOSS_PARAM, POISSON
 from .jit import inner
 from .loss import _bce, _minus_target, _poisson, loss_of_output
-from .maps import elementwise, largest
+from .maps import copy, elementwise, fill, largest
 from .simd import shift
 from .vmath import vexp_negative, vlog
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from .activations import _activate, _apply
 from .column_losses import cross_entropy_columns, loss_of_elements, softmax_columns
-from .dense import accumulate, copy, fill
 from .dots import products
 from .gemm import PACKED, gemm
 from .ids import (
@@ -28,7 +27,7 @@ from .ids import (
 )
 from .jit import glue, inner
 from .loss import is_sum
-from .maps import elementwise, scale
+from .maps import accumulate, copy, elementwise, fill, scale
 from .network import BUFFER, DELTA, EACH, PACK, PAD, ROWS, SCALES, TARGETS, _padded, few_parameters
 from .simd import address, lanes_of, peek, poke, shift
 from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, NV, START_COLUMN, START_ZERO

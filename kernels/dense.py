@@ -1,4 +1,4 @@
-"""The three products of a dense layer on pointers: forward, delta, weight gradient; and what they need around them."""
+"""The three products of a dense layer on pointers: forward, delta, weight gradient."""
 
 from __future__ import annotations
 
@@ -6,52 +6,10 @@ import numpy as np
 
 from .dots import DOT_ROWS, dots
 from .gemm import PACKED, gemm, product
-from .jit import entry, glue, inner
-from .maps import add, elementwise
+from .jit import entry, glue
+from .maps import rectify
 from .simd import address, cast, peek, shift
 from .tile import END_RELU, END_STORE, END_TIMES, START_BIAS, START_ZERO
-
-
-@elementwise("x +y")
-def copy(x):
-    return x
-
-
-@glue
-def copy_rows(width, source, order, ordered, at, n, target, ld):
-    """Rows `at` + 0..n of `source`, or those that order[at:] names, to rows ld apart."""
-    for i in range(n):
-        copy(width, (shift(source, (peek(order, at + i) if ordered else at + i) * width), shift(target, i * ld)), ())
-
-
-@elementwise("+x", "value")
-def fill(value):
-    return value
-
-
-@elementwise("x! y")
-def accumulate(x, y):
-    return x + y
-
-
-@elementwise("x y z w", fold=add)
-def _zero_times(x, y, z, w):
-    return (x * 0.0 + y * 0.0) + (z * 0.0 + w * 0.0)
-
-
-@inner
-def finite(n, x):
-    """Whether n numbers are finite: zero times any other number is NaN. Four at a time, since each sum waits for the last."""
-    n4 = n // 4
-    total = _zero_times(n4, (x, shift(x, n4), shift(x, 2 * n4), shift(x, 3 * n4)), ())
-    for i in range(4 * n4, n):
-        total += peek(x, i) * 0.0
-    return total == 0.0
-
-
-@elementwise("x!")
-def _relu(x):
-    return x.maximum(0.0)
 
 
 @glue
@@ -105,7 +63,7 @@ def linear_fwd_relu(x, w, bias, a):
     out = address(a, 0)
     forward(m, n, k, address(x, 0), k, address(w, 0), n, address(bias, 0), bias.size > 0, out, n, n > 1, address(packed, 0))
     if n == 1:
-        _relu(m, (out,), ())
+        rectify(m, (out,), ())
 
 
 @entry

@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import glue, inner
-from .maps import elementwise
+from .maps import copy
 from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
 from .tile import (
     END_ADD,
@@ -63,16 +63,11 @@ def pack(typingctx, k, cols, b, ldb, out):
     return types.void(types.intp, types.intp, b, types.intp, b), codegen
 
 
-@elementwise("x +y")
-def _copy(x):
-    return x
-
-
 @inner
 def _put_beside(rows, cols, a, lda, out, ldo):
     """out[i, j] = a[i, j] for rows ldo and lda apart."""
     for i in range(rows):
-        _copy(cols, (shift(a, i * lda), shift(out, i * ldo)), ())
+        copy(cols, (shift(a, i * lda), shift(out, i * ldo)), ())
 
 
 @inner

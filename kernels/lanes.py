@@ -12,7 +12,6 @@ from collections import namedtuple
 
 from .activations import _activate, _apply
 from .column_losses import cross_entropy_columns, loss_of_elements, softmax_columns
-from .dense import fill
 from .gemm import gemm
 from .ids import (
     ACTIVATION,
@@ -35,7 +34,7 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .maps import elementwise, largest, scale
+from .maps import elementwise, fill, largest, scale
 from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd
 from .simd import lanes_of, poke, shift
 from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, MR, START_BIAS, START_ZERO

@@ -1,4 +1,4 @@
-"""Functions of vectors, mapped over arrays.
+"""Functions of vectors, mapped over arrays; and what of that the kernels have in common.
 
 ``elementwise`` turns a function of Vecs into an intrinsic that maps it over arrays, and folds what it returns.
 """
@@ -9,7 +9,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .simd import I64, Vec, element, first_lanes, load, splat, store
+from .jit import glue, inner
+from .simd import I64, Vec, element, first_lanes, load, peek, shift, splat, store
 
 
 def elementwise(pointers: str, scalars: str = "", fold=None):
@@ -132,3 +133,45 @@ largest.identity = lambda elem, lanes: ir.Constant(ir.VectorType(elem, lanes), [
 @elementwise("x!", "factor")
 def scale(x, factor):
     return x * factor
+
+
+@elementwise("x +y")
+def copy(x):
+    return x
+
+
+@glue
+def copy_rows(width, source, order, ordered, at, n, target, ld):
+    """Rows `at` + 0..n of `source`, or those that order[at:] names, to rows ld apart."""
+    for i in range(n):
+        copy(width, (shift(source, (peek(order, at + i) if ordered else at + i) * width), shift(target, i * ld)), ())
+
+
+@elementwise("+x", "value")
+def fill(value):
+    return value
+
+
+@elementwise("x! y")
+def accumulate(x, y):
+    return x + y
+
+
+@elementwise("x!")
+def rectify(x):
+    return x.maximum(0.0)
+
+
+@elementwise("x y z w", fold=add)
+def _zero_times(x, y, z, w):
+    return (x * 0.0 + y * 0.0) + (z * 0.0 + w * 0.0)
+
+
+@inner
+def finite(n, x):
+    """Whether n numbers are finite: zero times any other number is NaN. Four at a time, since each sum waits for the last."""
+    n4 = n // 4
+    total = _zero_times(n4, (x, shift(x, n4), shift(x, 2 * n4), shift(x, 3 * n4)), ())
+    for i in range(4 * n4, n):
+        total += peek(x, i) * 0.0
+    return total == 0.0

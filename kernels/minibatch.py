@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import namedtuple
 
 from .columns import backward_columns, forward_columns, gather_columns, loss_columns
-from .dense import accumulate, copy, copy_rows
 from .ids import ACTIVATION, FAN_IN, LOSS, LOSS_PARAM, SMOOTHING, WIDTH
 from .jit import glue, inner
 from .loss import is_sum, loss_rows
+from .maps import accumulate, copy, copy_rows
 from .network import (
     BUFFER,
     DELTA,

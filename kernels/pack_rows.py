@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from .dense import copy, copy_rows, fill
 from .ids import EPOCH, SHUFFLE_SEED, WIDTH
 from .jit import glue, inner
 from .lanes import BUFFER, SCALES, STRIDE, TARGETS
+from .maps import copy, copy_rows, fill
 from .rng import permutation
 from .simd import address, lanes_of, peek, poke, shift
 from .transpose import transpose

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from .dense import copy, fill
 from .gemm import PACKED
 from .ids import (
     ADAGRAD,
@@ -68,6 +67,7 @@ from .lanes import (
     update_pack,
 )
 from .loss import mean_loss
+from .maps import copy, fill
 from .minibatch import LOSS_ONLY, TRAIN
 from .network import n_params
 from .pack_rows import (

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from .columns import arrange_columns, column_block, narrow
-from .dense import copy, finite
 from .gemm import PACKED
 from .ids import (
     ACTIVATION,
@@ -43,7 +42,7 @@ from .ids import (
 )
 from .jit import entry, inner
 from .loss import mean_loss
-from .maps import scale
+from .maps import copy, finite, scale
 from .minibatch import (
     GRADIENT,
     INPUT_GRADIENT,

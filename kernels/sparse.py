@@ -6,10 +6,9 @@ columns ascending, and behind them whatever fills the room.
 
 from __future__ import annotations
 
-from .dense import _relu, copy, fill
 from .ids import FAN_IN
 from .jit import glue, inner
-from .maps import elementwise
+from .maps import copy, elementwise, fill, rectify
 from .simd import peek, shift
 from .tile import END_ADD
 
@@ -53,7 +52,7 @@ def sparse_forward(m, n, x, ldx, w, ldw, bias, has_bias, z, ldz, relu):
         for entry in range(_entries(row)):
             _add_times(n, (out, shift(w, _column(row, entry) * ldw)), (peek(row, 2 + 2 * entry),))
         if relu:
-            _relu(n, (out,), ())
+            rectify(n, (out,), ())
 
 
 @glue
