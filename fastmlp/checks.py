@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from . import memory
 from .errors import counted, shown
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "targets",
 ]
 
+# What a small network takes at least, with its settings and its results.
+_NETWORK_BYTES = 1000
 # One number, or one for each layer, or for each network of a population; checked ones are floats and tuples of them.
 Numbers = float | Sequence[float] | NDArray[Any]
 
@@ -134,7 +137,11 @@ def seed(value: Any) -> int:
 def seeds(values: Any, least: int | None = None) -> list[int]:
     """Return the seeds of several networks as ints: whole numbers from `least` on, or for their number 0, 1, ..."""
     if isinstance(values, Integral) and not isinstance(values, bool):
-        values = range(integer("seeds", values, 1))
+        count = integer("seeds", values, 1)
+        size = _NETWORK_BYTES * count
+        if not memory.holds(size):
+            raise ValueError(f"seeds={count:,} networks take at least {memory.in_words(size)}. Pass fewer seeds.")
+        values = range(count)
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(
             f"seeds must be an integer, how many, or a list of integers; got {shown(values)}. Pass seeds=8, or seeds=[1, 2, 3]."

@@ -125,6 +125,13 @@ def test_a_number_of_seeds_is_the_first_ones(moons):
     assert [row["val_loss"] for row in few] == [row["val_loss"] for row in listed]
 
 
+def test_more_seeds_than_memory_holds_are_refused_at_once(moons):
+    with pytest.raises(ValueError, match=r"seeds=1,000,000,000,000 networks take at least .*Pass fewer seeds"):
+        run(moons, widths=[3], depths=[1], seeds=10**12)
+    with pytest.raises(ValueError, match=r"seeds=.* networks take at least"):
+        fm.cross_validate(fm.MLPClassifier(), moons.X, moons.y, seeds=10**30)
+
+
 def test_seeds_are_any_whole_numbers(moons):
     result = run(moons, widths=[5], depths=[2], seeds=[-7], lr=0.01, shuffle="each")
     train, _ = datasets.split(moons.y, 0.2, classes=True)
