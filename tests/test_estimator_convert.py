@@ -102,6 +102,27 @@ def test_without_hidden_layers_the_activation_draws_initial_weights(activation, 
         np.testing.assert_allclose(other.fit(X, y).coefs_[0], fitted.coefs_[0], rtol=1e-9)
 
 
+def narrow(module) -> type:
+    """A subclass whose constructor has other parameters."""
+
+    class Narrow(module.MLPClassifier):
+        def __init__(self, width=5) -> None:
+            super().__init__((width,), max_iter=3, random_state=0)
+            self.width = width
+
+    return Narrow
+
+
+@pytest.mark.parametrize(("module", "convert"), [(theirs, fm.from_sklearn), (fm, fm.to_sklearn)], ids=["here", "there"])
+def test_subclasses_become_the_plain_class(module, convert) -> None:
+    X, y = data("classes")
+    source = narrow(module)().fit(X, y)
+    other = convert(source)
+    assert type(other) in (fm.MLPClassifier, theirs.MLPClassifier)
+    assert (other.hidden_layer_sizes, other.max_iter) == ((5,), 3)
+    np.testing.assert_allclose(other.predict_proba(X), source.predict_proba(X))
+
+
 def test_other_things_are_refused() -> None:
     with pytest.raises(
         TypeError, match="must be a fitted MLPClassifier or MLPRegressor of scikit-learn; got LogisticRegression"

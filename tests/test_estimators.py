@@ -145,6 +145,22 @@ def test_the_signature_is_scikit_learns_and_then_ours() -> None:
             assert list(mine)[: len(known)] == list(known)
 
 
+class Narrow(fm.MLPClassifier):
+    """A subclass with parameters of its own."""
+
+    def __init__(self, width=5, *, random_state=0) -> None:
+        super().__init__((width,), max_iter=3, random_state=random_state)
+        self.width = width
+
+
+def test_a_subclass_may_have_other_parameters(iris) -> None:
+    X, y = iris
+    narrow = clone(Narrow(width=6)).fit(X, y)
+    assert narrow.get_params() == {"width": 6, "random_state": 0}
+    plain = fm.MLPClassifier((6,), max_iter=3, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(narrow.predict_proba(X), plain.predict_proba(X))
+
+
 def test_not_fitted(iris) -> None:
     with pytest.raises(NotFittedError, match="This MLPClassifier instance is not fitted yet"):
         quick().predict(iris[0])

@@ -128,9 +128,10 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         return list(cls._names_once)
 
     def _store(self, arguments: dict[str, Any]) -> None:
-        """Keep the constructor's arguments as they are."""
-        for name in self._get_param_names():
-            setattr(self, name, arguments[name])
+        """Keep the constructor's arguments as they are; a subclass's constructor may have others of its own."""
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
 
     # ---- what a classifier and a regressor do in their own ways
 

@@ -66,8 +66,8 @@ def from_sklearn(estimator: Any) -> Any:
     for ours, their in _PAIRS:
         if isinstance(estimator, their):
             check_is_fitted(estimator)
-            known = set(ours._get_param_names())
-            new = ours(**{name: value for name, value in estimator.get_params(deep=False).items() if name in known})
+            # A subclass may have other parameters; those of the class itself are its attributes in any case.
+            new = ours(**{name: getattr(estimator, name) for name in {*ours._get_param_names()} & {*their._get_param_names()}})
             _take_over(new, estimator)
             return new
     raise TypeError(
@@ -159,9 +159,7 @@ def to_sklearn(estimator: Any) -> Any:
 
 def _given_back(old: BaseMLP, kind: Any) -> Any:
     _refuse_what_they_lack(old)
-    known = kind().get_params(deep=False)
-    given = old.get_params(deep=False)
-    parameters = {name: given[name] for name in known}
+    parameters = {name: getattr(old, name) for name in kind._get_param_names()}
     parameters["activation"] = _common_activation(old)
     if not isinstance(old.solver, str) or old.solver not in ("lbfgs", "sgd", "adam"):
         parameters["solver"] = "adam"
