@@ -35,6 +35,18 @@ def test_class_weight(iris) -> None:
         quick(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_classes_without_weight(solver, iris) -> None:
+    X, y = iris
+    left_out = quick(solver=solver, class_weight={0: 0.0})
+    for weights, sample_weight in (({0: 0.0, 1: 0.0, 2: 0.0}, None), ({0: 0.0}, (y == 0) + 0.0)):
+        with pytest.raises(ValueError, match=r"class_weight=\{0: 0.0.*\} leaves no row of y any weight\. Pass one above 0"):
+            quick(solver=solver, class_weight=weights).fit(X, y, sample_weight)
+    assert left_out.fit(X, y).predict(X).min() == 1
+    if solver == "adam":  # which may see the other classes in a later call
+        assert np.isfinite(left_out.partial_fit(X[y == 0], y[y == 0]).loss_)
+
+
 def test_validation_data_of_ones_own(iris) -> None:
     X, y = iris
     train, held = np.arange(150) % 3 > 0, np.arange(150) % 3 == 0

@@ -217,9 +217,14 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         """Return what each row counts, for itself and by its class; None if that is the same for all."""
         weight = None if sample_weight is None else _checked_weight(sample_weight, X, "sample_weight")
         factors = self._class_factors(y, incremental)
-        if weight is None or factors is None:
-            return factors if weight is None else weight
-        return weight * factors
+        if factors is None:
+            return weight
+        weight = factors if weight is None else weight * factors
+        if not incremental and not weight.any():  # later calls of partial_fit may have rows of other classes
+            raise ValueError(
+                f"class_weight={self.class_weight!r} leaves no row of y any weight. Pass one above 0 for some class."
+            )
+        return weight
 
     def _begin(self, X: Any, target: NDArray, first: bool, rng: np.random.RandomState) -> None:
         """Begin anew, or go on with the network that there is."""
