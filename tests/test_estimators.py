@@ -255,6 +255,11 @@ def test_end_of_iterations_is_a_warning(iris) -> None:
         quick(solver="lbfgs", max_iter=2).fit(*iris)
 
 
+def test_two_classes_too_rare_to_hold_out_have_scikit_learns_names(iris) -> None:
+    with pytest.raises(ValueError, match=r"only 1 member.*Classes with too few members are: \['True'\]"):
+        quick(early_stopping=True).fit(iris[0][:4], ["a", "a", "a", "b"])
+
+
 def test_warm_start_with_other_classes(iris) -> None:
     X, y = iris
     fitted = quick(warm_start=True).fit(X, y)

@@ -358,7 +358,8 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             except ValueError:
                 rng.set_state(before)
                 by_class = False
-        return train_test_split(numbers, stratify=target if by_class else None, **arguments)
+        # Two classes are False and True, as in scikit-learn, which names them so if they are too rare.
+        return train_test_split(numbers, stratify=target > 0 if by_class else None, **arguments)
 
     def _held_out(self, X: Any, y: Any, weight: Any) -> tuple[Rows, NDArray]:
         """Check validation data that the user passed."""
