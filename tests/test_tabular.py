@@ -383,6 +383,8 @@ def test_a_row_without_a_class_is_named(nothing) -> None:
     y = np.where(np.arange(150) == 70, nothing, np.array(["a", "b", "c"], object)[IRIS[1]])
     with pytest.raises(ValueError, match=rf"y has no value in row 70 \({nothing}\)\. Fill the gap or leave the row out"):
         classifier().fit(IRIS[0], y)
+    with pytest.raises(ValueError, match=rf"y_val has no value in row 70 \({nothing}\)\. Fill the gap or leave the row out"):
+        classifier().fit(IRIS[0], np.array(["a", "b", "c"], object)[IRIS[1]], X_val=IRIS[0], y_val=y)
 
 
 def test_one_hidden_layer_may_be_a_number() -> None:

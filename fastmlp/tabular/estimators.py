@@ -152,7 +152,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         with unchanged_by_errors(self):
             self._check(X, y)
             y = column_or_1d(y, warn=True)
-            _check_gaps(y)
+            _check_gaps(y, "y")
             check_classification_targets(y)
             classes, codes = np.unique(y, return_inverse=True)
             if len(classes) < 2:
@@ -296,17 +296,18 @@ class TabularRegressor(RegressorMixin, Tabular):
         return tags
 
 
-def _check_gaps(y: Any) -> None:
+def _check_gaps(y: Any, name: str) -> None:
     """Raise if a row has no class."""
     gaps = [row for row, value in enumerate(y) if is_missing(value)] if y.dtype == object else []
     if gaps:
-        raise ValueError(f"y has no value in row {gaps[0]} ({y[gaps[0]]!r}). Fill the gap or leave the row out.")
-    assert_all_finite(y, input_name="y")
+        raise ValueError(f"{name} has no value in row {gaps[0]} ({y[gaps[0]]!r}). Fill the gap or leave the row out.")
+    assert_all_finite(y, input_name=name)
 
 
 def _codes(y: ArrayLike, classes: NDArray) -> NDArray[np.int64]:
     """Return the number of each target's class."""
     y = column_or_1d(y, warn=True)
+    _check_gaps(y, "y_val")
     unknown = np.setdiff1d(y, classes)
     if unknown.size:
         raise ValueError(f"y_val has the class {unknown.tolist()[0]!r}, which y has not.")
