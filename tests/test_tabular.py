@@ -387,6 +387,16 @@ def test_a_row_without_a_class_is_named(nothing) -> None:
         classifier().fit(IRIS[0], np.array(["a", "b", "c"], object)[IRIS[1]], X_val=IRIS[0], y_val=y)
 
 
+def test_columns_without_names_are_warned_of_once_and_in_the_estimator_s_name() -> None:
+    X, y = IRIS
+    named = pd.DataFrame(X, columns=list("abcd"))
+    fitted = classifier(epochs=1)
+    for work in (lambda: fitted.fit(named, y, X_val=X, y_val=y), lambda: fitted.predict(X)):
+        with pytest.warns(UserWarning, match="X does not have valid feature names, but TabularClassifier was") as seen:
+            work()
+        assert len(seen) == 1
+
+
 def test_one_hidden_layer_may_be_a_number() -> None:
     assert classifier(hidden=16).fit(*IRIS).networks_[0].plan.widths == (4, 16, 3)
 

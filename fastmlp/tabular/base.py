@@ -16,7 +16,7 @@ from ..data import split
 from ..errors import counted
 from ..interruption import side_by_side
 from ..network import MLP
-from .preprocessing import TabularEncoder, is_frame, noted
+from .preprocessing import TabularEncoder, noted
 from .recipe import LastBest, Rows
 
 __all__ = ["Tabular"]
@@ -46,7 +46,7 @@ class Tabular(BaseEstimator):
         if checks.is_validation(*held_out):
             X_val, y_val, weight_val = held_out
             check_consistent_length(X_val, y_val)
-            judge = Rows(encoder.transform(X_val), y_val, _weights(weight_val, X_val))
+            judge = Rows(encoder._transformed(noted(self, X_val, reset=False)), y_val, _weights(weight_val, X_val))
         jobs = self._jobs(rows, judge, fraction, seeds)
         # Several bars at once would be drawn over each other.
         together = 1 if recipe.progress else min(len(jobs), workers)
@@ -84,14 +84,11 @@ class Tabular(BaseEstimator):
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         noted(self, X, reset=True)
         check_consistent_length(X, y)
-        if is_frame(X) and len(X) == 0:  # of arrays the check of their columns says it
-            raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required.")
 
     def _outputs(self, X: Any) -> list[NDArray]:
         """Return each network's outputs."""
         check_is_fitted(self, "networks_")
-        noted(self, X, reset=False)
-        x = self.encoder_.transform(X)
+        x = self.encoder_._transformed(noted(self, X, reset=False))
         return [net.predict(x) for net in self.networks_]
 
     def _shared(self) -> dict[str, Any]:

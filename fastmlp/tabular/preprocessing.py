@@ -108,7 +108,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         (n, n_columns) float32 array
         """
         check_is_fitted(self)
-        return self._scaled(self._encoded(self._columns(self._validated(X, reset=False))))
+        return self._transformed(noted(self, X, reset=False))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the columns after :meth:`transform`, (n_columns,).
@@ -140,7 +140,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             return self._fit(X)
 
     def _fit(self, X: Any) -> list[_Coded]:
-        X = self._validated(X, reset=True)
+        X = noted(self, X, reset=True)
         text = [values.dtype == object for values in self._columns(X, np.zeros(X.shape[1], bool))]
         self.categorical_ = self._chosen(np.array(text, bool))
         columns = self._columns(X)
@@ -170,13 +170,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         self.median_, self.factor_ = np.array(spreads, np.float64).reshape(-1, 2).T.copy()
         return encoded
 
-    def _validated(self, X: Any, reset: bool) -> Any:
-        """Return X as a frame or an array, checked, with columns noted or compared."""
-        X = noted(self, X, reset)
-        if is_frame(X):
-            if X.shape[0] == 0 or X.shape[1] == 0:
-                raise ValueError(f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s): 1 of each is required.")
-        return X
+    def _transformed(self, X: Any) -> NDArray[np.float32]:
+        """Return the numbers for a network, of a frame or an array that :func:`noted` has seen."""
+        return self._scaled(self._encoded(self._columns(X)))
 
     def _name(self, i: int) -> str:
         """Return what a column is called in messages."""
@@ -299,6 +295,8 @@ def noted(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
         raise TypeError(f"X must be a pandas or polars frame or an array; got a {type(X).__name__}. Pass {remedy}.")
     if is_frame(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
+        if 0 in X.shape:
+            raise ValueError(f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s): 1 of each is required.")
         return X
     if isinstance(X, list) and np.asarray(X).dtype.kind in "US":
         X = np.array(X, dtype=object)  # NumPy would make text of the numbers beside text
