@@ -148,16 +148,17 @@ def test_the_signature_is_scikit_learns_and_then_ours() -> None:
 class Narrow(fm.MLPClassifier):
     """A subclass with parameters of its own."""
 
-    def __init__(self, width=5, *, random_state=0) -> None:
-        super().__init__((width,), max_iter=3, random_state=random_state)
-        self.width = width
+    def __init__(self, width=5, *, networks=1, random_state=0) -> None:
+        super().__init__((width,), max_iter=3, n_ensemble=networks, random_state=random_state)
+        self.width, self.networks = width, networks
 
 
-def test_a_subclass_may_have_other_parameters(iris) -> None:
+@pytest.mark.parametrize("networks", [1, 2])
+def test_a_subclass_may_have_other_parameters(networks, iris) -> None:
     X, y = iris
-    narrow = clone(Narrow(width=6)).fit(X, y)
-    assert narrow.get_params() == {"width": 6, "random_state": 0}
-    plain = fm.MLPClassifier((6,), max_iter=3, random_state=0).fit(X, y)
+    narrow = clone(Narrow(width=6, networks=networks)).fit(X, y).fit(X, y)
+    assert narrow.get_params() == {"width": 6, "networks": networks, "random_state": 0}
+    plain = fm.MLPClassifier((6,), max_iter=3, n_ensemble=networks, random_state=0).fit(X, y)
     np.testing.assert_array_equal(narrow.predict_proba(X), plain.predict_proba(X))
 
 

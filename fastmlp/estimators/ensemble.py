@@ -38,7 +38,9 @@ def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **nam
     members = est.__dict__.get("estimators_") if goes_on else None
     if members is None or len(members) != est.n_ensemble:
         seeds = check_random_state(est.random_state).randint(np.iinfo(np.int32).max, size=est.n_ensemble)
-        members = [clone(est).set_params(n_ensemble=1, random_state=int(seed)) for seed in seeds]
+        members = [clone(est) for _ in seeds]
+        for member, seed in zip(members, seeds, strict=True):  # not by set_params: they may be no parameters of a subclass
+            member.n_ensemble, member.random_state = 1, int(seed)
     else:  # what was set since they were made holds for them too; what was not, such as a callback that counts, stays theirs
         same = {name for name, value in before.items() if given[name] is value}
         changed = [name for name in given if name not in _OWN and name not in same]
@@ -50,5 +52,5 @@ def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **nam
     jobs = [(getattr(member, method), arguments, named) for member in members]
     side_by_side(lambda fit, arguments, named: fit(*arguments, **named), jobs, together)
     est.estimators_, est._members_given = members, given
-    parameters = set(est._get_param_names())
+    parameters = {*given, *_OWN}
     est.__dict__.update({name: value for name, value in members[0].__dict__.items() if name not in parameters})
