@@ -70,11 +70,14 @@ def test_validation_data_of_ones_own(iris) -> None:
         ({"y_val": "y"}, "y_val and sample_weight_val need X_val"),
         ({"X_val": "X", "y_val": "short"}, "y_val has 10 rows, but X_val has 150"),
         ({"X_val": "X", "y_val": "other"}, r"y_val has classes not in y: \[9\]"),
+        ({"X_val": "gaps", "y_val": "y"}, "Input X_val contains NaN"),
+        ({"X_val": "narrow", "y_val": "y"}, "X has 2 features, but MLPClassifier is expecting 4 features"),
+        ({"X_val": "flat", "y_val": "y"}, "Expected 2D array, got 1D array instead"),
     ],
 )
 def test_wrong_validation_data(given, match, iris) -> None:
     X, y = iris
-    named = {"X": X, "y": y, "short": y[:10], "other": np.full(150, 9)}
+    named = {"X": X, "y": y, "short": y[:10], "other": np.full(150, 9), "gaps": X * np.nan, "narrow": X[:, :2], "flat": X[0]}
     with pytest.raises(ValueError, match=match):
         quick().fit(X, y, **{name: named[value] for name, value in given.items()})
 

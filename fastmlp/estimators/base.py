@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
@@ -363,7 +363,9 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
 
     def _held_out(self, X: Any, y: Any, weight: Any) -> tuple[Rows, NDArray]:
         """Check validation data that the user passed."""
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        given, kinds = X, (np.float64, np.float32)
+        X = check_array(X, accept_sparse=["csr", "csc"], dtype=kinds, input_name="X_val", estimator=self)
+        validate_data(self, given, reset=False, skip_check_array=True)  # the number of columns, and their names
         y, target = self._validation_target(y)
         if y.shape[0] != X.shape[0]:
             raise ValueError(
