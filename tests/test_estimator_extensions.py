@@ -7,6 +7,7 @@ import time
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn.datasets import make_classification, make_multilabel_classification
@@ -419,6 +420,16 @@ def test_a_scoring_function_without_weights(how, iris) -> None:
     for scoring in (plain, weighted, make_scorer(lambda y, predicted: float((y == predicted).mean()))):
         quick(max_iter=2, early_stopping=True, scoring=scoring, validation_fraction=0.2, **options).fit(X, y, weight)
     assert seen == [30, 30, 50, 50]
+
+
+def test_a_scoring_function_may_ask_about_some_rows_of_a_frame(iris, recwarn) -> None:
+    X, y = pd.DataFrame(iris[0], columns=list("abcd")), iris[1]
+
+    def scoring(estimator, X, y):
+        return np.mean(estimator.predict(X[:5]) == y[:5], keepdims=True)
+
+    assert len(quick(early_stopping=True, scoring=scoring, max_iter=3).fit(X, y).validation_scores_) == 3
+    assert not [warning for warning in recwarn if "feature names" in str(warning.message)]
 
 
 def test_validation_rows_of_no_weight(iris) -> None:

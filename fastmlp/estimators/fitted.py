@@ -70,8 +70,8 @@ class FittedMLP(BaseEstimator):
         held = self.__dict__.get("_held_x")
         if held is not None and X is held:
             return held  # a scorer's question within fit
-        # The engine looks for what is not finite.
-        if checks.ready(X, net.plan.n_inputs, net.dtype) and "feature_names_in_" not in self.__dict__:
+        # The engine looks for what is not finite. A scorer has arrays without names, and may ask about some of their rows.
+        if checks.ready(X, net.plan.n_inputs, net.dtype) and (held is not None or "feature_names_in_" not in self.__dict__):
             return X
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         return csr(X, net.dtype) if is_sparse(X) else self._engine_inputs(X)
