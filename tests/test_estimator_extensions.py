@@ -432,6 +432,12 @@ def test_a_scoring_function_may_ask_about_some_rows_of_a_frame(iris, recwarn) ->
     assert not [warning for warning in recwarn if "feature names" in str(warning.message)]
 
 
+@pytest.mark.parametrize("score", [None, {"accuracy": 1.0}, "good", np.ones(2)], ids=repr)
+def test_a_scoring_function_returns_a_number(score, iris) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"scoring must return a number, got .*\. Return a float\."):
+        quick(early_stopping=True, scoring=lambda estimator, X, y: score).fit(*iris)
+
+
 def test_validation_rows_of_no_weight(iris) -> None:
     X, y = iris
     with pytest.raises(ValueError, match="The validation rows have no weight"):

@@ -49,12 +49,20 @@ class Judge:
             return -float(est.validation_loss_curve_[-1])
         if self.scorer is not None:
             given = {"sample_weight": rows.weight} if self.weighted else {}
-            return float(self.scorer(est, rows.x, self.y, **given))
+            return _number(self.scorer(est, rows.x, self.y, **given))
         outputs = est._forward_all(rows.x)
         if not np.isfinite(outputs).all():
             return float("nan")
         weight = rows.weight if self.weighted else None
         return est._default_score(rows.y, outputs, weight)
+
+
+def _number(score: Any) -> float:
+    """Return what a scorer returned as a number, be it an array of one."""
+    try:
+        return float(score.item() if hasattr(score, "item") else score)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"scoring must return a number, got {score!r} ({type(score).__name__}). Return a float.") from error
 
 
 def _takes_weights(scorer: Any) -> bool:
