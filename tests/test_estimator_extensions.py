@@ -285,6 +285,15 @@ def test_divergence_ends_at_once(numbers) -> None:
     assert estimator.n_iter_ == len(estimator.loss_curve_)
 
 
+def test_a_fit_without_a_whole_epoch_has_no_loss(numbers) -> None:
+    X, y = numbers
+    fitted = quick_numbers(on_divergence="warn").fit(X, y)
+    with pytest.warns(fm.DivergenceWarning, match="diverged in epoch 0"):
+        fitted.fit(X * 1e200, y)
+    assert (fitted.n_iter_, fitted.loss_curve_) == (0, [])
+    assert np.isnan(fitted.loss_)
+
+
 def test_interruption_keeps_what_there_is(iris) -> None:
     class Interrupt(fm.Callback):
         def on_epoch_end(self, net, epoch, logs):

@@ -116,6 +116,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
     n_ensemble: int
     n_jobs: int | None
 
+    loss_: float
     best_loss_: Any
     best_validation_score_: Any
     _names_once: ClassVar[tuple[str, ...]]
@@ -246,6 +247,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
     def _initialize(self, objective: Objective, n_inputs: int, dtype: np.dtype, rng: np.random.RandomState) -> None:
         """Begin anew: initial weights, counters, curves."""
         self.n_iter_ = self.t_ = 0
+        self.loss_ = np.nan
         self._take(objective, initial_network(self, objective, n_inputs, self.n_outputs_, dtype, rng))
         self._policy: Policy | None = None
         for name in ("loss_curve_", "validation_loss_curve_", "_no_improvement_count"):
