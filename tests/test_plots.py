@@ -50,7 +50,8 @@ def assert_readable(figure):
         ticks = [
             label
             for axis, (low, high) in ((ax.xaxis, sorted(ax.get_xlim())), (ax.yaxis, sorted(ax.get_ylim())))
-            for place, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+            for minor in (False, True)
+            for place, label in zip(axis.get_ticklocs(minor=minor), axis.get_ticklabels(minor=minor), strict=True)
             if ax.axison and low <= place <= high
         ]
         texts = [*ax.texts, *ticks, ax.title, ax.xaxis.label, ax.yaxis.label]
@@ -309,6 +310,24 @@ def test_dollars_in_sweeps():
     figure = plots.sweep_curves(SweepResult(rows, "val_score", curves=[{"loss": [2.0, 1.0]}] * 4))
     draw(figure)
     assert "4×2, $^$" in [shown(t) for t in figure.axes[0].get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("scale", [1, 100])
+def test_sizes_with_one_power_of_ten_among_them_do_not_lie_over_each_other(scale):
+    figure = plots.pareto(sweep([17 * scale, 33 * scale, 65 * scale], [1, 2, 5]))
+    assert_readable(figure)
+    labels = [shown(text) for text in figure.axes[0].get_xticklabels()]
+    assert labels[0] == f"{17 * scale:,}"
+    assert labels[-1] == f"{325 * scale:,}"
+
+
+@pytest.mark.parametrize("lrs", [(1e-3, 2e-3, 5e-3), (0.9, 1.0, 1.1), (2e-3, 3e-3)])
+def test_near_learning_rates_do_not_lie_over_each_other(lrs):
+    figure = plots.sweep_rates(sweep([4, 8], [1, 2], lrs=lrs))
+    assert_readable(figure)
+    labels = [shown(text) for text in figure.axes[0].get_xticklabels()]
+    assert labels[0] == f"{lrs[0]:g}"
+    assert labels[-1] == f"{lrs[-1]:g}"
 
 
 # ---- files

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..lr_range import RangeTest
 
-__all__ = ["draw_losses", "finish_losses", "loss_curves", "lr_range"]
+__all__ = ["draw_losses", "finish_losses", "label_four", "loss_curves", "lr_range"]
 
 # Of the losses of training rows and of validation rows.
 _STYLES = ("-", "--")
@@ -143,7 +143,8 @@ def lr_range(test: RangeTest, ax: Axes | None = None) -> Figure:
         room = 0.08 if test.suggestion is not None else 0.6  # the legend lies under a curve that falls
         ax.set_ylim(low - room * (high - low), high)
         ax.set_xlim(test.lrs[0], test.lrs[-1])
-        _label_rates(ax, test.lrs[0], test.lrs[-1])
+        if test.lrs[-1] < 99.0 * test.lrs[0]:
+            label_four(ax, test.lrs[0], test.lrs[-1])
     if test.suggestion is not None:
         at = int(np.searchsorted(test.lrs, test.suggestion))
         ax.axvline(test.suggestion, color=COLOURS[5], linestyle=":", linewidth=1.2)
@@ -158,12 +159,11 @@ def lr_range(test: RangeTest, ax: Axes | None = None) -> Figure:
     return figure_of(ax)
 
 
-def _label_rates(ax: Axes, low: float, high: float) -> None:
-    """Label four rates of less than two decades, where a logarithmic axis labels more than there is room for."""
-    if high < 99.0 * low:
-        places = np.geomspace(low, high, 4)
-        ax.set_xticks(places, [f"{place:.3g}" for place in places])
-        ax.set_xticks([], minor=True)
+def label_four(ax: Axes, low: float, high: float) -> None:
+    """Label four places from `low` to `high` where a logarithmic axis labels more than there is room for."""
+    places = np.geomspace(low, high, 4)
+    ax.set_xticks(places, [f"{place:,.0f}" if place >= 100.0 else f"{place:.3g}" for place in places])
+    ax.set_xticks([], minor=True)
 
 
 def _colour(number: int, total: int):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import counted
-from .curves import draw_losses, finish_losses
+from .curves import draw_losses, finish_losses, label_four
 from .figures import COLOURS, MARKERS, axes_of, check_result, figure_of, plain
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def pareto(result: SweepResult, ax: Axes | None = None) -> Figure:
     if lines and max(line["n_params"] for line in lines) > 4 * min(line["n_params"] for line in lines):
         ax.set_xscale("log")
     _finish_points(ax, result, "parameters", "size")
+    _label_few_powers(ax, [line["n_params"] for line in lines])
     if len(front) <= 8:
         _name_points(ax, front, result)
     return figure_of(ax)
@@ -143,6 +144,7 @@ def sweep_rates(result: SweepResult, ax: Axes | None = None) -> Figure:
         ax.plot(*zip(*sorted(best.items()), strict=True), color="0.15", linewidth=1.3, zorder=1, label="best of each rate")
     ax.set_xscale("log")
     _finish_points(ax, result, "learning rate", "learning rate")
+    _label_few_powers(ax, [line["lr"] for line in lines])
     return figure_of(ax)
 
 
@@ -179,6 +181,13 @@ def _finish_points(ax: Axes, result: SweepResult, label: str, by: str) -> None:
         ax.legend(frameon=False, fontsize="small")
     else:
         ax.text(0.5, 0.5, "no result", transform=ax.transAxes, ha="center", va="center", color="0.35")
+
+
+def _label_few_powers(ax: Axes, places: list[float]) -> None:
+    """Label a logarithmic axis with less than two powers of ten, which matplotlib fills with other labels."""
+    start, end = np.log10(ax.get_xlim()) if ax.get_xscale() == "log" else (0.0, 1.0)
+    if places and math.floor(end) - math.ceil(start) < 1:
+        label_four(ax, min(places), max(places))
 
 
 def _name_points(ax: Axes, front: list[dict[str, Any]], result: SweepResult) -> None:
