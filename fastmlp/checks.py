@@ -49,7 +49,8 @@ ROW_SUM_TOLERANCE = 2e-3
 def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
     """Return `value` as an int if it is a whole number (not a bool) in `least`..`most`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, Integral)):
-        hint = f" Pass {name}={int(value)}." if isinstance(value, (float, np.floating)) and value % 1 == 0 else ""
+        argument = f"{name}=" if name.isidentifier() else ""
+        hint = f" Pass {argument}{int(value)}." if isinstance(value, (float, np.floating)) and value % 1 == 0 else ""
         wanted = _range_text(least, most, False, False)
         raise TypeError(f"{name} must be an integer{wanted}; got {shown(value)} ({type(value).__name__}).{hint}")
     number = int(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import Any
@@ -107,6 +107,11 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
     elif isinstance(spec, (tuple, list)):
         if len(spec) not in (2, 3):
             raise ValueError(f"a layer as a tuple is (width, bias) or (width, bias, activation); got {spec!r}.")
+        if isinstance(spec[1], str):
+            raise TypeError(
+                f"a layer as a tuple is (width, bias) or (width, bias, activation); got {spec!r}. "
+                f"Pass ({spec[0]!r}, True, {spec[1]!r})."
+            )
         dense = Dense(spec[0], bias=spec[1], activation=spec[2] if len(spec) == 3 else None, dropout=dropout)
     elif isinstance(spec, Integral) and not isinstance(spec, (bool, np.bool_)):
         dense = Dense(int(spec), dropout=dropout)
@@ -133,7 +138,7 @@ def _from_mapping(spec: Mapping[str, Any], dropout: float) -> Dense:
 
 def split_layers(layers: Sequence[Any]) -> tuple[int, list[Any]]:
     """Return the number of inputs and the layers' specs."""
-    if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
+    if isinstance(layers, (str, Mapping, Set)) or not isinstance(layers, Iterable):  # a set has an order of its own
         raise TypeError(f"layers must be a list such as [64, 128, 10]; got {shown(layers)}.")
     specs = list(layers)
     if len(specs) < 2:
