@@ -83,6 +83,15 @@ REFUSALS = {
     "more seeds than memory holds": (lambda: fm.Population([3, 1], seeds=10**12), "seeds=1000000000000: networks of 4 param"),
     "more networks than can be counted": (lambda: fm.Population([3, 1], size=10**30), "size=1000000000000000000000000000000: "),
     "index": (lambda: fm.Population([3, 1], size=2)["0"], "number of the network must be an integer; got '0'"),
+    "a whole index as a float": (lambda: fm.Population([3, 1], size=2)[1.0], r"got 1\.0 \(float\)\. Pass 1\.$"),
+    "targets of each in two dimensions": (
+        lambda: fm.Population([3, 1], size=2).fit(X, np.ones((2, 70))),
+        r"y has shape \(2, 70\), but .* three dimensions\. Pass them of shape \(2, 70, 1\), or .* of shape \(70,\)",
+    ),
+    "classes of each in two dimensions": (
+        lambda: fm.Population([3, 2], size=2, output="softmax").fit(X, np.ones((2, 70), int)),
+        r"y has shape \(2, 70\), but .* three dimensions\. Pass them of shape \(2, 70, 1\)",
+    ),
 }
 
 

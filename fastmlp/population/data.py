@@ -78,6 +78,11 @@ def rows_of(population: PopulationAnswers, X: Any, y: Any, weight: Any, name: st
             )
         t = np.stack([checks.targets(one, n, k, kind, dtype, f"{name}y[{i}]") for i, one in enumerate(array)])
     else:
+        if _ndim(y) == 2 and np.shape(y) == (size, n) != (n, k) and (k == 1 or kind == "classes"):
+            raise ValueError(
+                f"{name}y has shape {(size, n)}, but targets of each network have three dimensions. "
+                f"Pass them of shape ({size}, {n}, 1), or targets of all networks of shape ({n},)."
+            )
         t = checks.targets(y, n, k, kind, dtype, f"{name}y")[np.newaxis]
     if _ndim(weight) != 2:
         w = weighting.sample_weight(weight, n, dtype, f"{name}sample_weight")
