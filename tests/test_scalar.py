@@ -304,6 +304,11 @@ def test_zero_grad_of_a_network_zeroes_its_parameters() -> None:
         (lambda: MLP(2, [1], "gelu"), ValueError, "Did you mean 'gelu_tanh'"),
         (lambda: Neuron(2, seed=0.5), TypeError, "seed must be an integer"),
         (lambda: Neuron(2)([1.0, 2.0, 3.0]), ValueError, "x has 3 numbers, but this neuron takes 2"),
+        (lambda: MLP(2, [1])([1.0]), ValueError, "x has 1 number, but this neuron takes 2"),
+        (lambda: MLP(2, [1])(None), TypeError, r"x must be a list of numbers or Values; got None \(NoneType\)"),
+        (lambda: MLP(2, [1])("ab"), TypeError, r"x must be a list of numbers or Values; got 'ab' \(str\)"),
+        (lambda: draw(3), TypeError, r"value must be a Value; got 3 \(int\)"),
+        (lambda: topological([Value(1.0)]), TypeError, r"value must be a Value; got \[Value\(.* \(list\)"),
     ],
 )
 def test_wrong_arguments_are_refused(make, error, message) -> None:

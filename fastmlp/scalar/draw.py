@@ -48,6 +48,11 @@ def draw(value: Value) -> Dot:
     Dot
         The text, a str; its method `svg` renders it where Graphviz is installed.
 
+    Raises
+    ------
+    TypeError
+        If it is no Value.
+
     Examples
     --------
     >>> x = Value(3.0, label="x")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
+from ..errors import counted, shown
 from .value import Value
 
 __all__ = ["ACTIVATIONS", "MLP", "Layer", "Neuron"]
@@ -104,8 +105,10 @@ class Neuron(_Module):
 
     def logit(self, x: Sequence[Any]) -> Value:
         """Return what the activation is applied to: the bias plus the weighted sum of the inputs."""
+        if isinstance(x, str) or not hasattr(x, "__len__"):
+            raise TypeError(f"x must be a list of numbers or Values; got {shown(x)} ({type(x).__name__}).")
         if len(x) != len(self.w):
-            raise ValueError(f"x has {len(x)} numbers, but this neuron takes {len(self.w)}.")
+            raise ValueError(f"x has {counted(len(x), 'number')}, but this neuron takes {len(self.w)}.")
         products = [w * number for w, number in zip(self.w, x, strict=True)]
         return sum(products, self.b) if self.b is not None else sum(products[1:], products[0])
 

@@ -10,6 +10,8 @@ import math
 from numbers import Real
 from typing import Any
 
+from ..errors import shown
+
 __all__ = ["Value", "topological"]
 
 
@@ -257,12 +259,19 @@ def topological(value: Value) -> list[Value]:
     list of Value
         Each Value of the graph once.
 
+    Raises
+    ------
+    TypeError
+        If it is no Value.
+
     Examples
     --------
     >>> x = Value(2.0)
     >>> [v.data for v in topological((x + 1) * x)]
     [2.0, 1.0, 3.0, 6.0]
     """
+    if not isinstance(value, Value):
+        raise TypeError(f"value must be a Value; got {shown(value)} ({type(value).__name__}).")
     # By hand instead of by recursion, which ends at a depth of a thousand.
     order, seen, stack = [], {id(value)}, [(value, iter(value.parents))]
     while stack:
