@@ -243,7 +243,7 @@ def _units(case: _Case) -> Iterator[Finding]:
             if dead >= max(1, DEAD_PART * width) and (dead >= DEAD_AT_START * width or not _as_initialized(case.net)):
                 text = f"{dead} of {width} {name} units are 0 on every row, and get no gradient."
                 remedy = "Use 'leaky_relu', 'elu' or 'gelu', scale the inputs, or begin anew with a lower learning rate."
-                yield Finding("dead units", layer, dead / width, text, remedy)
+                yield Finding("dead units", layer, dead / width, text, _all_zero(case.net) or remedy)
         elif name in ("tanh", "sigmoid", "hard_sigmoid") and layer < last:
             # A hard sigmoid has one slope or none.
             flat = (values == 0.0) | (values == 1.0) if name == "hard_sigmoid" else _flat(name, values)
@@ -256,6 +256,12 @@ def _units(case: _Case) -> Iterator[Finding]:
 
 def _as_initialized(net: MLP) -> bool:
     return np.array_equal(net.params, net.copy().reset().params)
+
+
+def _all_zero(net: MLP) -> str:
+    """Return the remedy for a hidden layer without weights other than 0, whose units remain alike; "" if there is none."""
+    layer = next((number for number, weights in enumerate(net.weights[:-1]) if not weights.any()), None)
+    return "" if layer is None else f"The weights of layer {layer} are all 0: begin anew with init='auto'."
 
 
 def _stuck(case: _Case) -> Iterator[Finding]:
@@ -275,7 +281,7 @@ def _stuck(case: _Case) -> Iterator[Finding]:
             f"after {TRIAL_STEPS} steps more of {type(optimizer).__name__} with {_rate_of(optimizer):.3g}."
         )
         remedy = "Look for dead or saturated units and vanishing gradients, scale the inputs, or raise the learning rate."
-        yield Finding("stuck outputs", len(case.layers) - 1, reach, text, remedy)
+        yield Finding("stuck outputs", len(case.layers) - 1, reach, text, _all_zero(case.net) or remedy)
 
 
 def _after_trial(case: _Case) -> tuple[NDArray, optimizers.Stepping]:

@@ -365,6 +365,15 @@ def test_an_activation_of_ones_own_is_not_taken_for_another() -> None:
     assert not report(deep_one, *numbers(200))
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_weights_that_are_all_zero_are_named_as_the_cause(activation) -> None:
+    alike = net(16, 16, activation=activation, init="zeros", **binary)
+    found = report(alike, X, LABELS)
+    assert "stuck outputs" in {finding.kind for finding in found}
+    for finding in found:
+        assert finding.remedy == "The weights of layer 0 are all 0: begin anew with init='auto'."
+
+
 # ---- the report, and the network afterwards
 
 
