@@ -37,6 +37,11 @@ class Metric:
     kind : str
         "classification" or "regression".
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of another kind.
+
     Examples
     --------
     >>> def worst(y, prediction, weight):
@@ -56,6 +61,17 @@ class Metric:
     function: Callable[[NDArray, NDArray, NDArray | None], float]
     higher_is_better: bool | None = None
     kind: str = "regression"
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be text, what the metric is called; got {shown(self.name)}.")
+        if not callable(self.function):
+            came = f"{shown(self.function)} ({type(self.function).__name__})"
+            raise TypeError(f"function must be a function (y, prediction, weight) -> float; got {came}.")
+        if self.higher_is_better is not None:
+            checks.flag("higher_is_better", self.higher_is_better)
+        checks.choice("kind", self.kind, ("classification", "regression"))
 
     def __call__(self, y: NDArray, prediction: NDArray, weight: NDArray | None = None) -> float:
         """Return the metric of predictions (n, K) for targets y; rows count by `weight`, (n,) or None."""

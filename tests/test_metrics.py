@@ -172,6 +172,20 @@ def test_a_function_is_a_metric_by_its_name() -> None:
     assert resolve(metric) is metric
 
 
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (("low", max, "min"), TypeError, r"higher_is_better must be True or False; got 'min' \(str\)"),
+        (("low", 3, False), TypeError, r"function must be a function \(y, prediction, weight\) -> float; got 3 \(int\)"),
+        ((max, "low", False), TypeError, "name must be text, what the metric is called; got <built-in function max>"),
+        (("low", max, False, "classes"), ValueError, "kind must be one of 'classification', 'regression'; got 'classes'"),
+    ],
+)
+def test_a_metric_of_other_values_is_refused(values, error, message) -> None:
+    with pytest.raises(error, match=message):
+        Metric(*values)
+
+
 def test_a_misspelt_metric_gets_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"^metric must be one of .*; got 'acuracy'\. Did you mean 'accuracy'"):
         resolve("acuracy")
