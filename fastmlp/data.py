@@ -88,7 +88,7 @@ def split(y: np.ndarray, fraction: float, *, classes: bool, seed: int = 0) -> tu
     Raises
     ------
     TypeError, ValueError
-        The fraction is no number between 0 and 1, or the seed no whole number from 0 on.
+        The fraction is no number between 0 and 1, the seed no whole number from 0 on, or y of another shape.
 
     Examples
     --------
@@ -100,6 +100,8 @@ def split(y: np.ndarray, fraction: float, *, classes: bool, seed: int = 0) -> tu
     fraction = checks.real("fraction", fraction, 0.0, 1.0, open_low=True, open_high=True)
     seed = checks.integer("seed", seed, 0)
     y = np.asarray(y)
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y must be of shape (n,) or (n, K); got shape {y.shape}.")
     if classes:
         labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
         groups = np.unique(labels, return_inverse=True)[1]
@@ -149,7 +151,8 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
     Raises
     ------
     ValueError
-        X holds text, there is no training row, or a column's numbers are so large that their standard deviation is not finite.
+        X holds text or has another shape, there is no training row, or a column's numbers are so large that their standard
+        deviation is not finite.
 
     Examples
     --------
@@ -159,6 +162,8 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
     ([[-1.0, 0.0], [1.0, 0.0]], [2.0, 5.0], [1.0, 1.0])
     """
     X = np.asarray(X, np.float64)
+    if X.ndim not in (1, 2):
+        raise ValueError(f"X must be of shape (n, columns) or (n,); got shape {X.shape}.")
     training = X if rows is None else X[rows]
     if len(training) == 0:
         raise ValueError("standardize needs at least one training row to take the mean of.")

@@ -56,6 +56,14 @@ def test_split_refuses_a_share_outside_0_and_1(fraction):
         split(np.arange(10), fraction, classes=False)
 
 
+@pytest.mark.parametrize("values", [3.0, np.zeros((2, 2, 2))])
+def test_numbers_without_rows_are_refused(values):
+    with pytest.raises(ValueError, match=r"y must be of shape \(n,\) or \(n, K\); got shape \("):
+        split(values, 0.5, classes=False)
+    with pytest.raises(ValueError, match=r"X must be of shape \(n, columns\) or \(n,\); got shape \("):
+        standardize(values)
+
+
 def test_standardize_takes_mean_and_spread_from_the_training_rows():
     X = np.random.default_rng(0).normal(5.0, 3.0, (50, 4))
     rows = np.arange(0, 50, 2)
