@@ -77,7 +77,10 @@ class Metric:
         """Return the metric of predictions (n, K) for targets y; rows count by `weight`, (n,) or None."""
         if weight is not None and weight.size == 0:
             weight = None
-        value = self.function(np.asarray(y), np.asarray(prediction), weight)
+        y, prediction = np.asarray(y), np.asarray(prediction)
+        if METRICS.get(self.name) is not self:  # a function of the user's own may write into what it gets
+            y, prediction, weight = y.copy(), prediction.copy(), None if weight is None else weight.copy()
+        value = self.function(y, prediction, weight)
         try:
             return float(value)
         except (TypeError, ValueError):

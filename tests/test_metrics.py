@@ -186,6 +186,21 @@ def test_a_metric_of_other_values_is_refused(values, error, message) -> None:
         Metric(*values)
 
 
+@pytest.mark.parametrize("make", [fm.MLP, lambda layers: fm.Population(layers, size=2)], ids=["MLP", "Population"])
+def test_a_function_that_writes_into_what_it_gets_changes_neither_training_nor_other_metrics(make) -> None:
+    def clears(y: np.ndarray, prediction: np.ndarray) -> float:
+        y[:], prediction[:] = 0.0, 0.0
+        return 1.0
+
+    X, y = RNG.normal(size=(N, 2)).astype(np.float32), RNG.normal(size=(N, 1)).astype(np.float32)
+    before, one, other = y.copy(), make([2, 1]), make([2, 1])
+    judged = one.fit(X, y, epochs=2, metrics=[clears, "mae"])
+    np.testing.assert_array_equal(y, before)
+    alone = other.fit(X, y, epochs=2, metrics=["mae"])
+    np.testing.assert_array_equal(one.params, other.params)
+    np.testing.assert_allclose(judged.curves["mae"], alone.curves["mae"], rtol=1e-6)
+
+
 def test_a_misspelt_metric_gets_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"^metric must be one of .*; got 'acuracy'\. Did you mean 'accuracy'"):
         resolve("acuracy")
