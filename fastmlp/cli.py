@@ -260,8 +260,9 @@ def _data(parser: _Parser) -> None:
         "--drop", type=_list(str), default=(), metavar="COLUMN,...", help="columns of a file to leave out, such as row numbers"
     )
     parser.add_argument(
-        "--decimal", choices=(".", ","), default=".", help="the mark before the decimals in a file of text (a point)"
-    )
+        "--decimal", choices=(".", ","), default=".", metavar="MARK",
+        help="the mark before the decimals in a file of text, a point or a comma (a point)",
+    )  # fmt: skip
     parser.add_argument(
         "--task", choices=("auto", "classes", "regression"), default="auto",
         help="what a file's target is (auto: words and up to 20 different integers are classes)",

@@ -131,6 +131,7 @@ def test_help_fits_the_terminal_and_has_examples(capsys, monkeypatch, command):
         assert "examples:\n  fastmlp" in shown
     if command == "train":
         assert "standardized by their training rows" in " ".join(shown.split())
+        assert "--decimal MARK the mark before the decimals in a file of text, a point or a comma" in " ".join(shown.split())
 
 
 def test_version(capsys):
