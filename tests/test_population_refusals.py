@@ -28,6 +28,8 @@ REFUSALS = {
     "seeds": (lambda: fm.Population([2, 1], size=3, seeds=[1]), "seeds has 1 value, but size=3"),
     "dropout": (lambda: fm.Population([2, 4, 1], size=3, dropout=[0.1]), r"dropout has shape \(1,\), but there are 3"),
     "empty": (lambda: fm.Population.of([]), "at least one network"),
+    "one network": (lambda: fm.Population.of(fm.MLP([2, 1])), "specs must be a list of networks, .*; got <MLP "),
+    "no list": (lambda: fm.Population.of(None), "specs must be a list of networks, .*; got None"),
     "outputs": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 2]}]), "network 1 is .* the same number of"),
     "spec": (lambda: fm.Population.of([[2, 1]]), r"specs\[0\] must be an fm.MLP or a dict"),
     "params": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 3, 1]}]).params, "different architectures"),

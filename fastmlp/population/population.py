@@ -144,6 +144,8 @@ class Population(PopulationAnswers):
         >>> population[4].plan.widths
         (2, 8, 1)
         """
+        if isinstance(specs, (MLP, Mapping, str)) or not isinstance(specs, Iterable):
+            raise TypeError(f"specs must be a list of networks, or of arguments of networks; got {shown(specs)}.")
         nets = [_network(spec, i) for i, spec in enumerate(specs)]
         if not nets:
             raise ValueError("a population needs at least one network; specs is empty.")
