@@ -21,6 +21,9 @@ _MARGIN = 0.97
 # From a call shorter than this a step is not believed to have become slower by more than so much: few steps cost something
 # beside themselves. A longer call is believed: if other programs take a core, two threads wait for each other all the time.
 _SURE_SECONDS, _SLOWER = 0.02, 1.25
+# Several threads may take so many times what the steps should take, and so many seconds. On a busy machine they wait for each
+# other, up to a hundred times as long, and what they took last says nothing about that.
+_SLACK, _GRACE = 2.0, 0.02
 
 
 class Pace:
@@ -53,6 +56,13 @@ class Pace:
         self._wait = min(max(2 * self._wait, least), 4 * least, _LONGEST)
         self._since = 0.0
         return other, tries
+
+    def budget(self, n: int, steps: int) -> float:
+        """Return the seconds that n threads may take for so many steps, after which they are to stop; 0 for no end."""
+        if n == 1:
+            return 0.0
+        known = [seconds for seconds in (self._one, self._all) if seconds]
+        return _SLACK * steps * min(known, default=self._guess) + _GRACE
 
     def took(self, n: int, steps: int, seconds: float) -> None:
         """Note that n threads took so long for so many steps."""

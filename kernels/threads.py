@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,8 +23,9 @@ from .jit import inner, make_ready
 from .simd import I64
 
 # What threads share: the barrier's counter and its generation in cache lines of their own, beside the latter whether all is
-# to be left and whether data are not finite, then room for float64 sums, twice N_SUMS.
-_COUNT, _GENERATION, ABORT, NOT_FINITE, SUMS, N_SUMS = 0, 16, 17, 18, 32, 64
+# to be left and whether data are not finite, how many ns a training may take and whether it has taken more, then room for
+# float64 sums, twice N_SUMS.
+_COUNT, _GENERATION, ABORT, NOT_FINITE, BUDGET, LATE, SUMS, N_SUMS = 0, 16, 17, 18, 19, 20, 32, 64
 SYNC_SIZE = SUMS + 2 * N_SUMS
 # A waiting thread spins for a few µs, then offers its core to others, and after many offers sleeps: the thread that it waits
 # for may be the one that has no core.
@@ -93,8 +95,10 @@ def sync_of_one():
         return _caller.sync
 
 
-def together(kernel, n: int, long: bool, *args):
+def together(kernel, n: int, long: bool, *args, budget: float = 0.0):
     """kernel(*args, tid, n, sync) on n threads at once; returns what number 0 returns.
+
+    A training on several threads ends after the step in which it has taken `budget` seconds, if that is not 0.
 
     A Ctrl-C reaches Python only where compiled code is not running, so the main thread does not take part in a `long` call,
     but waits for it and has it left if it must. When another Python thread has the pool, the caller runs alone: results do
@@ -105,6 +109,7 @@ def together(kernel, n: int, long: bool, *args):
     if n == 1 and not apart:
         return kernel(*args, 0, 1, sync_of_one())
     sync = np.zeros(SYNC_SIZE, np.int64)
+    sync[BUDGET] = int(1e9 * budget)
     make_ready(kernel, (*args, 0, n, sync))
     if not _lock.acquire(blocking=False):
         return kernel(*args, 0, 1, sync)
@@ -221,6 +226,23 @@ def _sleep(typingctx, microseconds):
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
+
+
+@intrinsic
+def nanoseconds(typingctx):
+    """Nanoseconds since some moment; 0 where there is no such clock."""
+
+    def codegen(context, builder, sig, args):
+        if sys.platform == "win32":
+            return I64(0)
+        now = cgutils.alloca_once(builder, ir.ArrayType(I64, 2))  # seconds, nanoseconds
+        function = ir.FunctionType(ir.IntType(32), [ir.IntType(32), now.type])
+        call = cgutils.get_or_insert_function(builder.module, function, "clock_gettime")
+        builder.call(call, [ir.IntType(32)(time.CLOCK_MONOTONIC), now])
+        seconds, rest = (builder.load(builder.gep(now, [I64(0), I64(i)])) for i in (0, 1))
+        return builder.add(builder.mul(seconds, I64(10**9)), rest)
+
+    return types.int64(), codegen
 
 
 @inner

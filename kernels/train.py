@@ -97,10 +97,11 @@ def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, loss
         began = time.perf_counter()
         rates, results = lr[done : done + steps], (losses[finished:], copies[finished:])
         job = (_run, n, long, TRAIN, table, ints, reals, params, slots, x, y, weight, order, rates, *results, arena)
-        finished += int(together(*job))
-        pace.took(n, steps, time.perf_counter() - began)
-        if ints[STEP] - before < steps or (finished and not math.isfinite(losses[finished - 1])):
+        finished += int(together(*job, budget=pace.budget(n, steps)))
+        steps = int(ints[STEP] - before)  # fewer if that took too long
+        if steps == 0 or (finished and not math.isfinite(losses[finished - 1])):
             break
+        pace.took(n, steps, time.perf_counter() - began)
         done += steps
     return finished
 

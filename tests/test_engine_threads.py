@@ -71,8 +71,24 @@ class AllThreads:
     def next(self, steps: int, n: int) -> tuple[int, int]:
         return n, steps
 
+    def budget(self, n: int, steps: int) -> float:
+        return 0.0
+
     def took(self, n: int, steps: int, seconds: float) -> None:
         pass
+
+
+class NoTime(AllThreads):
+    """All of them, which are to stop after every step."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def budget(self, n: int, steps: int) -> float:
+        return 1e-9
+
+    def took(self, n: int, steps: int, seconds: float) -> None:
+        self.steps.append(steps)
 
 
 class AnyThreads(AllThreads):
@@ -94,12 +110,32 @@ def test_the_number_of_threads_changes_no_bit(dtype, any_threads, monkeypatch) -
     found = []
     for n in (1, 2, 3, 4):
         fm.set_threads(n)
-        for pace in (AllThreads(), AnyThreads()):
+        for pace in (AllThreads(), AnyThreads(), NoTime()):
             monkeypatch.setattr(train, "pace_of", lambda *kind, pace=pace: pace)
             found.append(everything(*large(dtype)))
     for others in found[1:]:
         for one, other in zip(found[0], others, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@needs_compiler
+@pytest.mark.parametrize("shape", [[20, 24, 3], [30, 300, 300, 3]])
+def test_threads_that_took_too_long_stop_after_a_step_and_go_on_in_another_call(shape, any_threads, monkeypatch) -> None:
+    from fastmlp.kernels import train
+
+    fm.use_engine("numba")
+    fm.set_threads(2)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(140, shape[0])), rng.integers(0, 3, 140)
+    found = []
+    for pace in (AllThreads(), NoTime()):
+        monkeypatch.setattr(train, "pace_of", lambda *kind, pace=pace: pace)
+        net = fm.MLP(shape, output="softmax")
+        history = net.fit(X, y, epochs=3, batch_size=50)
+        found.append((net.params.copy(), history.loss, net._state.ints.copy()))
+    assert pace.steps == [1] * 9
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @needs_compiler
@@ -109,8 +145,8 @@ def test_these_networks_are_large_enough_for_threads(any_threads, monkeypatch) -
 
     teams = []
     monkeypatch.setattr(train, "pace_of", lambda *kind: AllThreads())
-    monkeypatch.setattr(train, "together", lambda kernel, n, long, task, *rest: teams.append((kernel, task, n)) or
-                        threads.together(kernel, n, long, task, *rest))  # fmt: skip
+    monkeypatch.setattr(train, "together", lambda kernel, n, long, task, *rest, **budget: teams.append((kernel, task, n)) or
+                        threads.together(kernel, n, long, task, *rest, **budget))  # fmt: skip
     fm.use_engine("numba")
     fm.set_threads(3)
     everything(*large("float32"))

@@ -137,6 +137,9 @@ def test_an_interruption_between_the_starts_of_two_threads_leaves_none_waiting(m
         def next(self, steps, n):
             return n, min(steps, 10)
 
+        def budget(self, n, steps):
+            return 0.0
+
         def took(self, n, steps, seconds):
             pass
 

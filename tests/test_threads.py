@@ -169,6 +169,15 @@ def test_a_short_slow_call_does_not_change_the_number_of_threads_but_a_long_one_
     assert choice(kind) == 1
 
 
+def test_several_threads_may_take_little_longer_than_what_is_known_of_a_step() -> None:
+    kind = pace.Pace(guess=1e-3)
+    assert kind.budget(1, 1000) == 0.0
+    assert 1.0 < kind.budget(2, 1000) < 4.0
+    for n, seconds in ((2, 9.0), (2, 1.0), (1, 0.5)):
+        kind.took(n, 1000, seconds)
+    assert 0.5 < kind.budget(2, 1000) < 2.0
+
+
 def test_a_waiting_thread_leaves_its_core_to_others(any_threads) -> None:
     """Two threads on cores that others use all the time get done, as they would not if they only spun."""
     fm.set_threads(2)
