@@ -74,7 +74,7 @@ from .rng import permutation
 from .scratch import room_of, scratch_size
 from .simd import address, shift
 from .sparse import sparse_width
-from .threads import ABORT, BUDGET, LATE, N_SUMS, NOT_FINITE, SUMS, barrier, flush_denormals, nanoseconds, restore_mode
+from .threads import ABORT, LATE, N_SUMS, NOT_FINITE, SUMS, barrier, deadline, flush_denormals, nanoseconds, restore_mode
 from .tile import END_STORE
 
 # Elements of a gradient that are made and used up before the next ones, so that they stay in a part of the L2 cache.
@@ -148,8 +148,7 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
     state = address(slots, 0)
     each = ints[EACH_STEP] != 0
     finished, steps = 0, 0
-    budget = part.sync[BUDGET] if task == TRAIN and part.n > 1 and part.tid == 0 else 0
-    began = nanoseconds() if budget > 0 else 0
+    ends = deadline(part.sync) if task == TRAIN and part.n > 1 and part.tid == 0 else 0
     if task == TRAIN and ints[DROP_LAST]:
         rows -= rows % ints[BATCH]
     for step in range(lr.size if task == TRAIN else 1):
@@ -200,8 +199,7 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
             finished += 1
         if row == rows:
             row, epoch = 0, epoch + 1
-        # All see it after the barrier; number 0 does not come here again before all have been at another one.
-        if budget > 0 and nanoseconds() - began > budget:
+        if ends > 0 and nanoseconds() > ends:
             part.sync[LATE] = 1
         barrier(part.sync, part.n)
         if (counts and not math.isfinite(losses[finished - 1])) or part.sync[ABORT] != 0 or part.sync[LATE] != 0:

@@ -246,6 +246,15 @@ def nanoseconds(typingctx):
 
 
 @inner
+def deadline(sync):
+    """When `nanoseconds` will say that a call is to end, 0 for never: number 0 then sets LATE before a barrier.
+
+    All see it behind that. A step has another barrier before, so that it is not set again before all have looked.
+    """
+    return nanoseconds() + sync[BUDGET] if sync[BUDGET] > 0 else 0
+
+
+@inner
 def barrier(sync, n):
     """Wait for all n threads; what each wrote before is seen by all after."""
     if n == 1:
