@@ -77,7 +77,11 @@ class LBFGSRun(Fit):
 
     def __init__(self, net: MLP, data: TrainingData, options: Options) -> None:
         super().__init__(net, data, options)
-        self.state.use(options.optimizer)
+        self.begin()
+
+    def begin(self) -> None:
+        """Take the optimizer's settings into the state that the network has now."""
+        self.state.use(self.options.optimizer)
 
     def remedy(self) -> str:
         """Return what to try when the training diverges."""
@@ -87,14 +91,18 @@ class LBFGSRun(Fit):
         """Train until something ends it; return what did."""
         optimizer = self.options.optimizer
         assert isinstance(optimizer, LBFGS)
+        self.began, self.done, most = time.perf_counter(), 0, min(self.options.epochs, optimizer.max_iter)
+        while self.done < most:
+            ended = self._minimize(optimizer, most - self.done)
+            if ended:
+                return ended
+        return "epochs"
+
+    def _minimize(self, optimizer: LBFGS, iterations: int) -> str:
+        """Minimize from where the network is; returns what ended it, "" if a callback has reset the network."""
         net, state, rows = self.net, self.state, self.data.train
-        iterations = min(self.options.epochs, optimizer.max_iter)
-        if iterations == 0:
-            return "epochs"
         ints = state.ints.copy()
         ints[ids.TRAINING] = 0
-        began = time.perf_counter()
-        first = len(self.history)
 
         penalty, scratch = Penalty(net.plan, optimizer.l2), np.empty_like(net.params)
 
@@ -112,12 +120,12 @@ class LBFGSRun(Fit):
             if not np.isfinite(value):
                 raise _Stop(self.diverged())
             ended = self.record([value], [])
-            done = len(self.history) - first
-            seconds = max(time.perf_counter() - began, 1e-9)
+            self.done += 1
+            seconds = max(time.perf_counter() - self.began, 1e-9)
             validation = self.history.last().get("val_loss")
-            self.reporter.update(done, value, validation, done * len(rows) / seconds)
-            if ended:
-                raise _Stop(ended)
+            self.reporter.update(self.done, value, validation, self.done * len(rows) / seconds)
+            if ended or self.state is not state:  # SciPy would go on from where the network was before its reset
+                raise _Stop(ended or "")
 
         settings = {"maxiter": iterations, "maxfun": optimizer.max_fun, "maxcor": optimizer.history, "gtol": optimizer.tol}
         try:

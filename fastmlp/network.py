@@ -180,6 +180,9 @@ class MLP(Parameters, Answers):
     def reset(self, seed: int | None = None) -> MLP:
         """Forget all training: initial weights, counters at zero, no optimizer state, no history. Returns the network.
 
+        A callback may do so: the epochs that are left of the fit go on from there, and its early stopping begins anew. A
+        schedule that is planned over a whole fit, such as ``Cosine``, goes on.
+
         Parameters
         ----------
         seed : int, optional

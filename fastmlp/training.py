@@ -71,43 +71,43 @@ class Fit:
         self.data = TrainingData(apart(data.train, (net.params,)), validation)
         self.state = net._state
         self.history = net.history if net.history is not None else History()
-        self.watch = options.watch()
-        stopping = options.early_stopping
-        self.best = Best(options.higher_is_better(stopping.monitor), stopping.min_delta) if stopping else None
+        self._watch_anew()
         self.best_params: NDArray | None = None
         self.best_epoch: int | None = None
-        self._saved: tuple[Saved, int] | None = None
+        self._saved: tuple[Saved, int, int] | None = None
         self._spare: Saved | None = None
         self._divergence = ""
 
     def go(self) -> History:
         """Train; whatever ends it, the network is left as it was after a whole epoch."""
-        net, history = self.net, self.history
-        net.history = history
-        history.best_epoch = None
+        net = self.net
+        net.history = self.history
+        self.history.best_epoch = None
         self.keep()
-        began, before = time.perf_counter(), history.seconds
+        self._start_clock()
         try:
             with self.options.reporter as self.reporter:
                 for callback in listeners(self.options.callbacks, "on_train_begin"):
                     callback.on_train_begin(net)
+                self._begin_anew_if_reset()
                 self._keep_what_callbacks_did()
-                history.stopped = self.run()
+                stopped = self.run()
+                self.history.stopped = stopped
                 if self._divergence and self.options.on_divergence == "raise":
                     raise DivergenceError(self._divergence)
         except BaseException as error:
             self.go_back()
-            history.stopped = _why(error)
+            self.history.stopped = _why(error)
             raise
         finally:
-            history.seconds = before + time.perf_counter() - began
-            history.best_epoch = self.best_epoch  # a callback may have trained in between
+            self.history.seconds = self._seconds_before + time.perf_counter() - self._began
+            self.history.best_epoch = self.best_epoch  # a callback may have trained in between
             self._restore_best()
         if self._divergence:
             warnings.warn(self._divergence, DivergenceWarning, stacklevel=4)
         for callback in listeners(self.options.callbacks, "on_train_end"):
-            callback.on_train_end(net, history)
-        return history
+            callback.on_train_end(net, self.history)
+        return self.history
 
     def run(self) -> str:
         """Train until something ends it; return what did."""
@@ -117,10 +117,38 @@ class Fit:
         """Return a sentence that says what to try when the training diverges."""
         raise NotImplementedError
 
+    def _start_clock(self) -> None:
+        self._began, self._seconds_before = time.perf_counter(), self.history.seconds
+
+    def _watch_anew(self) -> None:
+        """Let what judges curves have seen no epoch."""
+        stopping = self.options.early_stopping
+        self.watch = self.options.watch()
+        self.best = Best(self.options.higher_is_better(stopping.monitor), stopping.min_delta) if stopping else None
+
+    def _begin_anew_if_reset(self) -> bool:
+        """Go on with the network's new state and history if a callback has reset it; returns whether one has."""
+        net = self.net
+        if net._state is self.state:
+            return False
+        self.state = net._state
+        self.history = net.history = History() if net.history is None else net.history
+        self._start_clock()
+        if self.options.early_stopping:
+            self.best_params = self.best_epoch = None
+        self._watch_anew()
+        self.begin()
+        self.keep()
+        return True
+
+    def begin(self) -> None:
+        """Get ready to go on from the state that the network has now."""
+        raise NotImplementedError
+
     def keep(self) -> None:
         """Remember this moment, the end of a whole epoch, as the one to go back to."""
         # Into memory of its own, then in one assignment: an interruption finds either the old copy or the new one.
-        fresh = self.state.save(self.net.params, self._spare), len(self.history)
+        fresh = self.state.save(self.net.params, self._spare), len(self.history), self.net.seed
         self._spare = self._saved[0] if self._saved else None
         self._saved = fresh
 
@@ -131,7 +159,8 @@ class Fit:
     def go_back(self) -> None:
         """Go back to the moment that was remembered."""
         assert self._saved is not None
-        saved, epochs = self._saved
+        saved, epochs, self.net.seed = self._saved
+        self.net._state, self.net.history = self.state, self.history  # a callback may have reset the network
         self.state.restore(saved, self.net.params)
         self.history.cut(epochs)
 
@@ -194,6 +223,8 @@ class Fit:
         # Every callback hears of the epoch, whichever of them wants to stop.
         told = listeners(self.options.callbacks, "on_epoch_end")
         answers = [callback.on_epoch_end(self.net, epoch, logs) for callback in told]
+        if self._begin_anew_if_reset():  # the epoch is forgotten, and no curve has it
+            return "callback" if any(answers) else None
         if self.watch:
             self.watch.update(logs[self.watch.monitor])
         stopping = self.options.early_stopping
@@ -238,13 +269,13 @@ class Run(Fit):
     def __init__(self, net: MLP, data: TrainingData, options: Options) -> None:
         super().__init__(net, data, options)
         data = self.data
-        state, rows = self.state, len(data.train)
+        rows = len(data.train)
         self.batch = min(options.batch_size or rows, rows)
         self.per_epoch = rows // self.batch if options.drop_last else -(-rows // self.batch)
-        start = int(state.ints[ids.STEP])
-        self.span = Span(start, options.epochs * self.per_epoch, self.per_epoch, int(state.ints[ids.EPOCH]))
+        self.done = 0
+        self.begin()
         # A schedule that does not fit this training says so now.
-        self._rates_of(start, min(1, self.span.steps))
+        self._rates_of(self.span.start, min(1, self.span.steps))
         self._set()
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
         self.reader = Reader(data.train.x, self.batch) if is_sparse(data.train.x) else None
@@ -260,8 +291,14 @@ class Run(Fit):
         # How long it takes to judge an epoch: a guess of that kind, then what it took last time.
         validated = 0 if data.validation is None else len(data.validation)
         self.judging_seconds = 1e-6 + 2 * (rows + validated) * net.n_params / 1e9
-        self.done, self.epochs_before = 0, len(self.history)
         self.rate = math.nan
+
+    def begin(self) -> None:
+        """Count steps and epochs on from the state that the network has now; what was planned for this fit goes on."""
+        ints, epochs = self.state.ints, self.done // self.per_epoch
+        steps = self.options.epochs * self.per_epoch
+        self.span = Span(int(ints[ids.STEP]) - self.done, steps, self.per_epoch, int(ints[ids.EPOCH]) - epochs)
+        self.epochs_before = len(self.history) - epochs
 
     def _set(self) -> None:
         """Write the settings where the engine reads them."""

@@ -50,6 +50,7 @@ class _Objective:
 def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
     """Train; warns as scikit-learn does if iterations or evaluations run out."""
     net, function = est.network_, _Objective(est, rows)
+    state = net._state
     began, out_of_time, history = time.perf_counter(), False, History()
     for callback in listeners(callbacks, "on_train_begin"):
         callback.on_train_begin(net)
@@ -63,6 +64,11 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
         history.add([float(intermediate_result.fun)], [], {})
         logs = history.last()
         answers = [callback.on_epoch_end(net, est.n_iter_ - 1, logs) for callback in listeners(callbacks, "on_epoch_end")]
+        if net._state is not state:
+            raise RuntimeError(
+                "a callback has reset the network, but an estimator's L-BFGS goes on from where it was. Let the callback "
+                "return True and fit again, use solver='adam', or call fm.MLP.fit."
+            )
         out_of_time = est.max_time is not None and time.perf_counter() - began >= est.max_time
         if any(answers) or out_of_time:
             raise StopIteration
