@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from . import checks
 from .errors import shown
 
-__all__ = ["Callback", "EarlyStopping", "as_callbacks", "listeners"]
+__all__ = ["Callback", "EarlyStopping", "as_callbacks", "ends", "listeners"]
 
 # What a callback may have.
 _EVENTS = ("on_train_begin", "on_epoch_end", "on_train_end")
@@ -130,6 +132,45 @@ def as_callbacks(given: Any) -> list[Any]:
             if name.startswith("on_") and callable(getattr(kind, name)):
                 checks.choice(f"a method on_... of {kind.__name__}", name, _EVENTS)
     return callbacks
+
+
+def ends(callback: Any, answer: Any, or_else: str = "") -> bool:
+    """Return whether a callback's answer after an epoch ends the training.
+
+    Lists and other things that are true unless they are empty are no answer: one of them would end it by accident.
+
+    Parameters
+    ----------
+    callback : object
+        Who answered, for the message.
+    answer : bool, str or None
+        Or anything else that says itself whether it is true, as numbers do.
+    or_else : str
+        What else may be returned, for the message.
+
+    Raises
+    ------
+    TypeError
+        If it says neither yes nor no, such as an array of several.
+    """
+    if answer is None or isinstance(answer, str):
+        return bool(answer)
+    if hasattr(type(answer), "__bool__") and not (isinstance(answer, np.ndarray) and answer.size != 1):
+        try:
+            return bool(answer)
+        except Exception as error:
+            raise _no_answer(callback, answer, or_else) from error
+    raise _no_answer(callback, answer, or_else)
+
+
+def _no_answer(callback: Any, answer: Any, or_else: str) -> TypeError:
+    shape = getattr(answer, "shape", None)
+    came = f"{shown(answer)} ({type(answer).__name__}{f' of shape {shape}' if isinstance(shape, tuple) else ''})"
+    remedy = "bool(answer.any()), or bool(answer.all())" if shape else "True where the training is to end"
+    return TypeError(
+        f"{type(callback).__name__}.on_epoch_end must return True to end the training, or False or None to go on{or_else}; "
+        f"got {came}. Return {remedy}."
+    )
 
 
 def listeners(callbacks: Iterable[Any], event: str) -> list[Any]:

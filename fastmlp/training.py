@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from . import checks, engine, interruption
 from .arguments import Options, TrainingData, prepare
-from .callbacks import Best, listeners
+from .callbacks import Best, ends, listeners
 from .errors import DivergenceError, DivergenceWarning, counted
 from .history import History
 from .optimizers import LBFGS
@@ -222,9 +222,10 @@ class Fit:
         logs = self.history.at(epoch)
         # Every callback hears of the epoch, whichever of them wants to stop.
         told = listeners(self.options.callbacks, "on_epoch_end")
-        answers = [callback.on_epoch_end(self.net, epoch, logs) for callback in told]
+        answers = [(callback, callback.on_epoch_end(self.net, epoch, logs)) for callback in told]
+        over = any([ends(*answer) for answer in answers])
         if self._begin_anew_if_reset():  # the epoch is forgotten, and no curve has it
-            return "callback" if any(answers) else None
+            return "callback" if over else None
         if self.watch:
             self.watch.update(logs[self.watch.monitor])
         stopping = self.options.early_stopping
@@ -236,7 +237,7 @@ class Fit:
                 self.history.best_epoch = epoch
             elif self.best.epochs_since >= stopping.patience:
                 return "early stopping"
-        return "callback" if any(answers) else None
+        return "callback" if over else None
 
     def _kept_epochs(self) -> int:
         """Return after how many epochs the parameters were what they will be when this ends."""

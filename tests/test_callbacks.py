@@ -170,6 +170,57 @@ def test_a_true_answer_ends_the_training_and_others_hear_of_the_epoch_all_the_sa
     assert (net.params == fresh.params).all()
 
 
+async def later() -> bool:
+    return False
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (np.array([True, False]), r"got array\(\[ True, False\]\) \(ndarray of shape \(2,\)\)\. Return bool\(answer\.any\("),
+        (np.zeros(0), r"got array\(\[\], dtype=float64\) \(ndarray of shape \(0,\)\)"),
+        ([False], r"got \[False\] \(list\)\. Return True where the training is to end\."),
+        ({"loss": 1.0}, r"got \{'loss': 1\.0\} \(dict\)"),
+        (later, r"got <coroutine object later .*\(coroutine\)"),
+    ],
+)
+def test_an_answer_that_says_neither_yes_nor_no_is_refused(answer, message, optimizer, engine) -> None:
+    class Odd:
+        def on_epoch_end(self, net, epoch, logs):
+            return given if epoch == 1 else None
+
+    given = answer() if callable(answer) else answer
+    net, fresh, diary = regressor(), regressor(), Diary()
+    wanted = r"Odd\.on_epoch_end must return True to end the training, or False or None to go on; "
+    with pytest.raises(TypeError, match=wanted + message):
+        net.fit(*numbers(30), epochs=5, optimizer=optimizer, callbacks=[Odd(), diary])
+    assert diary.lines[-1][:2] == ("epoch", 1)
+    fresh.fit(*numbers(30), epochs=2, optimizer=optimizer)
+    assert (net.params == fresh.params).all()
+    if callable(answer):
+        given.close()
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_an_answer_that_says_neither_yes_nor_no_is_refused_by_an_estimator(solver) -> None:
+    class Odd:
+        def on_epoch_end(self, net, epoch, logs):
+            return np.array([True, False])
+
+    est = fm.MLPRegressor(hidden_layer_sizes=(8,), solver=solver, callbacks=[Odd()], random_state=0)
+    with pytest.raises(TypeError, match=r"Odd\.on_epoch_end must return True to end the training"):
+        est.fit(*numbers(50))
+
+
+@pytest.mark.parametrize(("answer", "epochs"), [(np.array([True]), 1), (np.array([[0.0]]), 3), (np.array(1), 1), ("", 3)])
+def test_an_array_of_one_answer_is_one(answer, epochs, engine) -> None:
+    from types import SimpleNamespace
+
+    callback = SimpleNamespace(on_epoch_end=lambda net, epoch, logs: answer)
+    assert len(regressor().fit(*numbers(30), epochs=3, callbacks=[callback])) == epochs
+
+
 def test_any_object_with_one_of_the_methods_is_a_callback(engine) -> None:
     from types import SimpleNamespace
 

@@ -17,6 +17,14 @@ class Two(fm.Callback):
         return np.array([True, False])
 
 
+class Says(fm.Callback):
+    def __init__(self, answer):
+        self.answer = answer
+
+    def on_epoch_end(self, net, epoch, logs):
+        return self.answer
+
+
 def with_params(values) -> None:
     fm.Population([3, 1], size=2).params = values
 
@@ -68,6 +76,14 @@ REFUSALS = {
     "answer": (
         lambda: fm.Population([3, 1], size=3).fit(X, Y, callbacks=[Two()]),
         r"Two.on_epoch_end answered with shape \(2,\), but there are 3 networks. Return True",
+    ),
+    "answers of several lengths": (
+        lambda: fm.Population([3, 1], size=3).fit(X, Y, callbacks=[Says([[True], [True, False]])]),
+        r"Says\.on_epoch_end must return True to end .*, or an array with one of them for each of 3 networks; got ",
+    ),
+    "a dict of answers": (
+        lambda: fm.Population([3, 1], size=3).fit(X, Y, callbacks=[Says({0: False})]),
+        r"Says\.on_epoch_end must return True to end .*; got \{0: False\} \(dict\)",
     ),
     "half a seed": (lambda: fm.Population([3, 1], seeds=2.5), r"seeds must be an integer, how many, or a list .*; got 2.5"),
     "no seeds": (lambda: fm.Population([3, 1], seeds=[]), "seeds is empty"),

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
 from .. import interruption
-from ..callbacks import listeners
+from ..callbacks import ends, listeners
 from ..history import History
 from ..lbfgs import Penalty, minimize
 from ..optimizers import LBFGS
@@ -63,14 +63,16 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
         est.n_iter_ += 1
         history.add([float(intermediate_result.fun)], [], {})
         logs = history.last()
-        answers = [callback.on_epoch_end(net, est.n_iter_ - 1, logs) for callback in listeners(callbacks, "on_epoch_end")]
+        told = listeners(callbacks, "on_epoch_end")
+        answers = [(callback, callback.on_epoch_end(net, est.n_iter_ - 1, logs)) for callback in told]
+        over = any([ends(*answer) for answer in answers])
         if net._state is not state:
             raise RuntimeError(
                 "a callback has reset the network, but an estimator's L-BFGS goes on from where it was. Let the callback "
                 "return True and fit again, use solver='adam', or call fm.MLP.fit."
             )
         out_of_time = est.max_time is not None and time.perf_counter() - began >= est.max_time
-        if any(answers) or out_of_time:
+        if over or out_of_time:
             raise StopIteration
 
     settings = {"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol}

@@ -6,6 +6,7 @@ are judged together after it. What then turns out to have gone otherwise is done
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import warnings
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import interruption, memory
 from ..arguments import Options, TrainingData
-from ..callbacks import listeners
+from ..callbacks import ends, listeners
 from ..errors import DivergenceError, DivergenceWarning, counted
 from ..optimizers import Stepping
 from ..reference import ids
@@ -425,8 +426,13 @@ class PopulationRun:
 
 def _answered(callback: Any, answer: Any, size: int) -> NDArray[np.bool_]:
     """Return which networks a callback wants to stop: True or False for all, or one for each."""
-    stop = np.asarray(answer is not None and answer, bool)
-    if stop.shape not in ((), (size,)):
+    stop = None
+    if isinstance(answer, (list, tuple)) or np.ndim(answer):
+        with contextlib.suppress(TypeError, ValueError):  # of what has no shape, which `ends` refuses
+            stop = np.asarray(answer, bool)
+    if stop is None:
+        return np.asarray(ends(callback, answer, f", or an array with one of them for each of {counted(size, 'network')}"))
+    if stop.shape != (size,):
         are = f"{'is' if size == 1 else 'are'} {counted(size, 'network')}"
         raise ValueError(
             f"{type(callback).__name__}.on_epoch_end answered with shape {stop.shape}, but there {are}. "
