@@ -50,8 +50,11 @@ REFUSALS = {
     "targets": (lambda: fm.Population([3, 1], size=2).fit(X, np.ones((3, 70, 1))), "has 2 networks"),
     "lbfgs": (lambda: fm.Population([3, 1], size=2).fit(X, Y, optimizer=fm.LBFGS()), "L-BFGS trains one network at a time"),
     "shuffle": (lambda: fm.Population([3, 1], size=2).fit(X, Y, shuffle="all"), "shuffle must be one of 'shared', 'each'"),
-    "shuffle 0": (lambda: fm.Population([3, 1], size=2).fit(X, Y, shuffle=0), "shuffle must be True or False; got 0"),
-    "shuffle None": (lambda: fm.Population([3, 1], size=2).fit(X, Y, shuffle=None), "shuffle must be True or False; got None"),
+    "shuffle 0": (lambda: fm.Population([3, 1], size=2).fit(X, Y, shuffle=0), "shuffle .* 'each', or True or False; got 0"),
+    "shuffle None": (
+        lambda: fm.Population([3, 1], size=2).fit(X, Y, shuffle=None),
+        r"shuffle must be 'shared', 'each', True or False; got None\. Pass False to keep the rows in order",
+    ),
     "complex": (lambda: with_params(np.zeros((2, 4), complex)), "params must be numbers; got an array of dtype complex128"),
     "text": (lambda: with_params(np.full((2, 4), "a")), "params must be numbers; got an array of dtype <U1"),
     "shape": (lambda: with_params(np.zeros((2, 3))), r"params must have shape \(2, 4\); got \(2, 3\)"),

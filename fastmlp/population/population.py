@@ -414,7 +414,9 @@ class Population(PopulationAnswers):
         from ..arguments import Options
         from .run import PopulationRun
 
-        if isinstance(shuffle, str):
+        if shuffle is None:
+            raise TypeError("shuffle must be 'shared', 'each', True or False; got None. Pass False to keep the rows in order.")
+        if not isinstance(shuffle, (bool, np.bool_)):
             checks.choice("shuffle", shuffle, ("shared", "each"), "True or False")
         options = Options(
             epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=True if isinstance(shuffle, str) else shuffle,
