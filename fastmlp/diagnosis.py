@@ -78,9 +78,9 @@ def diagnose(
     """Look for what commonly keeps a network from learning, without changing it.
 
     It finds dead ReLUs, saturated units, gradients that vanish or explode on their way down, a loss that does not pair
-    with the output, inputs and targets of a wrong shape, range or size, probabilities that are the same for every row and
-    stay so in a short trial on a copy, a learning rate that is too high or too low, and a loss that the optimizer lowers at
-    no learning rate, while Adam does.
+    with the output, inputs and targets of a wrong shape, range or size, targets of one class only, or otherwise the same for
+    every row, probabilities that are the same for every row and stay so in a short trial on a copy, a learning rate that is
+    too high or too low, and a loss that the optimizer lowers at no learning rate, while Adam does.
 
     Of a schedule, its `lr` is judged. A network that was trained is judged from its initial weights on. For arguments, result
     and errors see :meth:`fastmlp.MLP.diagnose`.
@@ -106,7 +106,10 @@ def diagnose(
     case = _Case(net, *_sound(net, X, y if usable else None, sample_weight if usable else None))
     searches: list[Callable[[_Case], Iterator[Finding]]] = [_inputs, _units]
     if usable:
-        searches = [_inputs, _targets, _units, _gradients, _stuck]
+        searches = [_inputs, _targets, _units]
+        # Where all targets are alike, neither gradients nor rates tell anything of the training that is meant.
+        usable = not case.alike
+        searches += [_gradients, _stuck] if usable else []
     found += [*_pairing(net, case.layers[-1]), *(finding for search in searches for finding in search(case))]
     if usable and isinstance(chosen, optimizers.Stepping):
         vanishing = any(finding.kind == "vanishing gradient" for finding in found)
@@ -117,24 +120,30 @@ def diagnose(
 class _Case:
     """A network and its activations on sound rows; targets are None if they are not sound."""
 
-    def __init__(self, net: MLP, x: NDArray, y: NDArray | None, weight: NDArray | None) -> None:
+    def __init__(self, net: MLP, x: NDArray, y: NDArray | None, weight: NDArray | None, alike: int) -> None:
         self.net, self.x, self.y, self.weight = net, x, y, weight
+        self.alike = alike
         self.layers = net.activations(x)
         # Activations of the user's own have no name here.
         self.names = [dense.activation if isinstance(dense.activation, str) else "" for dense in net.layers]
         self.enough = len(x) >= LEAST_ROWS
 
 
-def _sound(net: MLP, X: Any, y: Any, weight: Any) -> tuple[NDArray, NDArray | None, NDArray | None]:
-    """Return checked data without rows that do not count, and at most `MOST_ROWS` of the others."""
+def _sound(net: MLP, X: Any, y: Any, weight: Any) -> tuple[NDArray, NDArray | None, NDArray | None, int]:
+    """Return checked data without rows that do not count, and at most `MOST_ROWS` of the others.
+
+    The last is how many rows there are if the targets of all of them are alike, else 0, as for a few rows.
+    """
     if y is None:
         x, t, w = net._inputs(X), None, np.empty(0)
     else:
         x, t, w = net._data(X, y, weight)
     rows = np.flatnonzero(w) if w.size else np.arange(len(x))
+    # Of all rows: chance may leave a rare class out.
+    alike = len(rows) if t is not None and len(rows) >= LEAST_ROWS and not np.ptp(t[rows], axis=0).any() else 0
     if len(rows) > MOST_ROWS:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST_ROWS, replace=False))
-    return x[rows], None if t is None else t[rows], w[rows] if w.size else None
+    return x[rows], None if t is None else t[rows], w[rows] if w.size else None, alike
 
 
 # ---- what can be said before anything is calculated
@@ -204,6 +213,12 @@ def _inputs(case: _Case) -> Iterator[Finding]:
 
 def _targets(case: _Case) -> Iterator[Finding]:
     assert case.y is not None
+    if case.alike:
+        what = _shared_target(case.net.loss_spec.kind, case.y[0])
+        text = f"all {case.alike:,} rows have {what}: there is nothing to tell apart."
+        remedy = "Look at how y is made, and take rows with different targets; of sorted ones the first may all be alike."
+        yield Finding("targets", None, 0.0, text, remedy)
+        return
     if case.net.loss_spec.kind != "regression":
         return
     low, high = _RANGES.get(case.names[-1], (-math.inf, math.inf))
@@ -217,6 +232,16 @@ def _targets(case: _Case) -> Iterator[Finding]:
     if ratio > TARGET_RATIO or 0.0 < ratio < 1.0 / TARGET_RATIO:
         text = f"their size is {wanted:.3g}, while that of the outputs is {given:.3g}."
         yield Finding("targets", None, wanted, text, "Standardise them, and scale predictions back.")
+
+
+def _shared_target(kind: str, target: NDArray) -> str:
+    """Return words for the target of every row, (1,) or (outputs,)."""
+    if kind == "classes" and (target.size == 1 or np.count_nonzero(target) == 1):
+        return f"class {int(target[0]) if target.size == 1 else int(target.argmax())}"
+    if kind == "binary" and target.size == 1 and target[0] in (0.0, 1.0):
+        return f"class {int(target[0])}"
+    numbers = ", ".join(f"{value:.4g}" for value in target[:4].tolist()) + (", ..." if target.size > 4 else "")
+    return f"the target {numbers}" if target.size == 1 else f"the targets [{numbers}]"
 
 
 # ---- units

@@ -348,7 +348,41 @@ def test_few_rows_tell_nothing_of_units_and_targets_all_alike_ask_for_outputs_al
     assert not report(net(), X[:3], SMOOTH[:3])
     stuck = net(**binary, **alike)
     assert report(stuck, X, LABELS)
-    assert not report(stuck, X, np.ones(200))
+    assert only(stuck, X, np.ones(200)).kind == "targets"
+
+
+@pytest.mark.parametrize(
+    ("options", "targets", "what"),
+    [
+        (binary, np.zeros(200), "class 0"),
+        (binary, np.ones((200, 1), int), "class 1"),
+        (binary, np.full(200, 0.25), "the target 0.25"),
+        (softmax, np.full(200, 2), "class 2"),
+        (softmax, np.tile([0, 1, 0], (200, 1)), "class 1"),
+        (softmax, np.tile([0.5, 0.25, 0.25], (200, 1)), "the targets [0.5, 0.25, 0.25]"),
+        ({"output": "sigmoid", "n_outputs": 5}, np.tile([0, 1, 1, 0, 0], (200, 1)), "the targets [0, 1, 1, 0, ...]"),
+        ({}, np.full(200, 5.0), "the target 5"),
+    ],
+)
+@pytest.mark.parametrize("epochs", [0, 30])
+def test_targets_of_one_class_are_the_finding_and_no_rate_is_judged_by_them(options, targets, what, epochs, engine) -> None:
+    sick = net(**options)
+    sick.fit(X, targets, epochs=epochs, progress=False)
+    for optimizer in (None, "adam", SGD(1e-9), SGD(10.0)):
+        finding = only(sick, X, targets, optimizer)
+        assert (finding.kind, finding.figure) == ("targets", 0.0)
+        assert finding.text == f"all 200 rows have {what}: there is nothing to tell apart."
+        assert finding.remedy.startswith("Look at how y is made, and take rows with different targets;")
+
+
+def test_one_row_of_another_class_is_enough_unless_it_has_no_weight() -> None:
+    labels, weight = np.zeros(4 * MOST_ROWS), np.ones(4 * MOST_ROWS)
+    many = np.random.default_rng(0).normal(size=(len(labels), 4))
+    labels[-1] = 1
+    assert not net(**binary).diagnose(many, labels, weight)
+    weight[-1] = 0.0
+    (finding,) = net(**binary).diagnose(many, labels, weight)
+    assert finding.text.startswith("all 39,999 rows have class 0:")
 
 
 def test_many_rows_are_as_good_as_some() -> None:
