@@ -248,10 +248,7 @@ def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] =
 
 def numeric(name: str, value: Any, remedy: str = "Encode text and categories as numbers first.") -> NDArray:
     """`value` as an array of bools, integers or floats of any width."""
-    if hasattr(value, "toarray") and hasattr(value, "nnz"):
-        raise TypeError(f"{name} is sparse ({type(value).__name__}), but must be dense. Pass {name}.toarray().")
-    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
-        raise ValueError(f"{name} has masked values. Pass {name}.filled(number), or drop those rows.")
+    _check_whole(name, value)
     frame: Any = value
     if _is_numeric_frame(frame):
         value = frame.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -269,6 +266,14 @@ def numeric(name: str, value: Any, remedy: str = "Encode text and categories as 
             f"If it holds numbers only, pass it as floats: np.asarray({name}, dtype=float). {remedy}"
         )
     raise TypeError(f"{name} has dtype {array.dtype}, which is not numeric{_first_odd(array)}. {remedy}")
+
+
+def _check_whole(name: str, value: Any) -> None:
+    """Refuse what NumPy would make another array of than its user sees."""
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise TypeError(f"{name} is sparse ({type(value).__name__}), but must be dense. Pass {name}.toarray().")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        raise ValueError(f"{name} has masked values. Pass {name}.filled(number), or drop those rows.")
 
 
 def _is_numeric_frame(value: Any) -> bool:
@@ -332,11 +337,21 @@ def converted(name: str, array: NDArray, dtype: np.dtype) -> NDArray:
 
 def parameters(values: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str = "params") -> NDArray:
     """Return parameters, or a gradient by them, as an array of `dtype` and this shape, all finite."""
-    array = np.asarray(values)
+    _check_whole(name, values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must have shape {shape}; got what does not form an array: {shown(values)}.") from error
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must be numbers; got an array of dtype {array.dtype}.")
+        odd = _first_odd(array)
+        raise TypeError(f"{name} must be numbers; got an array of dtype {array.dtype}{odd}. Pass floats of shape {shape}.")
     if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}; got {array.shape}.")
+        remedy = f" Pass numbers of shape {shape}."
+        if array.ndim == 0:
+            remedy = f" To fill it with one number assign {name}[...]."
+        elif array.ndim == 2 and array.shape[::-1] == shape:
+            remedy = " Pass its transpose, .T" + (": weights are (inputs, units)." if name.startswith("weights") else ".")
+        raise ValueError(f"{name} must have shape {shape}; got {array.shape}.{remedy}")
     with np.errstate(over="ignore"):
         converted = array.astype(dtype)
     if not np.isfinite(converted).all():

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import checks
+from .errors import counted, shown
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -41,13 +42,16 @@ class Views(Sequence[View]):
 
     def __getitem__(self, layer: Any) -> Any:
         """Return a layer's view; for a slice, a tuple of them."""
-        return self._views[layer]
+        try:
+            return self._views[layer]
+        except (IndexError, TypeError) as error:
+            raise self._no_layer(layer, type(error)) from error
 
     def __setitem__(self, layer: int, values: ArrayLike) -> None:
         """Copy values of its shape into a layer's view."""
         if isinstance(layer, slice):
             raise TypeError(f"{self._name} takes the values of one layer at a time: assign {self._name}[0], and so on.")
-        view: Any = self._views[layer]
+        view: Any = self[layer]
         if values is view:  # net.weights[0] *= 2 has done its work
             return
         number = operator.index(layer) % len(self)
@@ -104,6 +108,15 @@ class Views(Sequence[View]):
             f"{name} are arrays, which {what!r} does not compare: use np.array_equal({name}[0], other), and so on for each "
             "layer, or compare net.params."
         )
+
+    def _no_layer(self, layer: Any, error: type[Exception]) -> Exception:
+        name, last = self._name, len(self) - 1
+        if error is IndexError:
+            many = counted(len(self), "layer")
+            return IndexError(f"{name} has {many}, numbered from 0 to {last}, or from the end -1 to {-last - 1}; got {layer}.")
+        inside = f" One number of a layer's is {name}[0][...]." if isinstance(layer, tuple) else ""
+        came = f"{shown(layer)} ({type(layer).__name__})"
+        return TypeError(f"{name} takes the number of a layer, an integer from 0 to {last}; got {came}.{inside}")
 
     def __repr__(self) -> str:
         """Return the arrays as a list shows them."""

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import fastmlp as fm
 from fastmlp.losses import CrossEntropy
@@ -121,7 +122,19 @@ def test_weights_are_compared_one_by_one() -> None:
         ("weights", 0, np.full((3, 5), np.inf), ValueError, r"weights\[0\]\[0, 0\] is inf, but must be finite in float32"),
         ("weights", 0, [["a"] * 5] * 3, TypeError, r"weights\[0\] must be numbers; got an array of dtype"),
         ("biases", 0, np.zeros(5), ValueError, r"layer 0 has no bias\. Make the network with a bias there"),
-        ("biases", 2, np.zeros(2), IndexError, "out of range"),
+        ("weights", 0, np.zeros((5, 3)), ValueError, r"Pass its transpose, \.T: weights are \(inputs, units\)\.$"),
+        ("weights", 0, np.zeros((5, 4)), ValueError, r"got \(5, 4\)\. Pass numbers of shape \(3, 5\)\.$"),
+        ("weights", 0, 0.0, ValueError, r"To fill it with one number assign weights\[0\]\[\.\.\.\]"),
+        ("weights", 0, None, TypeError, r"weights\[0\] must be numbers; .* object \(it is None\)\. Pass floats of shape \(3"),
+        ("weights", 0, [[1], [1, 2]], ValueError, r"\[0\] must have shape \(3, 5\); got what does .*: \[\[1\], \[1, 2\]\]"),
+        ("weights", 0, csr_array(np.eye(3, 5)), TypeError, r"weights\[0\] is sparse \(csr_array\), but must be dense\. Pass"),
+        ("weights", 0, np.ma.masked_equal(np.eye(3, 5), 1), ValueError, r"weights\[0\] has masked values\. Pass weights"),
+        ("weights", 5, 0, IndexError, "weights has 2 layers, numbered from 0 to 1, or from the end -1 to -2; got 5"),
+        ("biases", 2, np.zeros(2), IndexError, "biases has 2 layers, numbered from 0 to 1, .*; got 2"),
+        ("weights", -3, 0, IndexError, "from the end -1 to -2; got -3"),
+        ("weights", "0", 0, TypeError, r"weights takes the number of a layer, an integer from 0 to 1; got '0' \(str\)\.$"),
+        ("weights", 1.0, 0, TypeError, r"an integer from 0 to 1; got 1\.0 \(float\)"),
+        ("weights", (0, 1), 0, TypeError, r"got \(0, 1\) \(tuple\)\. One number of a layer's is weights\[0\]\[\.\.\.\]"),
         ("weights", slice(None), [], TypeError, r"weights takes the values of one layer at a time: assign weights\[0\]"),
     ],
 )
@@ -131,6 +144,12 @@ def test_weights_and_biases_refuse_what_does_not_fit(name, layer, values, error,
     with pytest.raises(error, match=message):
         getattr(net, name)[layer] = values
     assert (net.params == before).all()
+
+
+@pytest.mark.parametrize(("layer", "error"), [(2, IndexError), ("0", TypeError), (1.0, TypeError), ((0, 1), TypeError)])
+def test_a_layer_that_is_not_there_cannot_be_read_either(layer, error) -> None:
+    with pytest.raises(error, match=r"weights (takes the number of a layer|has 2 layers, numbered from 0 to 1)"):
+        fm.MLP([3, 5, 2]).weights[layer]
 
 
 @pytest.mark.parametrize(
