@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastmlp import tables
+from fastmlp import delimited
 from fastmlp.datasets import read_table
 
 NUMBERS = "1 2.5 -3e5 +7 1e400 1e-400 .5 1. 0x10 1_0 inf nan NaN nan(3) 0.1234567890123456789 １２ 4.9e-324 1,5".split()
@@ -48,12 +48,12 @@ def outcome(path) -> object:
 def test_it_comes_to_the_same(tmp_path, monkeypatch, chunk, odd_line) -> None:
     pytest.importorskip("pyarrow")
     rng, path = np.random.default_rng(chunk), tmp_path / "table.csv"
-    monkeypatch.setattr(tables, "_CHUNK", chunk)
+    monkeypatch.setattr(delimited, "_CHUNK", chunk)
     for _ in range(60):
         path.write_text(table(rng, odd_line), encoding=rng.choice(["utf-8", "utf-8-sig"]), newline="")
         found = []
         for large in (0, 1 << 60):
-            monkeypatch.setattr(tables, "_LARGE", large)
+            monkeypatch.setattr(delimited, "_LARGE", large)
             found.append(outcome(path))
         assert found[0] == found[1], path.read_text()
 
@@ -71,14 +71,14 @@ def test_it_comes_to_the_same(tmp_path, monkeypatch, chunk, odd_line) -> None:
 )
 def test_what_it_reads_and_what_it_leaves(lines, a) -> None:
     pytest.importorskip("pyarrow")
-    columns = tables._arrow_columns(lines, ",", tables._Layout(Path("table.csv"), ("a", "y"), "y", (), "."))
+    columns = delimited._arrow_columns(lines, ",", delimited._Layout(Path("table.csv"), ("a", "y"), "y", (), "."))
     assert (columns if columns is None else columns["a"].tolist()) == a
 
 
 def test_it_is_taken_for_large_files(tmp_path, monkeypatch) -> None:
     pytest.importorskip("pyarrow")
-    path, calls, real = tmp_path / "table.csv", [], tables._arrow_columns
-    monkeypatch.setattr(tables, "_arrow_columns", lambda *given: calls.append(given) or real(*given))
+    path, calls, real = tmp_path / "table.csv", [], delimited._arrow_columns
+    monkeypatch.setattr(delimited, "_arrow_columns", lambda *given: calls.append(given) or real(*given))
     for rows in (100, 200_000):
         path.write_text("a,y\n" + "1.5,2\n2.5,3\n" * rows)
         assert len(read_table(path, "y").X) == 2 * rows
@@ -86,7 +86,7 @@ def test_it_is_taken_for_large_files(tmp_path, monkeypatch) -> None:
 
 
 def test_it_is_not_needed(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(tables, "_LARGE", 0)
+    monkeypatch.setattr(delimited, "_LARGE", 0)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     path = tmp_path / "table.csv"
     path.write_text("a,y\n1,2\nFalse,3\n")

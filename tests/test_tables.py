@@ -12,7 +12,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from fastmlp import tables
+from fastmlp import delimited
 from fastmlp.datasets import read_table
 
 
@@ -34,7 +34,7 @@ def npz(tmp_path, **arrays):
 
 @pytest.fixture(params=[0, 1 << 60], ids=["pyarrow", "csv"], autouse=True)
 def from_how_many_bytes_on_pyarrow_reads_text(request, monkeypatch):
-    monkeypatch.setattr(tables, "_LARGE", request.param)
+    monkeypatch.setattr(delimited, "_LARGE", request.param)
 
 
 # ---- what is read
@@ -118,7 +118,7 @@ def test_csv_as_spreadsheets_write_it(tmp_path, text):
 
 
 def test_csv_of_more_rows_than_are_read_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_CHUNK", 3)
+    monkeypatch.setattr(delimited, "_CHUNK", 3)
     text = "a,y\n" + "".join(f"{i},{i / 2}\n" for i in range(10))
     data = read_table(csv(tmp_path, text), "y")
     assert data.X[:, 0].tolist() == list(range(10))
@@ -263,7 +263,7 @@ def test_csv_that_cannot_be_used(tmp_path, text, why):
 
 
 def test_words_after_the_first_rows_are_found_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_CHUNK", 2)
+    monkeypatch.setattr(delimited, "_CHUNK", 2)
     path = csv(tmp_path, "a,y\n1,0\n2,1\n3,0\nx,1\n")
     with pytest.raises(ValueError, match=r"'a' .'x'."):
         read_table(path, "y")
