@@ -91,3 +91,15 @@ def test_it_is_not_needed(tmp_path, monkeypatch) -> None:
     path = tmp_path / "table.csv"
     path.write_text("a,y\n1,2\nFalse,3\n")
     assert read_table(path, "y").X.tolist() == [[1.0], [0.0]]
+
+
+@pytest.mark.parametrize("rows", [2, 100_000], ids=["small", "large"])
+def test_decimal_commas_need_it_neither(tmp_path, monkeypatch, rows) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = tmp_path / "table.csv"
+    path.write_text("a;b;y\n" + "1,5;-2,25e-1;0,5\n3;7;1\n" * (rows // 2))
+    data = read_table(path, "y", decimal=",")
+    assert (path.stat().st_size >= delimited._LARGE) == (rows == 100_000)
+    assert data.X.shape == (rows, 2)
+    assert data.X[:2].tolist() == [[1.5, -0.225], [3.0, 7.0]]
+    assert data.y[:2].tolist() == [0.5, 1.0]
