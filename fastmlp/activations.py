@@ -99,6 +99,8 @@ def lookup(name: Any, argument: str = "activation") -> Activation:
     >>> lookup("swish").formula
     'x / (1 + exp(-x))'
     """
+    if isinstance(name, str) and name in ACTIVATIONS:  # first, since every layer asks
+        return ACTIVATIONS[name]
     if isinstance(name, Activation):
         return name
     if isinstance(name, Mapping):
@@ -108,9 +110,7 @@ def lookup(name: Any, argument: str = "activation") -> Activation:
     if callable(name):
         raise TypeError(f"{argument} is a function, {name!r}. Make an activation of it first: fm.activation(function).")
     if isinstance(name, str) and name in ALIASES:
-        name = ALIASES[name]
-    if isinstance(name, str) and name in ACTIVATIONS:
-        return ACTIVATIONS[name]
+        return ACTIVATIONS[ALIASES[name]]
     return ACTIVATIONS[checks.choice(argument, name, (*ACTIVATIONS, *ALIASES))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -159,6 +160,8 @@ def resolve(spec: Any, argument: str = "init") -> str | Initializer:
     >>> resolve({"name": "normal", "std": 0.5})
     Normal(std=0.5)
     """
+    if isinstance(spec, str) and (spec == "auto" or spec in INITIALIZERS):  # first, since every layer asks
+        return spec
     if isinstance(spec, Mapping):
         arguments = {key: value for key, value in spec.items() if key != "name"}
         kinds = {"uniform": Uniform, "normal": Normal}
@@ -182,6 +185,24 @@ def to_spec(init: str | Initializer) -> Any:
     if isinstance(init, (Uniform, Normal)):
         return {"name": type(init).__name__.lower(), **asdict(init)}
     return init if isinstance(init, str) else "auto"
+
+
+_of_thread = threading.local()
+
+
+def _new_generator() -> tuple[np.random.Philox, np.random.Generator, Any]:
+    """Return a source of bits, its generator, and the state that the source begins in."""
+    bits = np.random.Philox(key=0)
+    return bits, np.random.Generator(bits), bits.state
+
+
+def _own_generator() -> tuple[np.random.Philox, np.random.Generator, Any]:
+    """Return what :func:`_new_generator` made for this thread."""
+    try:
+        return _of_thread.made
+    except AttributeError:
+        _of_thread.made = _new_generator()
+        return _of_thread.made
 
 
 def initialize(plan: Plan, layers: Sequence[Dense], seed: int, dtype: DTypeLike) -> NDArray:
@@ -220,9 +241,10 @@ def initialize_each(
     ValueError
         If a function of the user's own returns another shape, or numbers that are not finite.
     """
-    # One generator with a key for each layer and network: to make one takes longer than to draw a small layer's weights.
-    bits = np.random.Philox(key=0)
-    rng, begin = np.random.Generator(bits), bits.state
+    # One generator with a key for each layer and network: to make one takes longer than to draw a small layer's weights. A
+    # function of the user's own, which may keep it, gets one that nobody else uses.
+    built_in = all(isinstance(dense.init, (str, Normal, Uniform)) for dense in layers)
+    bits, rng, begin = _own_generator() if built_in else _new_generator()
     for number, (dense, entry) in enumerate(zip(layers, plan.table.tolist(), strict=True)):
         shape = entry[FAN_IN], entry[WIDTH]
         own = slice(entry[OFFSET], entry[OFFSET] + math.prod(shape))

@@ -100,6 +100,8 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
     >>> as_dense((16, False), "relu")
     Dense(width=16, activation='relu', bias=False, dropout=0.0, init='auto')
     """
+    if isinstance(spec, Integral) and not isinstance(spec, (bool, np.bool_)):  # in one go, since each Dense is checked
+        return Dense(int(spec), default_activation, dropout=dropout, init=init)
     if isinstance(spec, Dense):
         dense = spec
     elif isinstance(spec, Mapping):
@@ -113,18 +115,17 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
                 f"Pass ({spec[0]!r}, True, {spec[1]!r})."
             )
         dense = Dense(spec[0], bias=spec[1], activation=spec[2] if len(spec) == 3 else None, dropout=dropout)
-    elif isinstance(spec, Integral) and not isinstance(spec, (bool, np.bool_)):
-        dense = Dense(int(spec), dropout=dropout)
     else:
         raise TypeError(
             "a layer must be a width, a fm.Dense, a tuple (width, bias) or (width, bias, activation), or a dict of "
             f"Dense's arguments; got {shown(spec)} ({type(spec).__name__})."
         )
+    filled: dict[str, Any] = {}
     if dense.activation is None:
-        dense = replace(dense, activation=default_activation)
+        filled["activation"] = default_activation
     if isinstance(dense.init, str) and dense.init == "auto":
-        dense = replace(dense, init=init)
-    return dense
+        filled["init"] = init
+    return replace(dense, **filled) if filled else dense
 
 
 def _from_mapping(spec: Mapping[str, Any], dropout: float) -> Dense:

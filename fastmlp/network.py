@@ -105,10 +105,10 @@ class MLP(Parameters, Answers):
         self.loss_spec = losses.resolve(loss, self.output)
         losses.check_pairing(self.loss_spec, self.output)
         try:
-            self._params = aligned_zeros(self.plan.n_params, self.dtype)
+            self._params = initializers.initialize(self.plan, self.layers, self.seed, self.dtype)
             self._grad = aligned_zeros(self.plan.n_params, self.dtype)
             self._arena = Arena(self.plan, self.dtype)
-            self.reset()
+            self._forget()
         except MemoryError as error:
             raise ValueError(self.plan.too_large(self.dtype)) from error
 
@@ -204,9 +204,12 @@ class MLP(Parameters, Answers):
             self.seed = checks.integer("seed", seed)
         self._params[...] = initializers.initialize(self.plan, self.layers, self.seed, self.dtype)
         self._grad[...] = 0.0
+        self._forget()
+        return self
+
+    def _forget(self) -> None:
         self._state = TrainingState(self.plan, self.loss_spec, self.seed, self.dtype)
         self.history: History | None = None
-        return self
 
     def copy(self) -> MLP:
         """Return a network with equal parameters and training state, which shares no memory with this one.

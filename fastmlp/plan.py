@@ -176,9 +176,10 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray:
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, int) else shape
     size = math.prod(shape) * dtype.itemsize
+    if size == 0:
+        return np.zeros(shape, dtype)
     raw = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, raw, -raw.ctypes.data % ALIGNMENT)
 
 
 def aligned_copies(values: dict[str, NDArray]) -> dict[str, NDArray]:

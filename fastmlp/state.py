@@ -66,7 +66,7 @@ class TrainingState:
     def reseed(self, seed: int) -> None:
         """Let shuffles and dropout masks follow another seed."""
         for ints in (self.ints, self.still):
-            ints[[ids.SEED, ids.SHUFFLE_SEED]] = seed & SEED_MASK
+            ints[ids.SEED] = ints[ids.SHUFFLE_SEED] = seed & SEED_MASK
 
     def use(self, optimizer: Optimizer) -> None:
         """Take the optimizer's settings; its state starts anew unless the one before was of the same kind.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
+import fastmlp as fm
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.initializers import INITIALIZERS, Normal, Uniform, auto, initialize, resolve, to_spec
 from fastmlp.layers import Dense
@@ -175,3 +177,34 @@ def test_an_unknown_name_is_refused(spec: Any, message: str) -> None:
 def test_an_initializer_is_not_a_number() -> None:
     with pytest.raises(TypeError, match=r"or a function \(rng, fan_in, fan_out\) -> weights; got 0 \(int\)"):
         resolve(0)
+
+
+def test_what_draws_for_names_is_kept_and_what_draws_for_a_users_function_is_its_own(monkeypatch) -> None:
+    given, made = [], []
+
+    def own(rng, fan_in, fan_out):
+        given.append(rng)
+        return rng.random((fan_in, fan_out))
+
+    def philox(key, real=np.random.Philox):
+        made.append(key)
+        return real(key=key)
+
+    wanted = [fm.MLP([3, 5, 2], seed=seed).params for seed in (4, 5)]
+    monkeypatch.setattr(np.random, "Philox", philox)
+    for seed, params in zip((4, 5), wanted, strict=True):
+        np.testing.assert_array_equal(fm.MLP([3, 5, 2], seed=seed).params, params)
+    assert made == []
+    nets = [fm.MLP([3, 5, 2], init=own, seed=4) for _ in range(2)]
+    assert len(made) == 2
+    assert given[0] is given[1] is not given[2]
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+    given[0].random(100)
+    np.testing.assert_array_equal(fm.MLP([3, 5, 2], seed=5).params, wanted[1])
+
+
+def test_networks_made_on_several_threads_are_as_if_made_on_one() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda seed: fm.MLP([3, 40, 2], seed=seed).params, range(200)))
+    for seed, params in enumerate(found):
+        np.testing.assert_array_equal(params, fm.MLP([3, 40, 2], seed=seed).params)

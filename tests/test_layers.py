@@ -104,3 +104,14 @@ def test_wrong_types_are_refused(make: Any, message: str) -> None:
 def test_a_layer_is_frozen() -> None:
     with pytest.raises(FrozenInstanceError, match="cannot assign"):
         Dense(3).width = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("spec", [8, (8, False), {"width": 8}, {"width": 8, "init": "zeros"}, Dense(8), Dense(8, "tanh")])
+def test_what_a_layer_leaves_open_is_filled_in_at_once(spec, monkeypatch) -> None:
+    """Each Dense that is made is checked, which most of a small network's making would go on."""
+    made, check = [], Dense.__post_init__
+    monkeypatch.setattr(Dense, "__post_init__", lambda dense: (made.append(1), check(dense)))
+    dense = as_dense(spec, "gelu", init="orthogonal")
+    assert len(made) == (2 if isinstance(spec, (tuple, dict)) else 1)
+    assert dense.activation == ("tanh" if spec == Dense(8, "tanh") else "gelu")
+    assert dense.init == ("zeros" if spec == {"width": 8, "init": "zeros"} else "orthogonal")
