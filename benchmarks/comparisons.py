@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from .jobs import Job
-from .measure import Effort, paired, warm
+from .measure import Effort, Pairs, paired, warm
 from .peers import CORES, OURS
 from .workloads import WORKLOADS, Workload, make_data, make_params
 
@@ -29,7 +29,19 @@ def job(workload: Workload, **variant: Any) -> Job:
 def compare(first: Job, second: Job, steps: int, effort: Effort) -> dict[str, float]:
     """Return microseconds a step of both, and how many times longer the second takes."""
     warm(first, second)
-    pairs = paired(first, second, effort)
+    return _medians(paired(first, second, effort), steps)
+
+
+def compare_all_runs(first: Job, second: Job, steps: int, effort: Effort) -> dict[str, float]:
+    """As :func:`compare`, for all of the time that there is, with the means of all runs as well and the ratio of those."""
+    warm(first, second)
+    pairs = paired(first, second, replace(effort, precision=0.0))
+    one, other = (1e6 / steps * mean for mean in pairs.means)
+    means = {"mean_first": one, "mean_second": other, "mean_ratio": other / one}
+    return _medians(pairs, steps) | means | {"runs": min(len(pairs.our_runs), len(pairs.their_runs))}
+
+
+def _medians(pairs: Pairs, steps: int) -> dict[str, float]:
     scale = 1e6 / steps
     return {
         "first": scale * float(np.median(pairs.ours)),
@@ -54,20 +66,27 @@ def busy(processes: int = CORES) -> Iterator[None]:
 
 def measure_threads(effort: Effort, say: Say) -> dict[str, Any]:
     """All threads against one on every workload, and one against all while every core is busy with something else."""
-    found: dict[str, Any] = {"cores": CORES, "idle": {}, "busy": {}}
+    found: dict[str, Any] = {"cores": CORES, "idle": {}}
     for name, workload in WORKLOADS.items():
         say(f"threads: {name}")
         found["idle"][name] = compare(job(workload, threads=CORES), job(workload, threads=1), workload.steps, effort)
+    found["busy"] = measure_busy(UNDER_LOAD, effort, say)
+    return found
+
+
+def measure_busy(names: Iterable[str], effort: Effort, say: Say) -> dict[str, Any]:
+    """One thread against all while every core is busy with another process: all runs count, since a few are very slow."""
+    found = {}
     with busy():
-        for name in UNDER_LOAD:
+        for name in names:
             say(f"threads: {name} on a busy machine")
-            workload = WORKLOADS[name]
-            found["busy"][name] = compare(job(workload, threads=1), job(workload, threads=CORES), workload.steps, effort)
+            w = WORKLOADS[name]
+            found[name] = compare_all_runs(job(w, threads=1), job(w, threads=CORES), w.steps, effort)
     return found
 
 
 def table_threads(result: dict[str, Any]) -> Table:
-    """Return the figures as a table."""
+    """Return the figures as a table; on a busy machine the means are judged: medians hide the runs that people wait for."""
     cores = result["cores"]
     shown = Table(title=f"Threads: µs a step on {cores} and on 1")
     for column in ("", f"{cores} threads", "1 thread", "faster by", "half lies in", "goal"):
@@ -76,10 +95,12 @@ def table_threads(result: dict[str, Any]) -> Table:
     for name, row in result["idle"].items():
         shown.add_row(name, *_figures(row), goals.get(name, "≥ 0.97"))
     for name, row in result["busy"].items():
-        swapped = row | {"first": row["second"], "second": row["first"]}
-        cells = [*_figures(swapped), "≤ 1.3"]
-        cells[2] = f"{row['ratio']:.2f} times the time"
-        shown.add_row(f"{name}, all cores busy", *cells)
+        for what, prefix, goal in (("mean", "mean_", "≤ 1.3"), ("median", "", "")):
+            if f"{prefix}ratio" in row:  # files of before have no means
+                spread = "" if prefix else f"{row['low']:.2f} to {row['high']:.2f}"
+                times = [f"{row[f'{prefix}{which}']:.2f}" for which in ("second", "first")]
+                ratio = f"{row[f'{prefix}ratio']:.2f} times the time"
+                shown.add_row(f"{name}, all cores busy, {what}", *times, ratio, spread, goal)
     return shown
 
 

@@ -48,10 +48,20 @@ QUICK = Effort(turn=0.05, fewest=3, most=5, seconds=4.0)
 
 @dataclass
 class Pairs:
-    """Seconds of one run, ours and theirs, pair by pair."""
+    """Seconds of one run, ours and theirs, pair by pair.
+
+    Attributes
+    ----------
+    ours, theirs : list of float
+        The mean of each turn's runs.
+    our_runs, their_runs : list of float
+        All runs of all turns.
+    """
 
     ours: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
+    our_runs: list[float] = field(default_factory=list)
+    their_runs: list[float] = field(default_factory=list)
 
     @property
     def ratios(self) -> np.ndarray:
@@ -62,6 +72,11 @@ class Pairs:
     def ratio(self) -> float:
         """Median of the ratios."""
         return float(np.median(self.ratios))
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Means of all runs, in which a rare one that is very slow has its share; the median of turns does not see it."""
+        return float(np.mean(self.our_runs)), float(np.mean(self.their_runs))
 
     @property
     def quartiles(self) -> tuple[float, float]:
@@ -84,20 +99,26 @@ def quiet() -> Iterator[None]:
 
 def turn(job: Job, least: float) -> float:
     """Return the mean seconds of a run, over as many runs as take `least` seconds."""
+    return float(np.mean(runs(job, least)))
+
+
+def runs(job: Job, least: float) -> list[float]:
+    """Return the seconds of as many runs as take `least` seconds; of a job that is not reset, the mean of many as one."""
     job.begin()
     with quiet():
-        return _stateful(job, least) if job.stateful else calls(job.run, least)
+        return _stateful(job, least) if job.stateful else [calls(job.run, least)]
 
 
-def _stateful(job: Job, least: float) -> float:
-    total, runs = 0.0, 0
+def _stateful(job: Job, least: float) -> list[float]:
+    seconds: list[float] = []
+    total = 0.0
     while total < least:
         job.reset()
         began = time.perf_counter()
         job.run()
-        total += time.perf_counter() - began
-        runs += 1
-    return total / runs
+        seconds.append(time.perf_counter() - began)
+        total += seconds[-1]
+    return seconds
 
 
 def calls(function: Callable[[], Any], least: float) -> float:
@@ -149,8 +170,11 @@ def paired(ours: Job, theirs: Job, effort: Effort = FULL) -> Pairs:
     began = time.perf_counter()
     for n in range(effort.most):
         # Who is first changes, so that neither always follows the other's traces in the caches.
-        for job, times in ((ours, pairs.ours), (theirs, pairs.theirs))[:: 1 if n % 2 == 0 else -1]:
-            times.append(turn(job, effort.turn))
+        sides = (ours, pairs.ours, pairs.our_runs), (theirs, pairs.theirs, pairs.their_runs)
+        for job, times, every in sides[:: 1 if n % 2 == 0 else -1]:
+            seconds = runs(job, effort.turn)
+            times.append(float(np.mean(seconds)))
+            every += seconds
         low, high = pairs.quartiles
         known = high - low <= 2.0 * effort.precision * pairs.ratio
         if n + 1 >= effort.fewest and (known or time.perf_counter() - began > effort.seconds):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from . import report, tables
+from . import comparisons, measure, report, tables
 from .jobs import Job, Outcome
 from .judge import Disagreement, Judge
 from .measure import Effort, Pairs, calls, paired
@@ -118,6 +118,49 @@ def test_calls_last_about_as_long_as_asked():
 def test_the_ratio_is_the_median_of_ratios_not_the_ratio_of_medians():
     pairs = Pairs(ours=[1.0, 2.0, 4.0], theirs=[3.0, 2.0, 8.0])
     assert pairs.ratio == 2.0
+
+
+def test_a_rare_slow_run_is_in_the_mean_of_all_runs_and_not_in_the_median_of_turns(monkeypatch):
+    first, second = Counting(), Counting()
+    turns = {first: iter([[1.0] * 4] * 5), second: iter([[1.0] * 4, [1.0, 1.0, 390.0], *[[1.0] * 4] * 3])}
+    monkeypatch.setattr(measure, "runs", lambda job, least: next(turns[job]))
+    pairs = paired(first, second, Effort(fewest=5, most=5))
+    assert (pairs.ratio, len(pairs.our_runs), len(pairs.their_runs)) == (1.0, 20, 19)
+    assert pairs.means == (1.0, (18 + 390) / 19)
+    monkeypatch.undo()
+    assert measure.turn(first, 1e-6) > 0.0
+    assert all(seconds > 0.0 for seconds in measure.runs(second, 1e-4))
+
+
+def test_figures_of_all_runs_take_all_of_the_time(monkeypatch):
+    efforts = []
+
+    def given(first, second, effort):
+        efforts.append(effort)
+        return Pairs(ours=[1.0, 1.0], theirs=[2.0, 3.0], our_runs=[1.0, 1.0], their_runs=[2.0, 2.0, 5.0])
+
+    monkeypatch.setattr(comparisons, "paired", given)
+    row = comparisons.compare_all_runs(Counting(), Counting(), 10, Effort(seconds=3.0))
+    assert efforts == [Effort(seconds=3.0, precision=0.0)]
+    assert (row["first"], row["second"], row["ratio"]) == (1e5, 2.5e5, 2.5)
+    assert [row[name] for name in ("mean_first", "mean_second", "mean_ratio")] == pytest.approx([1e5, 3e5, 3.0])
+    assert row["runs"] == 2
+
+
+BUSY = {"first": 4.0, "second": 5.0, "ratio": 1.25, "low": 1.1, "high": 1.4}
+MEANS = {"mean_first": 6.0, "mean_second": 66.0, "mean_ratio": 11.0, "runs": 40}
+
+
+@pytest.mark.parametrize("means", [MEANS, {}], ids=["measured", "of before"])
+def test_a_busy_machine_is_judged_by_the_mean_and_the_median_is_shown(means, tmp_path, capsys):
+    result = {"cores": 2, "idle": {"S1": BUSY}, "busy": {"S1": BUSY | means}}
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"threads": {"machine": FACTS, "quick": True, "result": result}}), encoding="utf-8")
+    assert report.main(["--read", str(path)]) == 0
+    shown = [[cell.strip() for cell in line.strip("│").split("│")] for line in capsys.readouterr().out.splitlines()]
+    mean = ["S1, all cores busy, mean", "66.00", "6.00", "11.00 times the time", "", "≤ 1.3"]
+    median = ["S1, all cores busy, median", "5.00", "4.00", "1.25 times the time", "1.10 to 1.40", ""]
+    assert [cells for cells in shown if "busy" in cells[0]] == [mean, median][not means :]
 
 
 def test_operations_of_a_training_step_leave_out_the_gradient_of_the_inputs():
