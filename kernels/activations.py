@@ -234,11 +234,11 @@ def _times(p, factor):
 
 @inner
 def _softmax_row(k, z, p):
-    """p = softmax(z) for k logits; returns ln(sum(e^z)). p may be z."""
+    """p = softmax(z) for k logits; returns their largest and sum(e^(z - that)). p may be z."""
     top = _top(k, (z,), ())
     total = _exp_below(k, (z, p), (top,))
     _times(k, (p,), (1.0 / total,))
-    return top + math.log(total)
+    return top, total
 
 
 @entry

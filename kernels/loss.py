@@ -9,7 +9,7 @@ from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, LOSS, MAE, POISS
 from .jit import entry, glue, inner
 from .maps import add, elementwise, scale
 from .simd import address, peek, poke, shift
-from .vmath import vexp, vsigmoid, vsoftplus
+from .vmath import vexp, vlog, vsigmoid, vsoftplus
 
 
 @elementwise("z y +d +r", "s")
@@ -82,18 +82,27 @@ def _minus(d, spread):
     return d - spread
 
 
+@elementwise("r! total")
+def _add_logarithm(r, total):
+    return r + vlog(total)
+
+
 @elementwise("r", fold=add)
 def _total(r):
     return r
 
 
 @inner
-def _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows):
-    """Rows' logsumexp(z) - t.z and d = softmax(z) - t; y holds a class index per row, or k probabilities."""
+def _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows, sums):
+    """Rows' logsumexp(z) - t.z and d = softmax(z) - t; y holds a class index per row, or k probabilities.
+
+    `sums` (m,) is scratch: the logarithms are taken of all rows at once.
+    """
     keep, spread = 1.0 - smoothing, smoothing / k
     for i in range(m):
         z_i, d_i, y_i = shift(z, i * ld), shift(d, i * ld), shift(y, i * ldy)
-        value = _softmax_row(k, z_i, d_i)
+        value, total = _softmax_row(k, z_i, d_i)
+        poke(sums, i, total)
         if classes:
             c = np.int64(peek(y_i, 0))
             value -= keep * peek(z_i, c)
@@ -107,6 +116,7 @@ def _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows):
                 value -= spread * _total(k, (z_i,), ())
             _minus_target(k, (d_i, y_i), (keep, spread))
         poke(rows, i, value)
+    _add_logarithm(m, (rows, sums), ())
 
 
 @inner
@@ -165,7 +175,7 @@ def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes
     """
     factor, scaled = 1.0, False
     if loss == CROSS_ENTROPY:
-        _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows)
+        _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows, each)
     else:
         if not is_sum(loss):
             factor = 0.5 if loss == HALF_MSE else 1.0 / k
