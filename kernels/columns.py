@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .activations import _activate, _apply
 from .column_losses import cross_entropy_columns, loss_of_elements, softmax_columns
+from .dense import by_output, delta_ending
 from .dots import products
 from .gemm import PACKED, gemm
 from .ids import (
@@ -30,7 +31,7 @@ from .loss import is_sum
 from .maps import accumulate, copy, elementwise, fill, scale
 from .network import BUFFER, DELTA, EACH, PACK, PAD, ROWS, SCALES, TARGETS, _padded, few_parameters
 from .simd import address, lanes_of, peek, poke, shift
-from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, NV, START_COLUMN, START_ZERO
+from .tile import END_RELU, END_STORE, NV, START_COLUMN, START_ZERO
 from .transpose import transpose, transpose_narrow
 
 # A block has whole tiles of rows, as many as this many bytes hold, and is used from so many rows in a minibatch on.
@@ -183,7 +184,7 @@ def forward_columns(net, ld, gradient):
         end = END_RELU if hidden and activation == RELU else END_STORE
         gemm(n, ld, k, w, 1, n, a, ld, False, None, z, ld, start, shift(w, k * n), end, z, ld, packed)
         if hidden and activation != RELU and activation != IDENTITY:
-            if gradient:
+            if gradient and not by_output(delta_ending(activation, 0.0)):
                 _activate(activation, 1, n * ld, 0, z, z, shift(arena, places[l + 1, DELTA]))
             else:
                 _apply(activation, 1, n * ld, 0, z, z)
@@ -225,12 +226,8 @@ def backward_columns(net, ld, grad, add):
         a, d = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, DELTA])
         products(k + table[l, HAS_BIAS], n, ld, a, d, shift(grad, table[l, OFFSET]), add)
         if l > 0:
-            activation, out = table[l - 1, ACTIVATION], shift(arena, places[l, DELTA])
-            aux, end = out, END_TIMES
-            if activation == IDENTITY:
-                end = END_STORE
-            elif activation == RELU:
-                aux, end = a, END_WHERE_POSITIVE
+            end, out = delta_ending(table[l - 1, ACTIVATION], 0.0), shift(arena, places[l, DELTA])
+            aux = a if by_output(end) else out
             w = shift(net.params, table[l, OFFSET])
             gemm(k, ld, n, w, n, 1, d, ld, False, None, out, ld, START_ZERO, out, end, aux, ld, packed)
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from .dots import DOT_ROWS, dots
 from .gemm import PACKED, gemm, product
+from .ids import IDENTITY, RELU, TANH
 from .jit import entry, glue
 from .maps import rectify
 from .simd import address, cast, peek, shift
-from .tile import END_RELU, END_STORE, END_TIMES, START_BIAS, START_ZERO
+from .tile import END_RELU, END_STORE, END_TANH, END_TIMES, END_WHERE_POSITIVE, START_BIAS, START_ZERO
 
 
 @glue
@@ -42,6 +43,25 @@ def delta(m, k, n, d, ldd, w, out, ldo, end, aux, packed):
         product(m, k, 1, d, ldd, 1, w, k, out, ldo, START_ZERO, out, end, aux, ldo, packed)
     else:
         gemm(m, k, n, d, ldd, 1, w, n, True, None, out, ldo, START_ZERO, out, end, aux, ldo, packed)
+
+
+@glue
+def delta_ending(activation, rate):
+    """How a hidden layer's f' enters the delta: not at all, by the layer's output, or as numbers kept in the delta.
+
+    Of ReLU the output's sign tells it, with dropout at `rate` all but what is left is scaled by; of tanh its square.
+    """
+    if activation == RELU:
+        return END_WHERE_POSITIVE
+    if activation == TANH and rate == 0.0:
+        return END_TANH
+    return END_STORE if rate == 0.0 and activation == IDENTITY else END_TIMES
+
+
+@glue
+def by_output(ending):
+    """Whether f' enters the delta by the layer's output."""
+    return ending == END_WHERE_POSITIVE or ending == END_TANH
 
 
 @entry

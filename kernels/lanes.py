@@ -12,6 +12,7 @@ from collections import namedtuple
 
 from .activations import _activate, _apply
 from .column_losses import cross_entropy_columns, loss_of_elements, softmax_columns
+from .dense import by_output, delta_ending
 from .gemm import gemm
 from .ids import (
     ACTIVATION,
@@ -37,7 +38,7 @@ from .jit import glue, inner
 from .maps import elementwise, fill, largest, scale
 from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd
 from .simd import lanes_of, poke, shift
-from .tile import END_RELU, END_STORE, END_TIMES, END_WHERE_POSITIVE, MR, START_BIAS, START_ZERO
+from .tile import END_RELU, END_STORE, MR, START_BIAS, START_ZERO
 
 # What a pack works with: the layer table, scratch and where things are in it, this pack's parameters, its gradient, the
 # numbers of each lane, whether all lanes have the same inputs, and room for packing.
@@ -147,7 +148,7 @@ def forward_pack(pack, m, gradient):
         else:
             gemm(m, n * lanes, k, a, lda, lanes, w, n * lanes, False, lanes, z, ldz, start, bias, end, z, ldz, pack.packed)
         if hidden and activation != RELU and activation != IDENTITY:
-            if gradient:
+            if gradient and not by_output(delta_ending(activation, 0.0)):
                 _activate(activation, m, n * lanes, ldz, z, z, shift(arena, places[l + 1, DELTA]))
             else:
                 _apply(activation, m, n * lanes, ldz, z, z)
@@ -170,13 +171,8 @@ def backward_pack(pack, m, end):
             gemm(rows, n * lanes, m, a, lanes, lda, d, ldd, False, lanes, dw, n * lanes, START_ZERO, dw, end, dw, n * lanes,
                  pack.packed)  # fmt: skip
         if l > 0:
-            activation = table[l - 1, ACTIVATION]
-            out = shift(arena, places[l, DELTA])
-            aux, ending = out, END_TIMES
-            if activation == IDENTITY:
-                ending = END_STORE
-            elif activation == RELU:
-                aux, ending = a, END_WHERE_POSITIVE
+            ending, out = delta_ending(table[l - 1, ACTIVATION], 0.0), shift(arena, places[l, DELTA])
+            aux = a if by_output(ending) else out
             gemm(m, k * lanes, n, d, ldd, lanes, w, lanes, False, n * lanes, out, lda, START_ZERO, out, ending, aux, lda,
                  pack.packed)  # fmt: skip
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections import namedtuple
 
 from .activations import _activate, _apply, _softmax_row
-from .dense import delta, forward, weight_gradient
+from .dense import by_output, delta, delta_ending, forward, weight_gradient
 from .gemm import PACKED
-from .ids import ACTIVATION, FAN_IN, HAS_BIAS, IDENTITY, OFFSET, RELU, SOFTMAX, WIDTH
+from .ids import ACTIVATION, FAN_IN, HAS_BIAS, OFFSET, RELU, SOFTMAX, WIDTH
 from .jit import glue, inner
 from .maps import scale
 from .rng import _dropout, kept_scale
 from .simd import LANES32, poke, shift
 from .sparse import sparse_forward, sparse_weight_gradient
-from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
+from .tile import END_STORE, END_TANH, END_TIMES, END_WHERE_POSITIVE
 
 # What a way through the network needs: the layer table, dropout rates, flat parameters, scratch and where things are in it,
 # the seed, whether dropout is on, and whether inputs are sparse rows.
@@ -145,13 +145,8 @@ def column_edge(net, l, units, t, n):
 
 @glue
 def _ending(activation, width, rate):
-    """How a hidden layer's f' enters the delta: not at all, by the sign of its output, or as numbers kept in the delta.
-
-    Of ReLU with dropout the sign tells all but what is left is scaled by.
-    """
-    if activation == RELU and width > 1:
-        return END_WHERE_POSITIVE
-    return END_STORE if rate == 0.0 and activation == IDENTITY else END_TIMES
+    """As `delta_ending`, but for a single unit, whose ReLU is not in the product."""
+    return END_TIMES if activation == RELU and width == 1 else delta_ending(activation, rate)
 
 
 @glue
@@ -179,18 +174,18 @@ def forward_layer(net, l, epoch, row, gradient, first, last, left, right, a, lda
         sparse_forward(m, columns, a, lda, w, n, bias, table[l, HAS_BIAS], part, ldz, fused)
     else:
         forward(m, columns, k, a, lda, w, n, bias, table[l, HAS_BIAS], part, ldz, fused, packed)
-    if ending == END_TIMES:
+    if ending == END_TIMES or ending == END_TANH:
         # Whole vectors, without masks; where that is more than the units, it writes over the column of ones.
         width = _padded(columns)
-        if gradient:
+        if gradient and ending == END_TIMES:
             g = shift(net.arena, net.places[l + 1, DELTA] + first * ldz + left)
             _activate(activation, m, width, ldz, part, part, g)
             if rate > 0.0:
                 _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, z, shift(g, -left), True)
-            if width > columns:
-                _set_ones(m, n, z, ldz)
         else:
             _apply(activation, m, width, ldz, part, part)
+        if gradient and width > columns:
+            _set_ones(m, n, z, ldz)
     elif gradient and rate > 0.0 and l + 1 < table.shape[0]:
         _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, z, z, False)
         if columns % 8 > 0:
@@ -244,7 +239,7 @@ def backward_layer(net, l, first, last, left, right, packed):
     ending = _ending(net.table[l - 1, ACTIVATION], net.table[l - 1, WIDTH], rate)
     ldo = net.places[l, STRIDE]
     out = shift(net.arena, net.places[l, DELTA] + first * ldo)
-    aux = shift(net.arena, net.places[l, BUFFER] + first * ldo) if ending == END_WHERE_POSITIVE else out
+    aux = shift(net.arena, net.places[l, BUFFER] + first * ldo) if by_output(ending) else out
     delta_rows(net, l, first, last, left, right, out, ldo, ending, aux, packed)
     if ending == END_WHERE_POSITIVE and rate > 0.0:
         rows, columns = last - first, right - left

@@ -28,8 +28,9 @@ HALVES = NV == 3
 # How the accumulators start: from zero, each row from the same bias, from sums of rows of B before these (which is for `gemm`
 # alone), or each column from the same bias.
 START_ZERO, START_BIAS, START_SUMS, START_COLUMN = 0, 1, 2, 3
-# What happens to the sums before they are stored: nothing, max(c, 0), c * aux, c where aux > 0 else 0, or aux + c.
-END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE, END_ADD = 0, 1, 2, 3, 4
+# What happens to the sums before they are stored: nothing, max(c, 0), c * aux, c where aux > 0 else 0, aux + c, or
+# c * (1 - aux²), which is tanh's derivative by its output.
+END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE, END_ADD, END_TANH = 0, 1, 2, 3, 4, 5
 
 
 @intrinsic
@@ -323,11 +324,16 @@ def _finish(builder, end, sums, aux_rows, vector):
         by = aux()
         return {cell: (by[cell] > 0.0).choose(x, 0.0) for cell, x in sums.items()}
 
+    def tanh():
+        by = aux()
+        return {cell: x * (-by[cell]).fma(by[cell], 1.0) for cell, x in sums.items()}
+
     ways = {
         END_RELU: lambda: {cell: x.maximum(0.0) for cell, x in sums.items()},
         END_TIMES: times,
         END_WHERE_POSITIVE: where_positive,
         END_ADD: add,
+        END_TANH: tanh,
     }
     return _select(builder, end, ways, sums)
 
