@@ -11,7 +11,8 @@ import functools
 
 # A try lasts about this long, or a few steps: waking a core that slept can take a millisecond, which must not count for much.
 _TRY_SECONDS, _TRY_STEPS = 0.01, 3
-# A step guessed to be shorter is not worth a second thread, and a longer one is not worth a try.
+# A step guessed to be shorter is not worth a second thread, and a longer one is not worth a try, unless all threads take longer
+# than one is guessed to: then other programs have a core.
 _SHORT, _LONG = 3e-6, 0.02
 # The other number of threads is tried again after so many times what a try costs, then twice and four times that; but after so
 # many seconds at most.
@@ -42,7 +43,7 @@ class Pace:
         """How many threads, up to n, should do how many of the next steps."""
         if n == 1 or self._guess < _SHORT:
             return 1, steps
-        if self._guess > _LONG:
+        if self._guess > _LONG and self._all <= self._guess:
             return n, steps
         tries = min(steps, max(_TRY_STEPS, int(_TRY_SECONDS / (self._one or self._guess))))
         if not self._all:

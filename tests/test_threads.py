@@ -169,6 +169,23 @@ def test_a_short_slow_call_does_not_change_the_number_of_threads_but_a_long_one_
     assert choice(kind) == 1
 
 
+def test_long_steps_are_tried_on_one_thread_only_where_all_take_longer_than_one_is_guessed_to() -> None:
+    kind = pace.Pace(guess=0.03)
+    for _ in range(100):
+        assert kind.next(10, 2) == (2, 10)
+        kind.took(2, 10, 0.2)
+    kind.took(2, 10, 0.5)  # other programs have a core
+    assert kind.next(10, 2) == (1, 3)
+    for two, calls, most in ((0.05, 20, 1), (0.01, 100, 2)):
+        done = {1: 0, 2: 0}
+        for _ in range(calls):
+            n, steps = kind.next(10, 2)
+            kind.took(n, steps, steps * (0.02 if n == 1 else two))
+            done[n] += steps
+        assert done[most] > 0.9 * sum(done.values())
+    assert kind.next(10, 2) == (2, 10)
+
+
 def test_several_threads_may_take_little_longer_than_what_is_known_of_a_step() -> None:
     kind = pace.Pace(guess=1e-3)
     assert kind.budget(1, 1000) == 0.0
