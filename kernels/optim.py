@@ -39,7 +39,7 @@ from .ids import (
 )
 from .jit import entry, glue, inner
 from .maps import add, elementwise, largest, scale
-from .simd import address, shift
+from .simd import address, peek, shift
 from .threads import flush_denormals, restore_mode
 
 # The least scale that an input may have: it must divide.
@@ -66,38 +66,43 @@ def _nesterov(p, v, g, rate, momentum):
 
 @elementwise("p! m! v! g", "rate root keep1 take1 keep2 take2 eps")
 def _adam(p, m, v, g, rate, root, keep1, take1, keep2, take2, eps):
-    m = keep1 * m + take1 * g
-    v = keep2 * v + take2 * (g * g)
-    return p - rate * m / (v.root() * root + eps), m, v
+    m = m.fma(keep1, take1 * g)
+    v = v.fma(keep2, take2 * (g * g))
+    return p - rate * m / v.root().fma(root, eps), m, v
 
 
 @elementwise("p! m! v! g", "ratio rate factor root keep1 take1 keep2 take2 eps")
 def _adam_scaled(p, m, v, g, ratio, rate, factor, root, keep1, take1, keep2, take2, eps):
     g = factor * g
-    m = keep1 * m + take1 * g
-    v = keep2 * v + take2 * (g * g)
-    return ratio * p - rate * m / (v.root() * root + eps), m, v
+    m = m.fma(keep1, take1 * g)
+    v = v.fma(keep2, take2 * (g * g))
+    return ratio * p - rate * m / v.root().fma(root, eps), m, v
 
 
 @elementwise("p! m! v! top! g", "rate root keep1 take1 keep2 take2 eps")
 def _amsgrad(p, m, v, top, g, rate, root, keep1, take1, keep2, take2, eps):
-    m = keep1 * m + take1 * g
-    v = keep2 * v + take2 * (g * g)
+    m = m.fma(keep1, take1 * g)
+    v = v.fma(keep2, take2 * (g * g))
     top = v.maximum(top)
-    return p - rate * m / (top.root() * root + eps), m, v, top
+    return p - rate * m / top.root().fma(root, eps), m, v, top
 
 
 @elementwise("p! v! g", "rate keep take eps")
 def _root_mean_square(p, v, g, rate, keep, take, eps):
     """RMSprop with keep + take = 1, Adagrad with both 1."""
-    v = keep * v + take * (g * g)
+    v = v.fma(keep, take * (g * g))
     return p - rate * g / (v.root() + eps), v
 
 
 @elementwise("g! w", "l1 l2")
 def _penalty(g, w, l1, l2):
     sign = (w > 0.0).choose(l1, (w < 0.0).choose(-l1, 0.0 * l1))
-    return g + (sign + l2 * w)
+    return w.fma(l2, g + sign)
+
+
+@elementwise("g! w", "l2")
+def _penalty_of_squares(g, w, l2):
+    return w.fma(l2, g)
 
 
 @elementwise("w g", fold=add)
@@ -121,9 +126,19 @@ def _squares(g, factor):
     return scaled * scaled
 
 
-@elementwise("w", "", fold=add)
-def _sum_of_squares(w):
-    return w * w
+@elementwise("w x y z", fold=add)
+def _squares_of_four(w, x, y, z):
+    return w.fma(w, x * x) + y.fma(y, z * z)
+
+
+@glue
+def _sum_of_squares(n, w):
+    """Four at a time, since each sum waits for the last."""
+    n4 = n // 4
+    total = _squares_of_four(n4, (w, shift(w, n4), shift(w, 2 * n4), shift(w, 3 * n4)), ())
+    for i in range(4 * n4, n):
+        total += peek(w, i) * peek(w, i)
+    return total
 
 
 @inner
@@ -144,7 +159,10 @@ def _penalize(table, ints, reals, w, g, weight_sum, first, last):
     if l1 != 0.0 or l2 != 0.0:
         for layer in range(table.shape[0]):
             start, n = _weights_in(table, layer, first, last)
-            _penalty(n, (shift(g, start), shift(w, start)), (l1, l2))
+            if l1 == 0.0:
+                _penalty_of_squares(n, (shift(g, start), shift(w, start)), (l2,))
+            else:
+                _penalty(n, (shift(g, start), shift(w, start)), (l1, l2))
     if reals[CLIP_VALUE] > 0.0:
         _clip(last - first, (shift(g, first),), (reals[CLIP_VALUE],))
 
@@ -156,7 +174,7 @@ def _squared_weights(table, w, first, last):
     for layer in range(table.shape[0]):
         start, n = _weights_in(table, layer, first, last)
         if n > 0:
-            total += _sum_of_squares(n, (shift(w, start),), ())
+            total += _sum_of_squares(n, shift(w, start))
     return total
 
 

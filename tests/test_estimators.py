@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, make_multilabel_classification
@@ -19,9 +20,10 @@ from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
 import fastmlp as fm
+from fastmlp.estimators.classifier import _binarizer
 from tests.estimators import quick, quick_numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -88,6 +90,15 @@ def test_labels_of_any_kind(labels, iris) -> None:
     assert (fitted.predict(X) == y).mean() > 0.9
     assert fitted.predict_proba(X).shape == (len(X), len(labels))
     np.testing.assert_allclose(np.exp(fitted.predict_log_proba(X)), fitted.predict_proba(X))
+
+
+@pytest.mark.parametrize("y", [[0, 1, 1], [7, 7, 7], [3, -1, 200], [True, False, True], [5]])
+@pytest.mark.parametrize("dtype", [None, np.uint8, np.float64, str])
+def test_labels_are_known_as_scikit_learn_knows_them(y, dtype) -> None:
+    y = np.array(y).astype(dtype)
+    ours, theirs = vars(_binarizer(y)), vars(LabelBinarizer().fit(y))
+    assert_array_equal(ours.pop("classes_"), theirs.pop("classes_"), strict=True)
+    assert ours == theirs
 
 
 def test_multilabel_dense_and_sparse() -> None:

@@ -302,7 +302,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         )
         y = _one_column(y)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
+            self._label_binarizer = _binarizer(y)
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(y)
@@ -371,6 +371,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _binarizer(y: Any) -> LabelBinarizer:
+    """Return a LabelBinarizer fitted on y."""
+    binarizer = LabelBinarizer()
+    if not isinstance(y, np.ndarray) or y.ndim != 1 or y.dtype.kind not in "biu":
+        return binarizer.fit(y)
+    # As fit finds it, which looks for much that these cannot be: a sixth of the time of a small training.
+    binarizer.classes_ = np.unique(y)
+    binarizer.y_type_ = "multiclass" if len(binarizer.classes_) > 2 else "binary"
+    binarizer.sparse_input_ = False
+    return binarizer
 
 
 def _one_column(y: Any) -> Any:
