@@ -11,13 +11,13 @@ from .history import History
 from .layers import Dense
 from .network import MLP
 from .optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, RMSprop
-from .population import Population, PopulationHistory
-from .sweeps import sweep
 
 if TYPE_CHECKING:
     from . import datasets, plots, scalar, symbolic, tabular
     from .estimators import MLPClassifier, MLPRegressor, cross_validate, from_sklearn, to_sklearn
     from .formats.safetensors import load
+    from .population import Population, PopulationHistory
+    from .sweeps.sweep import sweep
     from .symbolic import activation
     from .tabular import TabularClassifier, TabularRegressor
 
@@ -74,12 +74,15 @@ __all__ = [
 _LATER = {
     "MLPClassifier": "estimators",
     "MLPRegressor": "estimators",
+    "Population": "population",
+    "PopulationHistory": "population",
     "TabularClassifier": "tabular",
     "TabularRegressor": "tabular",
     "activation": "symbolic",
     "cross_validate": "estimators",
     "from_sklearn": "estimators",
     "load": "formats.safetensors",
+    "sweep": "sweeps",
     "to_sklearn": "estimators",
 }
 _MODULES = ("datasets", "plots", "scalar", "symbolic", "tabular")

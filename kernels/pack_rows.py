@@ -8,7 +8,7 @@ from .ids import EPOCH, SHUFFLE_SEED, WIDTH
 from .jit import glue, inner
 from .lanes import BUFFER, SCALES, STRIDE, TARGETS
 from .maps import copy, copy_rows, fill
-from .rng import permutation
+from .rng import permute
 from .simd import address, lanes_of, peek, poke, shift
 from .transpose import transpose
 
@@ -153,4 +153,4 @@ def draw_orders(shared, orders, count, ints, first, size, epoch):
     """The orders of rows of `count` epochs from `epoch` on, or that epoch's in each lane."""
     for i in range(count):
         network, number = (0, epoch + i) if shared else (network_in(first, i, size), epoch)
-        permutation(ints[network, SHUFFLE_SEED], ints[network, EPOCH] + number, orders[i])
+        permute(ints[network, SHUFFLE_SEED], ints[network, EPOCH] + number, orders[i])

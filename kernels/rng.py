@@ -46,9 +46,9 @@ def _draw(word, i):
     return np.int64((word * np.uint64(i + 1)) >> np.uint64(32))
 
 
-@entry
-def permutation(seed, epoch, order):
-    """order = a permutation of 0..n-1, by Fisher and Yates (Knuth, TAOCP 2, algorithm P); order (n,) int64."""
+@inner
+def permute(seed, epoch, order):
+    """order = a permutation of 0..n-1, by Fisher and Yates (Knuth, TAOCP 2, algorithm P)."""
     n = order.size
     for i in range(n):
         order[i] = i
@@ -61,6 +61,12 @@ def permutation(seed, epoch, order):
                 order[i], order[j] = order[j], order[i]
                 i -= 1
         block += 1
+
+
+@entry
+def permutation(seed, epoch, order):
+    """order = a permutation of 0..n-1; order (n,) int64."""
+    permute(seed, epoch, order)
 
 
 @intrinsic

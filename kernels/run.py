@@ -70,7 +70,7 @@ from .network import (
     stretch,
 )
 from .optim import _norm_factor, _penalize, _squared_weights, _update
-from .rng import permutation
+from .rng import permute
 from .scratch import room_of, scratch_size
 from .simd import address, shift
 from .sparse import sparse_width
@@ -159,7 +159,7 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
             loss_sum, weight_total = 0.0, 0.0
             if row == 0 and data.ordered:
                 if part.tid == 0:
-                    permutation(ints[SHUFFLE_SEED], epoch, data.order)
+                    permute(ints[SHUFFLE_SEED], epoch, data.order)
                 barrier(part.sync, part.n)
         weight_sum = _weight_sum(data, at, count)
         penalized = task == TRAIN and ints[L2_OVER_BATCH] != 0

@@ -170,6 +170,25 @@ def test_functions_are_compiled_by_jit_alone(path) -> None:
         assert set(numba_names(tree(path))) & compilers == set()
 
 
+def compiled(module: ast.Module, *kinds: str) -> dict[str, ast.FunctionDef]:
+    """A module's functions that are compiled as one of some kinds."""
+    functions = (node for node in module.body if isinstance(node, ast.FunctionDef))
+    return {node.name: node for node in functions if {ast.unparse(kind) for kind in node.decorator_list} & {*kinds}}
+
+
+@each(KERNELS)
+def test_an_entry_is_called_by_python_alone(path) -> None:
+    """A process that has loaded it has no code of it that could be linked."""
+    module = tree(path)
+    entries = {*compiled(module, "entry")}
+    for node in module.body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            elsewhere = compiled(tree(path.with_name(f"{node.module}.py")), "entry")
+            entries |= {alias.asname or alias.name for alias in node.names if alias.name in elsewhere}
+    for function in compiled(module, "entry", "inner", "glue").values():
+        assert {node.id for node in ast.walk(function) if isinstance(node, ast.Name)} & entries == set(), function.name
+
+
 @each([*KERNELS, *FASTMLP])
 def test_nobody_asks_for_fastmath_or_parallel(path) -> None:
     """Fastmath gives wrong answers for NaN; numba's threads end the process when two Python threads enter them."""

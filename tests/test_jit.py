@@ -220,6 +220,21 @@ def test_code_is_loaded_and_not_compiled_again(folder, compiled):
     assert len(files(folder)) == 1
 
 
+def test_what_is_loaded_is_for_python_alone(folder):
+    """The file has no IR that other code could link; nothing may call the names that stand there in its place."""
+    fresh()(X, np.empty_like(X))
+    loaded = fresh()
+
+    @numba.njit
+    def ours(x, out):
+        loaded(x, out)
+
+    assert_right(loaded)
+    with pytest.raises(RuntimeError, match="library unfit for linking"):
+        ours(X, np.empty_like(X))
+    assert_right(loaded)
+
+
 def test_each_signature_has_its_own_file(folder):
     kernel = fresh()
     assert_right(kernel)
