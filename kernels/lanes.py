@@ -36,7 +36,7 @@ from .ids import (
 )
 from .jit import glue, inner
 from .maps import elementwise, fill, largest, scale
-from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd
+from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd, _shorten
 from .simd import lanes_of, poke, shift
 from .tile import END_RELU, END_STORE, MR, START_BIAS, START_ZERO
 
@@ -67,18 +67,19 @@ def _raise_to_size(top, g):
 
 @elementwise("top +unit")
 def _inverse(top):
-    return ((top > 0.0) & (top < math.inf)).choose(1.0 / top, 0.0)
+    return ((top > 0.0) & (top < math.inf)).choose(4.0 / top, 0.0)
 
 
-@elementwise("total! top", "limit")
-def _norm_factor(total, top, limit):
-    norm = top * total.sqrt()
-    return ((limit > 0.0) & (top > 0.0) & (top < math.inf) & (norm > limit)).choose(limit / norm, 1.0)
+@elementwise("total! unit!", "limit")
+def _norm_factors(total, unit, limit):
+    root = total.sqrt()
+    clips = (limit > 0.0) & (root > 0.25 * limit * unit)
+    return clips.choose(0.25 * limit / root, 1.0), clips.choose(unit, 1.0)
 
 
 @elementwise("total! g", "unit")
 def _add_square(total, g, unit):
-    scaled = g * unit
+    scaled = 0.25 * g * unit
     return total + scaled * scaled
 
 
@@ -240,7 +241,7 @@ def _number(pack, i):
 
 @inner
 def clip_norm_pack(pack, size):
-    """Each lane's gradient scaled down to its NORM_LIMIT, 0 for none; as `optim._norm_factor` does."""
+    """Each lane's gradient scaled down to its NORM_LIMIT, 0 for none; as `optim._norm_factors` says."""
     lanes = lanes_of(pack.grad)
     top, total, unit = _number(pack, TOP), _number(pack, TOTAL), _number(pack, ONE)
     fill(lanes, (top,), (0.0,))
@@ -250,8 +251,8 @@ def clip_norm_pack(pack, size):
     _inverse(lanes, (top, unit), ())
     for p in range(size):
         _add_square(lanes, (total, shift(pack.grad, p * lanes)), (unit,))
-    _norm_factor(lanes, (total, top), (_number(pack, NORM_LIMIT),))
-    scale(size * lanes, (pack.grad,), (total,))
+    _norm_factors(lanes, (total, unit), (_number(pack, NORM_LIMIT),))
+    _shorten(size * lanes, (pack.grad,), (unit, total))
 
 
 @inner

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from .ids import (
     ADAGRAD,
     ADAM,
@@ -120,10 +122,15 @@ def _largest(g):
     return g.abs()
 
 
-@elementwise("g", "factor", fold=add)
-def _squares(g, factor):
-    scaled = g * factor
+@elementwise("g", "unit", fold=add)
+def _squares(g, unit):
+    scaled = 0.25 * g * unit
     return scaled * scaled
+
+
+@elementwise("g!", "unit share")
+def _shorten(g, unit, share):
+    return g * unit * share
 
 
 @elementwise("w x y z", fold=add)
@@ -179,16 +186,22 @@ def _squared_weights(table, w, first, last):
 
 
 @inner
-def _norm_factor(reals, g, n):
-    """What to multiply all n elements by so that their norm is at most CLIP_NORM; sums in one fixed order."""
+def _norm_factors(reals, g, n):
+    """Two numbers that `_shorten` takes for all n elements so that their norm is at most CLIP_NORM, or ones.
+
+    Four times the largest element's inverse, since that itself might be flushed to zero, and so might their product. Sums are
+    in one fixed order.
+    """
     limit = reals[CLIP_NORM]
     if limit <= 0.0:
-        return 1.0
-    top = _largest(n, (g,), ())
+        return 1.0, 1.0
+    top = np.float64(_largest(n, (g,), ()))
     if not (top > 0.0 and top < math.inf):
-        return 1.0
-    norm = top * math.sqrt(_squares(n, (g,), (1.0 / top,)))  # scaled, so that squares neither overflow nor vanish
-    return limit / norm if norm > limit else 1.0
+        return 1.0, 1.0
+    unit = 4.0 / top
+    root = math.sqrt(np.float64(_squares(n, (g,), (unit,))))  # scaled, so that squares neither overflow nor vanish
+    norm = top * root
+    return (unit, 0.25 * limit / root) if limit < norm < math.inf else (1.0, 1.0)
 
 
 @inner
@@ -287,9 +300,9 @@ def condition(table, ints, reals, params, grad, weight_sum):
     mode = flush_denormals()
     w, g, n = address(params, 0), address(grad, 0), grad.size
     _penalize(table, ints, reals, w, g, weight_sum, 0, n)
-    factor = _norm_factor(reals, g, n)
-    if factor != 1.0:
-        scale(n, (g,), (factor,))
+    unit, share = _norm_factors(reals, g, n)
+    if unit != 1.0 or share != 1.0:
+        _shorten(n, (g,), (unit, share))
     restore_mode(mode)
 
 

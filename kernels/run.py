@@ -42,7 +42,7 @@ from .ids import (
 )
 from .jit import entry, inner
 from .loss import mean_loss
-from .maps import copy, finite, scale
+from .maps import copy, finite
 from .minibatch import (
     GRADIENT,
     INPUT_GRADIENT,
@@ -69,7 +69,7 @@ from .network import (
     share,
     stretch,
 )
-from .optim import _norm_factor, _penalize, _squared_weights, _update
+from .optim import _norm_factors, _penalize, _shorten, _squared_weights, _update
 from .rng import permute
 from .scratch import room_of, scratch_size
 from .simd import address, shift
@@ -186,10 +186,10 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
             _penalize(net.table, ints, reals, net.params, out, weight_sum, part.begin, part.end)
             if reals[CLIP_NORM] > 0.0:
                 barrier(part.sync, part.n)
-                factor = _norm_factor(reals, out, size)
+                unit, share = _norm_factors(reals, out, size)
                 barrier(part.sync, part.n)
-                if factor != 1.0:
-                    scale(part.end - part.begin, (shift(out, part.begin),), (factor,))
+                if unit != 1.0 or share != 1.0:
+                    _shorten(part.end - part.begin, (shift(out, part.begin),), (unit, share))
             _update(net.table, ints, reals, power1, power2, net.params, state, size, out, lr[step], part.begin, part.end)
         steps += 1
         row += count

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 
 import numba
+from fastmlp.kernels import population
 from fastmlp.kernels import train as compiled
 
 from fastmlp.reference import ids
@@ -152,6 +155,34 @@ def test_norm_of_large_and_small_gradients(size, dtype):
         grad = np.array([3 * size, 4 * size, 0], dtype)
         function(net.table, net.ints, net.reals, net.params, grad, 0.0)
         assert_close(grad / dtype(size), np.array([0.6, 0.8, 0]), errors=8)
+
+
+@PRECISION
+def test_norm_of_the_largest_gradients(dtype):
+    """One over the largest element, and the factor, are no normal numbers then, and compiled code flushes such to zero."""
+    size = float(np.finfo(dtype).max) / 8
+    for function in twins("optim", "condition"):
+        net = make_net([2, 1], clip_norm=1.0, dtype=dtype)
+        grad = np.array([3 * size, 4 * size, 0], dtype)
+        function(net.table, net.ints, net.reals, net.params, grad, 0.0)
+        assert_close(grad, np.array([0.6, 0.8, 0]), errors=8)
+
+
+@PRECISION
+def test_norm_of_the_largest_gradients_of_a_population(dtype):
+    """As above, in a pack: the target is so far off that all but the first network's gradients are that large."""
+    size = float(np.finfo(dtype).max) / 8
+    for function in twins("population", "train_population"):
+        net = make_net([2, 1], loss="SSE", batch=1, clip_norm=1.0, dtype=dtype)
+        ints, reals, params = (np.stack([numbers] * 20) for numbers in (net.ints, net.reals, 0 * net.params))
+        reals[0, ids.CLIP_NORM] = 0.0
+        x, y = np.array([[3, 4]], dtype), np.full((20, 1, 1), -size / 4, dtype)
+        y[0] = -0.5
+        slots, losses = np.empty((20, 0, params.shape[1]), dtype), np.empty((1, 20))
+        arena = np.empty(population.population_arena_size(net.table, 20, 0, 1), dtype)
+        function(net.table, ints, reals, params, slots, x, y, np.empty((0, 1), dtype), np.ones(1), np.ones(20), losses, arena)
+        assert_close(params[0], np.array([-3, -4, -1]), errors=8)
+        assert_close(params[1:], np.array([[-3, -4, -1]] * 19) / math.sqrt(26), errors=8)
 
 
 @PRECISION
