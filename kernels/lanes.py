@@ -35,7 +35,7 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .maps import elementwise, fill, largest, scale
+from .maps import accumulate, elementwise, fill, largest, scale
 from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd, _shorten
 from .simd import lanes_of, poke, shift
 from .tile import END_RELU, END_STORE, MR, START_BIAS, START_ZERO
@@ -213,9 +213,10 @@ def loss_pack(pack, ints, reals, m, uniform):
         for i in range(m):
             scale(k * lanes, (shift(d, i * k * lanes),), (shift(scales, i * lanes),))
     for i in range(m):
-        by = one if uniform != 0.0 else shift(scales, i * lanes)
-        for j in range(per_row):
-            _add_times(lanes, (total, shift(each, (i * per_row + j) * lanes)), (by,))
+        by, row = one if uniform != 0.0 else shift(scales, i * lanes), shift(each, i * per_row * lanes)
+        for j in range(1, per_row):  # a row's sum first: sums of sums round less off
+            accumulate(lanes, (row, shift(row, j * lanes)), ())
+        _add_times(lanes, (total, row), (by,))
 
 
 @inner

@@ -92,8 +92,8 @@ from .tile import END_ADD, END_STORE
 
 # Rows that a pack is trained on before the next one has its turn.
 CHUNK_ROWS = 1024
-# Minibatches whose losses are added up in the vectors' own precision.
-FLUSH = 32
+# From so many rows on, losses that were added up in the vectors' own precision go to sums in float64.
+FLUSH_ROWS = 128
 
 
 @glue
@@ -213,14 +213,17 @@ def _train(pack, rows, turn, ints, reals, factor, lr, first, size, block, n_slot
     for lane in range(lanes):
         sums[LOSS_SUM, lane] = sums[WEIGHT_SUM, lane] = 0.0
     weighted = rows.weight.shape[0] > 0
+    waiting = 0
     for step in range(steps):
         if sync[ABORT]:
             break
         at = step * batch
         count, rate = min(batch, n - at), lr[epoch * steps + step]
         _train_step(pack, rows, turn, ints[0], reals, factor, rate, first, size, at, count, block, slots, n_slots, some, sums)
-        if weighted or step % FLUSH == 0 or step == steps - 1:
+        waiting += count
+        if weighted or waiting >= FLUSH_ROWS or step == steps - 1:
             _add_losses(pack, rows, ints[0], sums)
+            waiting = 0
         if weighted:
             for lane in range(lanes):
                 sums[WEIGHT_SUM, lane] += sums[WEIGHT, lane]

@@ -326,6 +326,17 @@ def test_bits_do_not_depend_on_threads() -> None:
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("batch_size", [1, 16, 64])
+def test_losses_of_many_rows_and_outputs_are_added_up_precisely(engine, batch_size) -> None:
+    """All alike, so that sums in float32 would be rounded in one direction."""
+    x, y = np.ones((2048, 2)), np.full((2048, 10), 0.37)
+    population = fm.Population([2, 3, 10], size=20, activation="relu")
+    population.params[:] = 0.0
+    history = population.fit(x, y, epochs=1, batch_size=batch_size, optimizer=fm.SGD(1e-30))
+    np.testing.assert_allclose(history.loss[0], 0.37**2, rtol=1e-5)
+    np.testing.assert_allclose(population.loss(x, y), 0.37**2, rtol=1e-5)
+
+
 def test_ensemble_is_the_mean(engine) -> None:
     population = fm.Population([3, 8, 3], size=5, output="softmax")
     population.fit(X, LABELS, epochs=2)
