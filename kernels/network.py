@@ -2,7 +2,7 @@
 
 Buffer l holds layer l's input, rows apart by its stride; the last one holds the outputs. Beside its units each row has a
 column of ones, so that the gradient of the bias is one more row of the weights' gradient. A delta has its buffer's
-strides; until the backward pass comes by it holds f'(z).
+strides; until the backward pass comes by it holds f'(z), where that is not told by the buffer's outputs.
 """
 
 from __future__ import annotations

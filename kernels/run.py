@@ -186,10 +186,10 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
             _penalize(net.table, ints, reals, net.params, out, weight_sum, part.begin, part.end)
             if reals[CLIP_NORM] > 0.0:
                 barrier(part.sync, part.n)
-                unit, share = _norm_factors(reals, out, size)
+                unit, rest = _norm_factors(reals, out, size)
                 barrier(part.sync, part.n)
-                if unit != 1.0 or share != 1.0:
-                    _shorten(part.end - part.begin, (shift(out, part.begin),), (unit, share))
+                if unit != 1.0 or rest != 1.0:
+                    _shorten(part.end - part.begin, (shift(out, part.begin),), (unit, rest))
             _update(net.table, ints, reals, power1, power2, net.params, state, size, out, lr[step], part.begin, part.end)
         steps += 1
         row += count
