@@ -22,6 +22,9 @@ from .stepping import Optimizer, Stepping
 
 __all__ = ["LBFGS", "OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "changed", "resolve"]
 
+# Float32's least normal number: compiled code takes smaller ones for zero.
+LEAST_EPS = 2.0**-126
+
 
 @dataclass(frozen=True)
 class SGD(Stepping):
@@ -172,7 +175,8 @@ class Adam(Stepping):
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
         reals[..., ids.SCALE_RATE] = self.scale_factor or 0.0
-        reals[..., ids.BETA1], reals[..., ids.BETA2], reals[..., ids.EPS] = self.beta1, self.beta2, self.eps
+        reals[..., ids.BETA1], reals[..., ids.BETA2] = self.beta1, self.beta2
+        reals[..., ids.EPS] = np.maximum(self.eps, LEAST_EPS)
         ints[..., ids.AMSGRAD], ints[..., ids.EPS_HAT] = self.amsgrad, self.eps_hat
 
 
@@ -248,7 +252,7 @@ class RMSprop(Stepping):
         return 1
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[..., ids.BETA2], reals[..., ids.EPS] = self.rho, self.eps
+        reals[..., ids.BETA2], reals[..., ids.EPS] = self.rho, np.maximum(self.eps, LEAST_EPS)
 
 
 @dataclass(frozen=True)
@@ -292,7 +296,7 @@ class Adagrad(Stepping):
         return 1
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[..., ids.EPS] = self.eps
+        reals[..., ids.EPS] = np.maximum(self.eps, LEAST_EPS)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,17 @@ def test_one_step_of_gradient_descent_by_hand(engine) -> None:
     np.testing.assert_allclose(net.params, [0.4, -0.45, 0.4, 1.975, 0.2], rtol=1e-14)
 
 
+@pytest.mark.parametrize("optimizer", [fm.Adam, fm.RMSprop, fm.Adagrad])
+@pytest.mark.parametrize("eps", [np.finfo(np.float64).tiny, [1e-40, 1e-3]], ids=["one", "each"])
+def test_an_eps_less_than_any_number_of_the_networks_keeps_the_divisor_from_zero(eps, optimizer, engine) -> None:
+    """An input that is always zero has gradients that are."""
+    x = np.column_stack([np.linspace(-1, 1, 20), np.zeros(20)])
+    net = fm.MLP([2, 3, 1]) if np.ndim(eps) == 0 else fm.Population([2, 3, 1], size=2)
+    history = net.fit(x, x[:, :1], epochs=2, optimizer=optimizer(1e-3, eps=eps))
+    assert np.shape(history.loss)[0] == 2
+    assert np.isfinite(history.loss).all()
+
+
 OPTIONS = {
     "plain": {},
     "l1": {"l1": 0.03},
