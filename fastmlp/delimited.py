@@ -241,7 +241,7 @@ def _numbers(cells: Sequence[str], truth: bool = False) -> np.ndarray:
 
 
 def _is_gap(cell: str) -> bool:
-    return cell.strip().lower() in _GAPS
+    return cell.strip().strip("\0").lower() in _GAPS  # some databases write NUL where there is no value
 
 
 def _target_of_words(cells: np.ndarray) -> np.ndarray:

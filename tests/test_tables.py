@@ -223,6 +223,7 @@ REFUSED = {
     "gap": ("a,b,y\n1,2,0\n3,,1\n", "column 'b' has no value .* in row 2 .*Fill the gap"),
     "NaN": ("a,b,y\n1,2,0\n3,NaN,1\n", "column 'b' has no value .*in row 2"),
     "NA": ("a,b,y\nNA,2,0\n3,4,1\n", "column 'a' has no value .*in row 1"),
+    "NUL": ("a,b,y\n1,2,0\n3,\0,1\n", "column 'b' has no value .*in row 2"),
     "infinite": ("a,y\n1,0\n-inf,1\n", "column 'a' has the value -inf in row 2"),
     "words": ("a,b,c,y\n1,x,0,0\n2,,0,1\n3,4,u,1\n", "columns hold words, not numbers: 'b' .'x'., 'c' .'u'.*Encode them"),
     "gap in target": ("a,y\n1,2.5\n3,\n", "column 'y' has no value .*in row 2"),
