@@ -403,6 +403,12 @@ def test_cross_validate_is_the_loop(iris) -> None:
             fm.cross_validate(quick(), X, y, seeds=wrong)
 
 
+@pytest.mark.parametrize("wrong", [fm.MLP([4, 3]), fm.MLPClassifier, 3], ids=["network", "class", "number"])
+def test_cross_validate_says_what_an_estimator_is(iris, wrong) -> None:
+    with pytest.raises(TypeError, match=r"estimator must be an estimator .* got .*\. For networks of fm\.MLP .*fm\.sweep"):
+        fm.cross_validate(wrong, *iris)
+
+
 def test_cross_validate_keeps_pipelines_whole(iris) -> None:
     est = make_pipeline(StandardScaler(), quick(max_iter=5))
     table = fm.cross_validate(est, *iris, cv=3, seeds=np.int64(2), return_estimator=True, return_indices=True)

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 
 from .. import checks, engine
+from ..errors import shown
 from ..interruption import side_by_side
 from .base import BaseMLP
 
@@ -65,7 +66,7 @@ def cross_validate(
     Raises
     ------
     TypeError, ValueError
-        If `seeds` names none, if `n_jobs` is neither a number >= 1 nor -1, or by scikit-learn.
+        If `estimator` is none, if `seeds` names none, if `n_jobs` is neither a number >= 1 nor -1, or by scikit-learn.
 
     Examples
     --------
@@ -79,6 +80,11 @@ def cross_validate(
     >>> cross_validate(pipeline, X, y, cv=3, seeds=2)["test_score"].shape
     (2, 3)
     """
+    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+        raise TypeError(
+            f"estimator must be an estimator of scikit-learn's kind, such as fm.MLPClassifier(); got {shown(estimator)}. "
+            "For networks of fm.MLP there is fm.sweep(..., cv=5)."
+        )
     chosen = checks.seeds(seeds, 0)
     X, y, groups = indexable(X, y, groups)
     folds = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y, groups))
