@@ -400,12 +400,14 @@ def test_a_derivative_that_is_none_is_told() -> None:
         ((x * sympy.Symbol("y"),), ValueError, "formula of one symbol; it has x, y"),
         ((lambda t: sympy.I * t,), ValueError, "is not real"),
         ((lambda t: sympy.gamma(t),), ValueError, "gamma is not among the functions of an activation: Abs, Add"),
+        ((sympy.sympify("relu(x) * x"),), ValueError, r"has relu, of which SymPy knows but the name.*sympy\.Max\(0, x\)"),
+        ((lambda t: t + sympy.Function("swish")(t),), ValueError, "has swish, of which"),
         ((lambda t: "x",), TypeError, "gave str for a SymPy symbol"),
         ((lambda t: sympy.Piecewise((t, t > 0)),), ValueError, r"End it with a pair \(value, True\)"),
         ((cube, 3), TypeError, "df must be a function"),
         ((cube, lambda t: [1, 2]), ValueError, "df must give a number for each number"),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_what_is_no_activation_is_refused(arguments, kind, why) -> None:
     with pytest.raises(kind, match=why):

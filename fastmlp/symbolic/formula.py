@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import sympy
+from sympy.core.function import AppliedUndef
 
 from ..reference.custom import run
 from .check import Problem
@@ -46,6 +47,12 @@ def _expression(f: Any) -> sympy.Expr:
     expr = sympy.sympify(expr).doit()
     if expr.free_symbols != {X}:
         raise ValueError(f"f(x) = {expr} must be a formula of x alone.")
+    unknown = sorted({call.func.__name__ for call in expr.atoms(AppliedUndef)})
+    if unknown:
+        raise ValueError(
+            f"f(x) = {expr} has {', '.join(unknown)}, of which SymPy knows but the name. Write out what is meant, such as "
+            "sympy.Max(0, x) for relu."
+        )
     if expr.has(sympy.I):
         raise ValueError(f"f(x) = {expr} is not real.")
     return expr
