@@ -274,6 +274,8 @@ REFUSED = {
     "drawn width": ({"widths": scipy.stats.uniform(1, 9), "n_trials": 2}, TypeError, "widths must be an integer"),
     "halving": ({"halving": 1}, ValueError, "halving must be an integer >= 2; got 1"),
     "nothing to halve": ({"halving": 3}, ValueError, "halving=3 has nothing to do with 4 settings and 2 epochs"),
+    "trials_seed": ({"trials_seed": 3}, ValueError, "trials_seed=3 is for n_trials"),
+    "no trials_seed": ({"trials_seed": "x"}, TypeError, "trials_seed must be an integer"),
     "min_epochs": ({"min_epochs": 2}, ValueError, "min_epochs=2 is for halving"),
     "halving lbfgs": ({"halving": 2, "optimizer": "lbfgs"}, ValueError, "lbfgs cannot be trained in rounds"),
     "halving plateau": ({"halving": 2, "lr": fm.schedules.ReduceOnPlateau(0.1)}, ValueError, "halving trains in rounds"),

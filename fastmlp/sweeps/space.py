@@ -134,6 +134,8 @@ def settings(space: dict[str, Any], n_trials: int | None, trials_seed: int) -> l
         return _draw(axes, checks.integer("n_trials", n_trials, 1), trials_seed, bool(drawn))
     if drawn:
         raise ValueError(f"{drawn[0]} is a distribution, of which there is no grid. Pass n_trials=50, say, or a list.")
+    if checks.integer("trials_seed", trials_seed, 0, 2**32 - 1) != 0:
+        raise ValueError(f"trials_seed={trials_seed} is for n_trials. Pass n_trials=50, say, or leave trials_seed out.")
     cells = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
     return list(dict.fromkeys(_setting(cell) for cell in cells))
 
