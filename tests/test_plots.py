@@ -319,6 +319,20 @@ def test_sizes_with_one_power_of_ten_among_them_do_not_lie_over_each_other(scale
     labels = [shown(text) for text in figure.axes[0].get_xticklabels()]
     assert labels[0] == f"{17 * scale:,}"
     assert labels[-1] == f"{325 * scale:,}"
+    assert [label for label in labels if "." in label] == []  # nothing has 45.5 parameters
+
+
+def test_a_linear_model_is_among_the_curves_once_and_by_that_name():
+    rows = sweep([4, 8, 16], [0, 1]).rows
+    result = SweepResult(rows, "val_score", curves=[{"loss": [2.0, 1.0]}] * 6)
+    names = [shown(text) for text in plots.sweep_curves(result).axes[0].get_legend().get_texts()]
+    assert sorted(names) == ["16×1", "4×1", "8×1", "linear"]
+    one = SweepResult([row | {"n_params": 3} for row in rows[:1]], "val_score")
+    assert [text.get_text() for text in plots.pareto(one).axes[0].texts] == ["linear"]
+
+
+def test_the_spread_of_one_seed_says_so():
+    assert plots.heatmap(sweep([4], [1]), spread=True).axes[0].get_title().endswith("over 1 seed")
 
 
 @pytest.mark.parametrize("lrs", [(1e-3, 2e-3, 5e-3), (0.9, 1.0, 1.1), (2e-3, 3e-3)])

@@ -160,8 +160,10 @@ def lr_range(test: RangeTest, ax: Axes | None = None) -> Figure:
 
 
 def label_four(ax: Axes, low: float, high: float) -> None:
-    """Label four places from `low` to `high` where a logarithmic axis labels more than there is room for."""
+    """Label four places from `low` to `high`, whole ones between integers, where matplotlib labels more than has room."""
     places = np.geomspace(low, high, 4)
+    if isinstance(low, int) and isinstance(high, int):
+        places = np.unique(np.round(places))
     ax.set_xticks(places, [f"{place:,.0f}" if place >= 100.0 else f"{place:.3g}" for place in places])
     ax.set_xticks([], minor=True)
 

@@ -21,6 +21,8 @@ __all__ = ["pareto", "sweep_curves", "sweep_rates", "tried_rates"]
 
 # So many settings get a colour and a name; the others are there in grey.
 _NAMED = 5
+# Settings that only hidden layers have.
+_OF_HIDDEN = ("width", "activation", "dropout")
 # What a name such as 128×2 takes up in points.
 _NAME_SIZE = (30.0, 9.0)
 
@@ -55,7 +57,7 @@ def sweep_curves(result: SweepResult, ax: Axes | None = None) -> Figure:
     ax = axes_of(ax, 6.4, 4.2)
     for curves in result.curves:
         draw_losses(ax, curves.get("loss", []), color="0.8", linewidth=0.6, zorder=1)
-    lines = [line for line in result.summary() if line["seeds"]][:_NAMED]
+    lines = _networks([line for line in result.summary() if line["seeds"]])[:_NAMED]
     for line, colour in zip(lines, COLOURS, strict=False):
         rows = [i for i, row in enumerate(result) if all(str(row[key]) == str(line[key]) for key in _setting(line))]
         for name, style, label in (("loss", "-", plain(_name(line, result))), ("val_loss", "--", None)):
@@ -202,7 +204,7 @@ def _name_points(ax: Axes, front: list[dict[str, Any]], result: SweepResult) -> 
             continue
         taken.append((x, y))
         ax.annotate(
-            f"{line['width']}×{line['depth']}", point, textcoords="offset points", xytext=(-5, 4 if up else -4),
+            _shape(line), point, textcoords="offset points", xytext=(-5, 4 if up else -4),
             fontsize="x-small", ha="right", va="bottom" if up else "top",
         )  # fmt: skip
 
@@ -228,7 +230,20 @@ def _name(line: dict[str, Any], result: SweepResult) -> str:
 
     rest = [key for key in _setting(line) if key not in ("width", "depth") and result.varies(key)]
     words = [f"{key} " * isinstance(line[key], float) + setting_text(key, line[key]) for key in rest]
-    return ", ".join([f"{line['width']}×{line['depth']}", *words])
+    return ", ".join([_shape(line), *words])
+
+
+def _shape(line: dict[str, Any]) -> str:
+    """Return width × depth; a model without hidden layers has no width."""
+    return f"{line['width']}×{line['depth']}" if line["depth"] else "linear"
+
+
+def _networks(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return settings of different networks: without hidden layers, those of all widths are the same one."""
+    found: dict[tuple, dict[str, Any]] = {}
+    for line in lines:
+        found.setdefault(tuple(str(line[key]) for key in _setting(line) if line["depth"] or key not in _OF_HIDDEN), line)
+    return list(found.values())
 
 
 def _mean(curves: list[list[float]]) -> list[float]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import counted
 from .figures import axes_of, check_result, figure, figure_of, ink, plain
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def heatmap(result: SweepResult, ax: Axes | None = None, spread: bool = False) -
     title = f"{name[0].upper()}{name[1:]} ({better} is better)\n{_of_what(result)}"
     if spread:
         name = f"standard deviation of {name}"
-        title = f"S{name[1:]}\nover {len({row['seed'] for row in result})} seeds"
+        title = f"S{name[1:]}\nover {counted(len({row['seed'] for row in result}), 'seed')}"
     ax.set_title(title, fontsize="medium")
     ax.tick_params(length=0)
     if len(np.unique(values[np.isfinite(values)])) > 1:
