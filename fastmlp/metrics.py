@@ -75,8 +75,7 @@ class Metric:
 
     def __call__(self, y: NDArray, prediction: NDArray, weight: NDArray | None = None) -> float:
         """Return the metric of predictions (n, K) for targets y; rows count by `weight`, (n,) or None."""
-        if weight is not None and weight.size == 0:
-            weight = None
+        weight = None if weight is None or np.size(weight) == 0 else np.asarray(weight)
         y, prediction = np.asarray(y), np.asarray(prediction)
         if METRICS.get(self.name) is not self:  # a function of the user's own may write into what it gets
             y, prediction, weight = y.copy(), prediction.copy(), None if weight is None else weight.copy()

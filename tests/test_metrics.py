@@ -38,6 +38,11 @@ def test_a_whole_weight_is_a_row_that_many_times(metric: Metric) -> None:
     assert metric(y, prediction, counts.astype(np.float32)) == pytest.approx(repeated)
 
 
+def test_lists_are_taken_as_arrays() -> None:
+    assert METRICS["mae"]([1, 2], [[1], [4]], [3, 1]) == 0.5
+    assert METRICS["mae"]([1, 2], [1, 4], []) == 1.0
+
+
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
 def test_no_weights_are_equal_weights(metric: Metric) -> None:
     y, prediction = (ONE_HOT, PROBABILITIES) if metric.kind == "classification" else (TARGETS, PREDICTION)
