@@ -194,6 +194,10 @@ def test_bad_arguments_come_before_the_training(tmp_path):
         film(net, tmp_path / "film.avi")
     with pytest.raises(ValueError, match="there is no folder"):
         film(net, tmp_path / "none" / "film.gif")
+    (tmp_path / "folder.gif").mkdir()
+    with pytest.raises(ValueError, match=r"folder\.gif cannot be written: it is a folder"):
+        film(net, tmp_path / "folder.gif")
+    (tmp_path / "folder.gif").rmdir()
     with pytest.raises(TypeError, match="boundary_animation trains networks; got 'net'"):
         film("net", old)
     with pytest.raises(ValueError, match="the network takes 3 inputs"):

@@ -206,6 +206,8 @@ def _writer(path: Path, fps: int) -> Any:
 
     if not path.parent.is_dir():
         raise ValueError(f"{path} cannot be written: there is no folder {path.parent}.")
+    if path.is_dir():
+        raise ValueError(f"{path} cannot be written: it is a folder.")
     ending = path.suffix.lower()
     if ending == ".gif":
         return PillowWriter(fps=fps)
