@@ -56,8 +56,24 @@ class Views(Sequence[View]):
             return
         number = operator.index(layer) % len(self)
         if view is None:
-            raise ValueError(f"layer {number} has no bias. Make the network with a bias there, as (width, True).")
+            raise self._no_bias(number)
         view[...] = checks.parameters(values, view.shape, view.dtype, f"{self._name}[{number}]")
+
+    def fill(self, values: Any) -> None:
+        """Copy an array for each layer into its view, None for a layer that has none; if one does not fit, none is copied."""
+        given, views = list(values) if np.iterable(values) else [], list[Any](self._views)
+        if len(given) != len(self):
+            came = f"{shown(values)} ({type(values).__name__})"
+            raise ValueError(f"{self._name} has {counted(len(self), 'layer')}: pass a list of an array for each; got {came}.")
+        for number, (view, own) in enumerate(zip(given, views, strict=True)):
+            if view is not None and own is None:
+                raise self._no_bias(number)
+            given[number] = None
+            if own is not None:
+                given[number] = checks.parameters(view, own.shape, own.dtype, f"{self._name}[{number}]").copy()
+        for view, own in zip(given, views, strict=True):
+            if own is not None:
+                own[...] = view
 
     def __add__(self, others: Any) -> list[Any]:
         """Return these views and others in a new list."""
@@ -109,6 +125,9 @@ class Views(Sequence[View]):
             "layer, or compare net.params."
         )
 
+    def _no_bias(self, number: int) -> ValueError:
+        return ValueError(f"layer {number} has no bias. Make the network with a bias there, as (width, True).")
+
     def _no_layer(self, layer: Any, error: type[Exception]) -> Exception:
         name, last = self._name, len(self) - 1
         if error is IndexError:
@@ -151,13 +170,21 @@ class Parameters:
 
     @property
     def weights(self) -> Views[NDArray]:
-        """Views of the layers' weights, (fan_in, width); assigning to one copies into it."""
+        """Views of the layers' weights, (fan_in, width); assigning to one, or a list to all, copies into them."""
         return Views("weights", self.plan.weights(self._params))
+
+    @weights.setter
+    def weights(self, values: Sequence[ArrayLike]) -> None:
+        self.weights.fill(values)
 
     @property
     def biases(self) -> Views[NDArray | None]:
-        """Views of the layers' biases, (width,), None for a layer that has none; assigning to one copies into it."""
+        """Views of the layers' biases, (width,), None for a layer that has none; assigning to one or all copies into them."""
         return Views("biases", self.plan.biases(self._params))
+
+    @biases.setter
+    def biases(self, values: Sequence[ArrayLike | None]) -> None:
+        self.biases.fill(values)
 
     @property
     def n_inputs(self) -> int:

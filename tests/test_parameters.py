@@ -50,6 +50,30 @@ def test_assigning_to_a_layers_weights_or_biases_copies_into_them() -> None:
     assert repr(net.biases) == repr(list(net.biases))
 
 
+def test_a_list_of_arrays_is_copied_into_all_layers_or_into_none() -> None:
+    net = fm.MLP([2, (3, False), 3, 1], seed=1)
+    other, before = fm.MLP([2, (3, False), 3, 1], seed=2), net.params.copy()
+    net.weights, net.biases = other.weights, [None, [1, 2, 3], [4]]
+    assert np.array_equal(net.weights[1], other.weights[1])
+    assert net.biases[1].tolist() == [1.0, 2.0, 3.0]
+    assert np.shares_memory(net.weights[0], net.params)
+    net.weights = [net.weights[0], net.weights[1].T, net.weights[2]]  # of its own memory
+    assert np.array_equal(net.weights[1], other.weights[1].T)
+    net.params = before
+    for wrong, error, why in (
+        (3, ValueError, "weights has 3 layers: pass a list of an array for each; got 3 .int"),
+        (other.weights[:2], ValueError, "weights has 3 layers"),
+        ([*other.weights[:2], [[1.0]]], ValueError, r"weights\[2\] must have shape \(3, 1\); got \(1, 1\)"),
+    ):
+        with pytest.raises(error, match=why):
+            net.weights = wrong
+    with pytest.raises(ValueError, match="layer 0 has no bias"):
+        net.biases = [[0, 0, 0], [1, 2, 3], [4]]
+    with pytest.raises(TypeError, match=r"biases\[1\] must be numbers; got .*None"):
+        net.biases = [None, None, [4]]
+    assert np.array_equal(net.params, before)
+
+
 def test_weights_and_biases_are_added_to_lists_as_lists_are() -> None:
     net = fm.MLP([3, 5, (2, False)])
     more = [np.zeros(1)]
