@@ -199,6 +199,8 @@ def _check_output(table: str, **files: str | None) -> None:
     for option, name in files.items():
         if name is None:
             continue
+        if not name:  # such as of a shell's variable that is not set
+            raise UsageError(f"--{option} is empty: give a file's name")
         if os.path.isdir(name):
             raise UsageError(f"{name} is a folder: give a file's name")
         path = Path(name).resolve()

@@ -69,6 +69,8 @@ WRONG_USE = {
     "same rows": (["sweep", "moons", "--csv", "a.csv", "--parquet", "a.csv"], "--csv and --parquet are the same file a.csv"),
     "own table": (["sweep", "rows.csv", "--csv", "./rows.csv"], "--csv ./rows.csv would replace the data"),
     "save folder": (["train", "moons", "--save", "no/such/model"], "to write model in"),
+    "save nowhere": (["train", "moons", "--save", ""], "--save is empty: give a file's name"),
+    "rows nowhere": (["sweep", "moons", "--csv="], "--csv is empty: give a file's name"),
     "save on a folder": (["train", "moons", "--save", "/"], "/ is a folder"),
     "plot": (["train", "moons", "--plot", "curves.txt"], "its name must end in one of"),
     "widths": (["sweep", "moons", "--width", ","], "--width: is empty"),
