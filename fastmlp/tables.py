@@ -207,10 +207,11 @@ def _read_parquet(path: Path, target: str | None, drop: tuple[str, ...]):
     except ImportError as error:
         raise ImportError(f"{path} is a Parquet file, which needs pyarrow: pip install pyarrow") from error
     try:
+        names = _names(path, parquet.read_schema(path).names)
         table = parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path} is not a readable Parquet file: {str(error).splitlines()[0]}") from error
-    columns = dict(zip(_names(path, table.column_names), table.columns, strict=True))
+    columns = dict(zip(names, table.columns, strict=True))
     for name in (table.schema.pandas_metadata or {}).get("index_columns", ()):
         if isinstance(name, str) and name not in (target, *drop):
             columns.pop(name, None)

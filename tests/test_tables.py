@@ -339,6 +339,13 @@ def test_parquet_of_no_rows_says_so_whatever_its_columns(tmp_path):
         read_table(write_parquet(tmp_path, a=pyarrow.array([], "string"), y=pyarrow.array([], "int64")), "y")
 
 
+def test_parquet_of_two_columns_of_one_name_is_refused_as_csv_is(tmp_path):
+    column = pyarrow.array([1.0, 2.0])
+    parquet.write_table(pyarrow.table([column, column, column], names=["a", "a", "y"]), tmp_path / "table.parquet")
+    with pytest.raises(ValueError, match=r"table\.parquet has 2 columns named 'a': names must differ"):
+        read_table(tmp_path / "table.parquet", "y")
+
+
 def test_parquet_names_are_without_blanks_around_them_as_those_of_csv(tmp_path):
     assert read_table(write_parquet(tmp_path, **{" a": [1, 2], "y": [0, 1]}), "y").features == ("a",)
 
