@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import scipy.stats
+from sklearn.model_selection import GroupKFold
 
 import fastmlp as fm
 from fastmlp import datasets
@@ -289,6 +290,7 @@ REFUSED = {
     "cv negative": ({"cv": [(range(59), [-1])] * 2}, ValueError, "numbers from 0 to 59, or .* from -1 to -1"),
     "cv mask": ({"cv": [(np.ones(50, bool), [3])] * 2}, ValueError, r"or by a mask of 60; got bool of shape \(50,\)"),
     "cv floats": ({"cv": [([0.5, 1.0], [3])] * 2}, ValueError, r"cv must name the rows .*; got float64 of shape \(2,\)"),
+    "cv groups": ({"cv": GroupKFold(2)}, ValueError, r"cv=GroupKFold.*names no folds .*cv=list\(splitter\.split\(X, y, groups"),
     "cv nothing": ({"cv": [([], [3])] * 2}, ValueError, "cv has a fold with 0 rows to train on and 1 held back"),
     "cv and validation": ({"cv": 3, "validation": 0.3}, ValueError, "so validation=0.3 has no use"),
     "keep": ({"keep_best": -1}, ValueError, "keep_best must be an integer >= 0"),

@@ -190,8 +190,13 @@ def _folds(X: NDArray, y: NDArray, cv: Any, validation: Any, by_class: bool) -> 
             whose = "the rarest class has" if by_class else "X has"
             raise ValueError(f"cv={folds} needs as many rows in each part, but {whose} {least}. Pass cv of at most {least}.")
         cv = (StratifiedKFold if by_class else KFold)(folds, shuffle=True, random_state=0)
+    try:
+        named = list(check_cv(cv).split(X, y))
+    except ValueError as error:
+        remedy = "If it needs groups, pass its folds: cv=list(splitter.split(X, y, groups))."
+        raise ValueError(f"cv={shown(cv)} names no folds of these rows: {str(error).rstrip('.')}. {remedy}") from error
     parts = []
-    for fold in check_cv(cv).split(X, y):
+    for fold in named:
         train, held = (_row_numbers(rows, len(X)) for rows in fold)
         if len(train) == 0 or len(held) == 0:
             raise ValueError(f"cv has a fold with {counted(len(train), 'row')} to train on and {len(held)} held back.")
