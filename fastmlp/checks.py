@@ -393,7 +393,8 @@ def targets(y: ArrayLike, n: int, n_outputs: int, kind: str, dtype: np.dtype, na
     if kind == "classes" and not indices:
         _check_probabilities(name, out)
     elif kind == "binary":
-        _check_within(name, out, 1.0, "this loss takes values in [0, 1]", "Pass 0 for one class and 1 for the other.")
+        remedy = "Pass 0 for one class and 1 for the other; more classes need output='softmax' and an output for each."
+        _check_within(name, out, 1.0, "this loss takes values in [0, 1]", remedy)
     elif kind == "counts":
         _check_within(name, out, math.inf, "this loss takes counts >= 0", "Use another loss, such as 'mse'.")
     return out

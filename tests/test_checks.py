@@ -273,7 +273,8 @@ def test_targets_that_are_right_already_are_not_copied(kind: str) -> None:
         ([[1, 0], [2, -1]], "classes", 2, "y row 1 is [ 2. -1.], which sums to 1; a row must be"),
         ([[1, 0], [0, 1]], "classes", 3, "y has shape (2, 2), but this network has 3 outputs: it must be class "
                                          "indices of shape (2,) or probabilities of shape (2, 3)."),
-        ([0, 2], "binary", 1, "y has 2.0 in row 1, column 0, but this loss takes values in [0, 1]. Pass 0 for"),
+        ([0, 2], "binary", 1, "y has 2.0 in row 1, column 0, but this loss takes values in [0, 1]. "
+                              "Pass 0 for one class and 1 for the other; more classes need output='softmax'"),
         ([-1, 1], "binary", 1, "y has -1.0 in row 0, column 0, but this loss takes values in [0, 1]."),
         ([0, -2], "counts", 1, "y has -2.0 in row 1, column 0, but this loss takes counts >= 0. Use another"),
         ([0.5, 1.5], "regression", 2, "y has shape (2,), but this network has 2 outputs: it must be of shape (2, 2)."),
