@@ -104,9 +104,11 @@ def test_a_last_line_of_zeros_is_cut_off(tmp_path, trained):
     assert trained
 
 
-def test_a_torn_first_line_begins_anew(tmp_path):
+@pytest.mark.parametrize("left", [0, 1, 5, 40])
+@pytest.mark.parametrize("end", [b"", bytes(9), bytes(9) + b"\n"], ids=["torn", "zeros", "a line of zeros"])
+def test_a_torn_first_line_begins_anew(tmp_path, left, end):
     whole = run(tmp_path)
-    (tmp_path / "journal.jsonl").write_bytes((tmp_path / "journal.jsonl").read_bytes()[:40])
+    (tmp_path / "journal.jsonl").write_bytes((tmp_path / "journal.jsonl").read_bytes()[:left] + end)
     assert without_time(run(tmp_path)) == without_time(whole)
 
 
@@ -181,11 +183,12 @@ def test_a_journal_of_other_data_is_refused(tmp_path):
         fm.sweep(X, MOONS.y, widths=[3, 5], depths=[1, 2], seeds=range(2), epochs=2, batch_size=16, store=tmp_path)
 
 
-def test_another_file_of_that_name_is_left_alone(tmp_path):
-    (tmp_path / "journal.jsonl").write_text('{"a": 1}\n')
+@pytest.mark.parametrize("content", ['{"a": 1}\n', "hello\n", "hello", "1\n", '{"a": 1}\nhello', "hello\nworld\n"])
+def test_another_file_of_that_name_is_left_alone(tmp_path, content):
+    (tmp_path / "journal.jsonl").write_text(content)
     with pytest.raises(ValueError, match="is no journal of a sweep"):
         run(tmp_path)
-    assert (tmp_path / "journal.jsonl").read_text() == '{"a": 1}\n'
+    assert (tmp_path / "journal.jsonl").read_text() == content
 
 
 def test_a_store_that_cannot_be_written_is_refused_before_any_training(tmp_path, trained):

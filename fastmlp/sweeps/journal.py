@@ -21,6 +21,8 @@ __all__ = ["Journal", "header"]
 
 NAME = "journal.jsonl"
 VERSION = 1
+# What the first line begins with, of which a killed process may have written only a part.
+_BEGIN = b'{"sweep"'
 
 
 class Journal:
@@ -74,6 +76,8 @@ class Journal:
         """Return the lines after the first, which has to be `header`; write that into an empty file."""
         self._file.seek(0)
         content = self._file.read()
+        if not _begun(content):  # before anything is cut off
+            raise self._foreign()
         # Lines are written whole, with their end last: what comes after the last end was torn.
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
@@ -108,10 +112,13 @@ class Journal:
             "was of again, or pass another store."
         )
 
+    def _foreign(self) -> ValueError:
+        return ValueError(f"{self.path} is no journal of a sweep. Pass another store.")
+
     def _check(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
         """Raise unless the journal is of this sweep."""
         if "sweep" not in found:
-            raise ValueError(f"{self.path} is no journal of a sweep. Pass another store.")
+            raise self._foreign()
         if found == json.loads(_line(wanted)):
             return
         differing = []
@@ -139,6 +146,12 @@ def header(problem: Problem, options: dict[str, Any], settings: Iterable[Any]) -
     data = f"{len(problem.X)} rows of {problem.X.shape[1]} columns, sha256 {problem.digest()[:32]}"
     given = {name: value for name, value in weights.items() if value is not None}
     return {"sweep": VERSION, "data": data, **given, "settings": f"{len(shown)}, sha256 {digest[:32]}", **options}
+
+
+def _begun(content: bytes) -> bool:
+    """Return whether a file begins with a header or with as much of one as an interrupted first write leaves."""
+    first = content.partition(b"\n")[0].rstrip(b"\0")
+    return first[: len(_BEGIN)] == _BEGIN[: len(first)]
 
 
 def _open(folder: Path, path: Path) -> BinaryIO:
