@@ -112,6 +112,8 @@ def sweep(args: argparse.Namespace) -> None:
         raise UsageError("--min-epochs needs --halving, the share of networks that goes on")
     if args.keep_best and args.store is None:
         raise UsageError("--keep-best needs --store, the folder to keep them in")
+    if args.store is not None and os.path.isfile(args.store):
+        raise UsageError(f"--store {args.store} is a file: give a folder")
     _choose_engine(args)
     if args.cv is not None and args.validation is not None:
         raise UsageError("--cv holds back each row once, so --validation has no use: leave one out")

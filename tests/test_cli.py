@@ -72,6 +72,7 @@ WRONG_USE = {
     "save nowhere": (["train", "moons", "--save", ""], "--save is empty: give a file's name"),
     "rows nowhere": (["sweep", "moons", "--csv="], "--csv is empty: give a file's name"),
     "save on a folder": (["train", "moons", "--save", "/"], "/ is a folder"),
+    "store on a file": (["sweep", "none.csv", "--store", __file__], "test_cli.py is a file: give a folder"),
     "plot": (["train", "moons", "--plot", "curves.txt"], "its name must end in one of"),
     "widths": (["sweep", "moons", "--width", ","], "--width: is empty"),
     "depth": (["sweep", "moons", "--depth", "-1"], "--depth: must be at least 0"),

@@ -160,7 +160,8 @@ def _open(folder: Path, path: Path) -> BinaryIO:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+b")
     except OSError as error:
-        why = f"store={str(folder)!r} cannot be written ({error.strerror or error}). Pass a folder that can."
+        what = "is a file" if folder.is_file() else f"cannot be written ({error.strerror or error})"
+        why = f"store={str(folder)!r} {what}. Pass a folder that can be written."
         raise type(error)(why) from error
     try:
         _lock(file)
