@@ -213,6 +213,8 @@ def _check_output(table: str, **files: str | None) -> None:
             raise UsageError(f"there is no folder {folder} to write {path.name} in")
         if not os.access(folder, os.W_OK):
             raise UsageError(f"the folder {folder} is write-protected")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise UsageError(f"the file {path} is write-protected")
         if path in options:
             raise UsageError(f"--{options[path]} and --{option} are the same file {name}: give each a name of its own")
         options[path] = option

@@ -93,6 +93,18 @@ def test_nothing_is_trained_or_written_on_wrong_use(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("command", "option", "name"),
+    [("train", "--save", "m"), ("train", "--plot", "c.png"), ("sweep", "--csv", "r.csv"), ("sweep", "--parquet", "r.parquet")],
+)
+def test_a_write_protected_file_is_refused_before_the_work(capsys, tmp_path, monkeypatch, command, option, name):
+    old = tmp_path / name
+    old.write_text("old")
+    monkeypatch.setattr(os, "access", lambda path, mode: not os.path.isfile(path))  # root may write all the same
+    assert f"the file {old} is write-protected" in wrong(capsys, command, "none.csv", option, old)
+    assert old.read_text() == "old"
+
+
+@pytest.mark.parametrize(
     ("error", "status"),
     [
         (KeyboardInterrupt(), 130),
