@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -162,6 +164,26 @@ def test_a_training_that_diverges_at_once_has_a_film_of_its_start(tmp_path, titl
         film(net, tmp_path / "film.gif", y=[0.0, 1.0, 2.0, 1e3], epochs=3, optimizer=fm.SGD(1e38))
     assert titles[0].startswith("Epoch 0")
     assert len(titles) == 1 + len(net.history)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_training(tmp_path, monkeypatch):
+    def refused(self, *args, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(animation.Path, "touch", refused)  # root may write everywhere
+    net = network()
+    with pytest.raises(PermissionError, match=r"^\S+film\.gif cannot be written \(Permission denied\)\. Give another place\.$"):
+        film(net, tmp_path / "film.gif", epochs=2)
+    assert net.history is None
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that takes no files, not even root's")
+def test_not_even_where_root_may_not_write(titles):
+    net = network()
+    with pytest.raises(OSError, match=r"^/proc/film\.gif cannot be written \("):
+        film(net, "/proc/film.gif", epochs=2)
+    assert net.history is None
+    assert titles == []
 
 
 def test_a_film_for_which_ffmpeg_is_missing(tmp_path):

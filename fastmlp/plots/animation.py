@@ -118,6 +118,8 @@ def boundary_animation(
         The file is to be an .mp4 and ffmpeg is not installed.
     TypeError, ValueError
         If an argument is out of its range; the network is then as it was, and nothing is written.
+    OSError
+        The file cannot be written; this is found before the training, but for a disk that is full at its end.
 
     Examples
     --------
@@ -139,6 +141,9 @@ def boundary_animation(
     callbacks = as_callbacks(options.pop("callbacks", None))
     path = Path(path)
     writer = _writer(path, fps)
+    # Written beside it first, so that a film which cannot be finished does not take an older one's place.
+    unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    _try(unfinished, path)
     ax = axes_of(ax, *_SIZE)
     page = figure_of(ax)
     draw: dict[str, Any] = {"names": names, "resolution": resolution}
@@ -149,8 +154,6 @@ def boundary_animation(
     net.fit(X, y, epochs=epochs, callbacks=[*callbacks, recorder], **options)
     digits = max(len(str(moment.epoch)) for moment in recorder.moments)
     drawn = net.copy()
-    # Written beside it first, so that a film which cannot be finished does not take an older one's place.
-    unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
     try:
         with _saving(writer, page, unfinished):
             for moment in recorder.moments:
@@ -163,6 +166,15 @@ def boundary_animation(
     finally:
         unfinished.unlink(missing_ok=True)
     return page
+
+
+def _try(unfinished: Path, path: Path) -> None:
+    """Raise if a film could not be written: before the training instead of after it."""
+    try:
+        unfinished.touch()
+        unfinished.unlink()
+    except OSError as error:
+        raise type(error)(f"{path} cannot be written ({error.strerror or error}). Give another place.") from error
 
 
 @contextmanager
