@@ -130,6 +130,18 @@ def test_table_tells_of_failures_and_interruption():
     assert "nan" not in shown
 
 
+def test_networks_that_are_not_finished_have_not_failed():
+    rows = [row(8, 1), row(8, 2, error="interrupted"), row(16, 1, 0), row(16, 1, 1, error="interrupted")]
+    result = SweepResult(rows, "val_accuracy", stopped="interrupted")
+    assert [line["failed"] for line in result.summary()] == [0, 0, 0]
+    assert "failed" not in text(result.table())
+    rows.append(row(16, 2, error="DivergenceError: inf"))
+    result = SweepResult(rows, "val_accuracy", stopped="interrupted")
+    assert sorted(line["failed"] for line in result.summary()) == [0, 0, 0, 1]
+    assert len(result.failed) == 3
+    assert [shown.get_text() for shown in result.plot(kind="heatmap").axes[0].texts] == ["0.500", "0.500", "-", "failed"]
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0.12345, "0.1235"), (12345.6, "12346"), (0.5, "0.5"), (100.0, "100"), (-2.0, "-2"), (0.0, "0"), (1e-7, "1e-07"),

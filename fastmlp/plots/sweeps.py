@@ -194,7 +194,8 @@ def _annotate(ax: Axes, image, values: np.ndarray, lines, metric: str, spread: b
         if line is None:
             continue
         if math.isnan(value):
-            ax.text(column, row, "failed", ha="center", va="center", color="0.35", fontsize="small")
+            what = "failed" if line["failed"] or line["seeds"] else "-"  # not finished when the sweep was interrupted
+            ax.text(column, row, what, ha="center", va="center", color="0.35", fontsize="small")
             continue
         around = f"\n±{line[f'{metric}_std']:.{digits}f}" if line["seeds"] > 1 and not spread else ""
         text = f"{value:.{digits}f}{around}"

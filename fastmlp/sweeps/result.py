@@ -142,9 +142,9 @@ class SweepResult(Sequence):
     def summary(self) -> list[dict[str, Any]]:
         """Return one dict for all seeds of a setting, the best mean first.
 
-        Keys: the setting's, n_params, flops, seeds (with a result), failed, and for seconds, train_loss, val_loss and the
-        metric their mean and, as ``..._std``, their standard deviation over the seeds. With halving, settings that went
-        further come before those that were left behind.
+        Keys: the setting's, n_params, flops, seeds (with a result), failed (without those that an interruption left
+        unfinished), and for seconds, train_loss, val_loss and the metric their mean and, as ``..._std``, their standard
+        deviation over the seeds. With halving, settings that went further come before those that were left behind.
         """
         groups: dict[tuple, list[dict[str, Any]]] = {}
         for row in self.rows:
@@ -155,7 +155,7 @@ class SweepResult(Sequence):
             good = [row for row in rows if row["error"] is None]
             line = {key: rows[0][key] for key in SETTINGS if key in rows[0]}
             line |= {"n_params": rows[0]["n_params"], "flops": rows[0]["flops"]}
-            line |= {"seeds": len(good), "failed": len(rows) - len(good)}
+            line |= {"seeds": len(good), "failed": len(_errors(rows))}
             for name in ("seconds", "train_loss", "val_loss", self.metric):
                 values = [row[name] for row in good]
                 line[name], line[f"{name}_std"] = _mean_and_std(values)
@@ -228,7 +228,7 @@ class SweepResult(Sequence):
         lines = self.summary()
         shown = lines if limit is None else lines[: checks.integer("limit", limit, 0)]
         varied = [key for key in SETTINGS if key in ("width", "depth") or self.varies(key)]
-        seeds, failed = max(line["seeds"] for line in lines), len(self.failed)
+        seeds, failed = max(line["seeds"] for line in lines), len(_errors(self.rows))
         table = Table(title=self._title(seeds), caption=self._caption(len(lines) - len(shown)), box=box.SIMPLE_HEAD)
         judged = dict.fromkeys(("val_loss", self.metric))
         for key in (*varied, "params", *(["failed"] if failed else []), "seconds", *judged):
@@ -255,7 +255,7 @@ class SweepResult(Sequence):
             words.append(f"{counted(hidden, 'more setting')} not shown.")
         if self.stopped == "interrupted":
             words.append(f"Interrupted before the end. {self.how_to_resume().partition(': ')[2].capitalize()}.")
-        errors = [row["error"] for row in self.failed if row["error"] != "interrupted"]
+        errors = _errors(self.rows)
         if errors:
             words.append(f"{len(errors)} failed, the first with: {errors[0]}")
         return " ".join(words) or None
@@ -302,6 +302,11 @@ class SweepResult(Sequence):
         if to is not None and not on_axes:
             plots.save(figure, to)
         return figure
+
+
+def _errors(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return what rows failed with; those that are merely not finished did not."""
+    return [row["error"] for row in rows if row["error"] not in (None, "interrupted")]
 
 
 def _mean_and_std(values: list[float]) -> tuple[float, float]:
