@@ -39,6 +39,8 @@ REFUSALS = {
     "one network": (lambda: fm.Population.of(fm.MLP([2, 1])), "specs must be a list of networks, .*; got <MLP "),
     "no list": (lambda: fm.Population.of(None), "specs must be a list of networks, .*; got None"),
     "outputs": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 2]}]), "network 1 is .* the same number of"),
+    "argument": (lambda: fm.Population.of([{"layers": [4, 1], "foo": 1}]), r"^specs\[0\]: .* argument 'foo'"),
+    "value": (lambda: fm.Population.of([fm.MLP([2, 1]), {"layers": [2, 0, 1]}]), r"^specs\[1\]: a layer's width"),
     "spec": (lambda: fm.Population.of([[2, 1]]), r"specs\[0\] must be an fm.MLP or a dict"),
     "params": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 3, 1]}]).params, "different architectures"),
     "lr": (

@@ -461,4 +461,7 @@ def _network(spec: Any, i: int) -> MLP:
         raise TypeError(
             f"specs[{i}] must be an fm.MLP or a dict of its arguments, such as {{'layers': [2, 8, 1]}}; got {shown(spec)}."
         )
-    return MLP(**spec)
+    try:
+        return MLP(**spec)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"specs[{i}]: {error}") from error
