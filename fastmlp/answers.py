@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import checks, engine, metrics, optimizers, weighting
 from .reference import ids
-from .schedules import OVER_A_FIT, Span
+from .schedules import OVER_A_FIT, ReduceOnPlateau, Span
 
 if TYPE_CHECKING:
     from .losses import LossSpec
@@ -237,7 +237,7 @@ class Answers:
         """Let the optimizer change the parameters by `grad`, which penalties and clipping do not alter.
 
         To a schedule, each of these steps is an epoch of its own. Those that go over a whole fit do not know its length here,
-        and are refused: pass a number for each step instead.
+        ReduceOnPlateau knows no losses, and they are refused: pass a number for each step instead.
 
         Parameters
         ----------
@@ -261,6 +261,11 @@ class Answers:
         chosen = optimizers.resolve(optimizer)
         if not isinstance(chosen, optimizers.Stepping):
             raise ValueError("L-BFGS takes no single steps: it evaluates the loss itself. Use fit(optimizer=fm.LBFGS()).")
+        if isinstance(chosen.lr, ReduceOnPlateau):
+            raise ValueError(
+                f"{chosen.lr!r} watches the losses of epochs, of which a single step knows none. Pass a number for each step, "
+                "such as its watch().update(loss) returns."
+            )
         if isinstance(chosen.lr, OVER_A_FIT):
             raise ValueError(
                 f"{chosen.lr!r} goes over the steps of a fit, whose number a single step does not know. Pass a number for each "
