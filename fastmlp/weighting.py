@@ -33,7 +33,7 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
     nonnegative_weight(array, name)
     largest = float(array.max())
     if largest == 0.0:
-        raise ValueError(f"{name} is zero in every row, so nothing can be learnt. Give some row a positive weight.")
+        raise ValueError(f"{name} is zero in every row, so that none counts. Give some row a positive weight.")
     most, least = _WEIGHTS[dtype.itemsize]
     if math.isfinite(largest) and not 1.0 / most <= largest <= most:
         raise ValueError(

@@ -342,7 +342,7 @@ def test_weights_become_contiguous() -> None:
         (2.0, "sample_weight has shape (), but X has 3 rows."),
         ([1, -1, 1], "sample_weight has -1.0 in row 1; weights must be >= 0. Pass 0 to leave a row out."),
         ([1, np.nan, 1], "sample_weight has nan in row 1; every value must be finite."),
-        ([0, 0, 0], "sample_weight is zero in every row, so nothing can be learnt."),
+        ([0, 0, 0], "sample_weight is zero in every row, so that none counts. Give some row a positive weight."),
         ([1, 1, 1e300], "the largest sample_weight is 1e+300, but must be from 1e-12 to 1e+12 in float32"),
         ([1, 1, np.inf], "sample_weight has inf in row 2; every value must be finite."),
         ([1e-60, 0, 0], "the largest sample_weight is 1e-60, but must be from 1e-12 to 1e+12 in float32"),
