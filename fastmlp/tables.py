@@ -263,8 +263,8 @@ def _read_npz(path: Path, target: str | None, drop: tuple[str, ...]):
         raise ValueError(f"{path}: the array 'X' has the features, so that it cannot be the target. Name another one.")
     for name in ("X", wanted):
         if name not in loaded:
-            shown = ", ".join(loaded)
-            raise ValueError(f"{path} has no array {name!r}{nearest(name, loaded)}; its arrays are {shown}.")
+            others = f"its arrays are {', '.join(loaded)}" if loaded else "it has none at all"
+            raise ValueError(f"{path} has no array {name!r}{nearest(name, loaded)}; {others}.")
     X, y = loaded["X"], loaded[wanted]
     if X.ndim != 2 or X.dtype.kind not in "fiub" or X.shape[1] == 0:
         raise ValueError(f"{path}: X must be numbers of shape (n, columns), not {X.dtype} of shape {X.shape}.")

@@ -371,7 +371,8 @@ def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path, monkeypatch):
     ("arrays", "why"),
     [
         ({"x": np.zeros((2, 1)), "y": np.arange(2)}, "has no array 'X' .did you mean 'x'.+; its arrays are x, y"),
-        ({"X": np.zeros((2, 1))}, "has no array 'y'"),
+        ({"X": np.zeros((2, 1))}, "has no array 'y'; its arrays are X"),
+        ({}, "has no array 'X'; it has none at all"),
         ({"X": np.zeros(2), "y": np.arange(2)}, "X must be numbers of shape"),
         ({"X": np.array([["u"], ["v"]]), "y": np.arange(2)}, "X must be numbers of shape"),
         ({"X": np.zeros((3, 1)), "y": np.arange(2)}, "y must have one row for each of X's 3 rows"),
