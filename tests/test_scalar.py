@@ -46,6 +46,7 @@ FUNCTIONS = {
     "relu": (lambda a, b: a.relu() + b.relu(), lambda a, b: max(a, 0) + max(b, 0)),
     "sin": (lambda a, b: (a * b).sin(), lambda a, b: math.sin(a * b)),
     "cos": (lambda a, b: (a * b).cos(), lambda a, b: math.cos(a * b)),
+    "sqrt": (lambda a, b: (a * a + b * b).sqrt(), lambda a, b: math.sqrt(a * a + b * b)),
     "abs()": (lambda a, b: (a * b).abs(), lambda a, b: abs(a * b)),
 }
 
@@ -136,6 +137,7 @@ def test_arrays_of_values_work() -> None:
     sums = a + np.array([1.0, 2.0])
     assert [v.data for v in sums] == [3.0, 4.0]
     assert [v.data for v in np.exp(array)] == [math.exp(2.0), math.exp(3.0)]
+    assert [v.data for v in np.sqrt(array)] == [math.sqrt(2.0), math.sqrt(3.0)]
     (array**2).sum().backward()
     assert (a.grad, b.grad) == (4.0, 6.0)
 

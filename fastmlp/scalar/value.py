@@ -193,6 +193,16 @@ class Value:
             raise ValueError(f"only positive numbers have a logarithm; got {self!r}. Add a small number, or clip it first.")
         return _result(math.log(self.data), "log", (self,), (1.0 / self.data,))
 
+    def sqrt(self) -> Value:
+        """Return the square root, which is ``x ** 0.5``: its derivative at 0 is infinite.
+
+        Raises
+        ------
+        ValueError
+            If this is negative.
+        """
+        return self**0.5
+
     def tanh(self) -> Value:
         """Return the hyperbolic tangent."""
         t = math.tanh(self.data)
