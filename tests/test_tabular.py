@@ -440,3 +440,15 @@ def test_targets_too_large_to_square() -> None:
     X, y = DIABETES
     with pytest.raises(ValueError, match=r"y goes up to 3.46e\+202"):
         regressor().fit(X, y * 1e200)
+
+
+def test_targets_too_small_to_square() -> None:
+    X, y = DIABETES
+    with pytest.raises(ValueError, match=r"y goes from 2.5e-199 to 3.46e-198 only, .*\. Multiply y by a power of ten\."):
+        regressor().fit(X, y * 1e-200)
+    with pytest.raises(ValueError, match=r"y goes from 0 to 1e-200 only"):
+        regressor().fit(X[:4], np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 1e-200]]))
+    for constant in (0.0, 1e-200):
+        assert set(regressor(epochs=1).fit(X[:20], np.full(20, constant)).predict(X[:20]).tolist()) == {constant}
+    predictions = regressor().fit(X, y * 1e-100).predict(X) * 1e100
+    np.testing.assert_allclose(predictions, regressor().fit(X, y).predict(X), rtol=1e-3)

@@ -25,6 +25,8 @@ __all__ = ["TabularClassifier", "TabularRegressor"]
 
 # Targets of which many squares can be added up.
 _LARGEST = 1e150
+# Targets that range over less have differences whose squares vanish.
+_SMALLEST = 1e-150
 
 
 class TabularClassifier(ClassifierMixin, Tabular):
@@ -272,6 +274,7 @@ class TabularRegressor(RegressorMixin, Tabular):
         with unchanged_by_errors(self):
             self._check(X, y)
             targets, one_output = _targets(y, "y")
+            _check_range(targets)
             targets_val = None if y_val is None else _targets(y_val, "y_val")[0]
             if targets_val is not None and targets_val.shape[1] != targets.shape[1]:
                 raise ValueError(f"y_val has shape {targets_val.shape}, but y has {targets.shape}. Pass as many columns.")
@@ -312,6 +315,15 @@ def _codes(y: ArrayLike, classes: NDArray) -> NDArray[np.int64]:
     if unknown.size:
         raise ValueError(f"y_val has the class {unknown.tolist()[0]!r}, which y has not.")
     return np.searchsorted(classes, y)
+
+
+def _check_range(targets: NDArray[np.float64]) -> None:
+    """Raise if targets differ by so little that they could not be told from constant ones."""
+    for low, high in zip(targets.min(axis=0), targets.max(axis=0), strict=True):
+        if 0.0 < high - low < _SMALLEST:
+            raise ValueError(
+                f"y goes from {low:.3g} to {high:.3g} only, and their squares vanish. Multiply y by a power of ten."
+            )
 
 
 def _targets(y: ArrayLike, name: str) -> tuple[NDArray[np.float64], bool]:
