@@ -237,6 +237,25 @@ def test_categories_of_several_kinds_are_refused_with_a_remedy() -> None:
             TabularEncoder().fit(pd.DataFrame({"n": [1, 2, 3], "c": pd.Series(values, dtype=object)}))
 
 
+SEVERAL = {
+    "lists": (pd.DataFrame({"c": [[1, 2], [3]]}), r"\[1, 2\] \(list\)"),
+    "lists after nothing": (pd.DataFrame({"c": [None, [3]]}), r"\[3\] \(list\)"),
+    "polars lists": (pl.DataFrame({"c": [[1, 2], [3]]}), r"\[1, 2\] \(list\)"),
+    "arrays": (pd.DataFrame({"c": [np.zeros(2), np.ones(2)]}), r"array\(\[0., 0.\]\) \(ndarray\)"),
+    "structs": (pl.DataFrame({"c": [{"a": 1}, {"a": 2}]}), r"{'a': 1} \(dict\)"),
+    "complex": (pd.DataFrame({"c": [1j, 2.0]}), r"1j \(complex\)"),
+    "constant complex": (pd.DataFrame({"c": [1j, 1j]}), r"1j \(complex\)"),
+    "in an array": (np.array([[1j], [2.0]], object), r"1j \(complex\)"),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_columns_that_hold_several_numbers_are_refused_for_what_they_are(name) -> None:
+    X, what = SEVERAL[name]
+    with pytest.raises(TypeError, match=rf"^column \S+( of X)? holds {what}, which is neither .* Leave the column out, or"):
+        TabularEncoder().fit(X)
+
+
 def test_pandas_has_three_values_for_nothing() -> None:
     for nothing in (None, pd.NA, pd.NaT):
         encoder = TabularEncoder().fit(pd.DataFrame({"c": pd.Series(["u", "v", nothing], dtype=object)}))

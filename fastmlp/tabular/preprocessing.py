@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from ..errors import counted
+from ..errors import counted, shown
 from ..estimators.refits import unchanged_by_errors
 
 __all__ = ["TabularEncoder"]
@@ -312,6 +312,7 @@ def _column(X: Any, i: int, name: str, frame: bool, categorical: bool) -> NDArra
         if not categorical and values.dtype.kind in "biuf":
             return values.astype(np.float64)
         if not categorical and values.dtype.kind == "O" and _first_text(values) is None:
+            _check_single(_first(values), name)
             return _numbers(values, name)
         return _objects(values, name)
     pandas = hasattr(X, "iloc")
@@ -339,13 +340,23 @@ def _numbers(values: NDArray, name: str) -> NDArray[np.float64]:
 
 
 def _objects(values: NDArray, name: str) -> NDArray:
-    """Return objects, missing ones as NaN; dates, each of which would be a category of its own, are refused."""
+    """Return objects, missing ones as NaN; dates, each of which would be a category of its own, and lists are refused."""
     objects = np.empty(len(values), object)
     objects[:] = [np.nan if is_missing(value) else value for value in values.tolist()]
     first = _first(objects)
     if isinstance(first, _TIMES) or type(first).__name__ == "Period":
         raise TypeError(f"{name} holds dates or times, such as {first!r}. {_DATES}")
+    _check_single(first, name)
     return objects
+
+
+def _check_single(value: Any, name: str) -> None:
+    """Raise if a column's value is several numbers, if numbers at all."""
+    if isinstance(value, (list, dict, set, np.ndarray, complex, np.complexfloating)):
+        raise TypeError(
+            f"{name} holds {shown(value)} ({type(value).__name__}), which is neither a number nor a category. Leave the column "
+            "out, or pass what it holds as columns of numbers."
+        )
 
 
 def _first(objects: NDArray) -> Any:
