@@ -264,6 +264,22 @@ def test_a_loss_between_others_that_are_not_finite_is_a_dot():
     assert line.get_marker() == "None"
 
 
+def test_losses_of_one_epoch_are_a_dot_and_a_ring_in_the_legend_too():
+    net = fm.MLP([2, 1], output="sigmoid", seed=0)
+    told = net.fit([[0, 0], [0, 1], [1, 0], [1, 1]] * 4, [0, 1, 1, 0] * 4, epochs=1, validation=0.5)
+    ax = plots.loss_curves(told).axes[0]
+    training, validation = ax.lines
+    assert training.get_markerfacecolor() == training.get_color()
+    assert validation.get_markerfacecolor() == "none"
+    assert validation.get_markersize() > training.get_markersize()  # so that it shows around the dot
+    for drawn, entry in zip(ax.lines, ax.get_legend().get_lines(), strict=True):
+        assert entry.get_marker() == drawn.get_marker() == "o"
+        assert entry.get_markersize() == drawn.get_markersize()
+        assert (entry.get_markerfacecolor() == "none") == (drawn is validation)
+    longer = plots.loss_curves(net.fit([[0, 0], [0, 1]] * 4, [0, 1] * 4, epochs=3, validation=0.5)).axes[0].get_legend()
+    assert [entry.get_marker() for entry in longer.get_lines()[:2]] == ["None", "None"]
+
+
 @pytest.mark.parametrize("run", [[[]], [[math.nan, math.inf]], fm.History()])
 def test_a_picture_without_losses_says_so(run):
     assert [t.get_text() for t in plots.loss_curves(run).axes[0].texts] == ["no finite loss"]

@@ -22,6 +22,11 @@ __all__ = ["draw_losses", "finish_losses", "label_four", "loss_curves", "lr_rang
 
 # Of the losses of training rows and of validation rows.
 _STYLES = ("-", "--")
+# And of losses that stand alone; a ring is larger, so that it shows around a dot of about the same loss.
+_DOTS: dict[str, dict[str, Any]] = {
+    "-": {"marker": "o", "markersize": 4},
+    "--": {"marker": "o", "markersize": 7, "markerfacecolor": "none"},
+}
 
 
 def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | None = None) -> Figure:
@@ -98,12 +103,17 @@ def _names(history: Any, total: int) -> list[str]:
 
 
 def draw_losses(ax: Axes, losses: ArrayLike, style: str = "-", **options: Any) -> None:
-    """Draw losses over their epochs; one that has no finite neighbour, which no line shows, as a dot."""
+    """Draw losses over their epochs; one that has no finite neighbour, which no line shows, as a dot or a ring."""
     values = np.asarray(losses, float)
-    finite = np.pad(np.isfinite(values), 1)
-    alone = np.flatnonzero(finite[1:-1] & ~finite[:-2] & ~finite[2:])
-    marks: dict[str, Any] = {"marker": "o", "markersize": 4, "markevery": alone} if alone.size else {}
+    alone = _alone(values)
+    marks: dict[str, Any] = _DOTS[style] | {"markevery": alone} if alone.size else {}
     ax.plot(range(1, len(values) + 1), values, style, **marks, **options)
+
+
+def _alone(values: NDArray) -> NDArray:
+    """Return the places of finite losses without a finite neighbour."""
+    finite = np.pad(np.isfinite(values), 1)
+    return np.flatnonzero(finite[1:-1] & ~finite[:-2] & ~finite[2:])
 
 
 def _losses(run: Any) -> tuple[NDArray, NDArray]:
@@ -214,9 +224,10 @@ def _legend(ax: Axes, runs: Sequence[tuple[NDArray, NDArray]], names: Sequence[s
     ink = "black" if len(runs) > 1 else _colour(0, 1)
     kinds = [any(np.isfinite(lines[kind]).any() for lines in runs) for kind in range(len(_STYLES))]
     if all(kinds) or not entries:
-        for style, name, there in zip(_STYLES, ("training", "validation"), kinds, strict=True):
-            if there:
-                entries.append((Line2D([], [], color=ink, linestyle=style, linewidth=1.6), name))
+        for kind, (style, name) in enumerate(zip(_STYLES, ("training", "validation"), strict=True)):
+            if kinds[kind]:
+                marks = _DOTS[style] if any(_alone(lines[kind]).size for lines in runs) else {}
+                entries.append((Line2D([], [], color=ink, linestyle=style, linewidth=1.6, **marks), name))
     if len(runs) == 1 and len(runs[0][1]) > 1 and kinds[1]:
         entries.append((Line2D([], [], color=ink, linestyle="", marker="o", markersize=5), "lowest validation loss"))
     if entries:
