@@ -78,9 +78,10 @@ def diagnose(
     """Look for what commonly keeps a network from learning, without changing it.
 
     It finds dead ReLUs, saturated units, gradients that vanish or explode on their way down, a loss that does not pair
-    with the output, inputs and targets of a wrong shape, range or size, targets of one class only, or otherwise the same for
-    every row, probabilities that are the same for every row and stay so in a short trial on a copy, a learning rate that is
-    too high or too low, and a loss that the optimizer lowers at no learning rate, while Adam does.
+    with the output, inputs and targets of a wrong shape, range or size, inputs that are the same for every row, targets of
+    one class only, or otherwise the same for every row, probabilities that are the same for every row and stay so in a short
+    trial on a copy, a learning rate that is too high or too low, and a loss that the optimizer lowers at no learning rate,
+    while Adam does.
 
     Of a schedule, its `lr` is judged. A network that was trained is judged from its initial weights on. For arguments, result
     and errors see :meth:`fastmlp.MLP.diagnose`.
@@ -104,6 +105,11 @@ def diagnose(
         return Report((*found, *_pairing(net, None)))
     usable = not sick & {"targets", "sample_weight"}
     case = _Case(net, *_sound(net, X, y if usable else None, sample_weight if usable else None))
+    if case.enough and not np.ptp(case.x, axis=0).any():
+        # Nothing else tells anything of the training that is meant.
+        text = f"all {len(case.x):,} rows looked at have the same inputs: there is nothing to tell them apart by."
+        same = Finding("inputs", None, 0.0, text, "Look at how X is made, and pass columns in which rows differ.")
+        return Report((*found, *_pairing(net, None), same))
     searches: list[Callable[[_Case], Iterator[Finding]]] = [_inputs, _units]
     if usable:
         searches = [_inputs, _targets, _units]

@@ -351,6 +351,18 @@ def test_few_rows_tell_nothing_of_units_and_targets_all_alike_ask_for_outputs_al
     assert only(stuck, X, np.ones(200)).kind == "targets"
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e4])
+def test_inputs_that_are_the_same_for_every_row_are_the_finding(value, engine) -> None:
+    for sick, targets in ((net(8), SMOOTH), (net(**binary), LABELS), (net(8), np.ones(200))):
+        for optimizer in (None, SGD(10.0)):
+            finding = only(sick, np.full((200, 4), value), targets, optimizer)
+            assert (finding.kind, finding.layer, finding.figure) == ("inputs", None, 0.0)
+            assert finding.text.startswith("all 200 rows looked at have the same inputs")
+            assert finding.remedy.startswith("Look at how X is made")
+    assert not report(net(), np.ones((3, 4)), SMOOTH[:3])
+    assert not report(net(), np.where([True, True, True, False], 0.5, X), SMOOTH)  # as at the edges of pictures
+
+
 @pytest.mark.parametrize(
     ("options", "targets", "what"),
     [
