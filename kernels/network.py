@@ -188,7 +188,7 @@ def forward_layer(net, l, epoch, row, gradient, first, last, left, right, a, lda
             _set_ones(m, n, z, ldz)
     elif gradient and rate > 0.0 and l + 1 < table.shape[0]:
         _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, z, z, False)
-        if columns % 8 > 0:
+        if columns % PAD > 0:
             _set_ones(m, n, z, ldz)
 
 

@@ -365,6 +365,6 @@ def test_columns_of_a_mask_take_their_sixteen_bits_in_the_documented_order():
     mask = np.empty((1, 70))
     rng.dropout_mask(5, 2, 10, 1, 0.5, mask)
     for column in range(70):
-        group, half, lane = column // 64, column % 64 // 8, column % 8
-        word = int(rng._philox(group * 8 + lane, 10, 2, rng.DROPOUT + 1, 5)[half // 2])
+        group, half, place = column // 64, column % 64 // 16, column % 16
+        word = int(rng._philox(group * 8 + place // 2, 10, 2, rng.DROPOUT + 1, 5)[half // 2 * 2 + place % 2])
         assert mask[0, column] == (2.0 if (word >> 16 * (half % 2)) & 0xFFFF >= 32768 else 0.0)

@@ -18,7 +18,8 @@ _ROUNDS = 7
 # The counter's fourth word tells the uses apart; the dropout of layer l has DROPOUT + l.
 SHUFFLE, DROPOUT = 1, 2
 # A column's dropout takes 16 bits, half a word, so that one counter serves 8 columns. They are not neighbours: of 64
-# columns, 8 counters serve columns 0 to 7 with their first half words, 8 to 15 with their second, and so on.
+# columns, 8 counters serve columns 0 to 15 with the lower halves of their first and second words in turns, 16 to 31 with the
+# upper halves, and 32 to 63 with their third and fourth words.
 _COUNTERS, _HALVES, _GROUP = 8, 65536, 64
 
 
@@ -82,7 +83,7 @@ def dropout_mask(seed: int, epoch: int, row: int, layer: int, rate: float, mask:
     counters = np.arange(groups * _COUNTERS, dtype=np.uint64)  # (groups * 8,)
     row_numbers = np.arange(row, row + rows, dtype=np.uint64)[:, None]  # (rows, 1)
     words = _philox(counters, row_numbers, epoch & _LOW, DROPOUT + layer, int(seed))
-    halves = [half for word in words for half in (word & 0xFFFF, word >> 16)]
-    bits = np.stack(halves, axis=-1).reshape(rows, groups, _COUNTERS, 8)
-    bits = bits.swapaxes(2, 3).reshape(rows, groups * _GROUP)[:, :width]
+    pairs = [np.stack(pair, axis=-1).reshape(rows, groups, 2 * _COUNTERS) for pair in (words[:2], words[2:])]
+    halves = [half for pair in pairs for half in (pair & 0xFFFF, pair >> 16)]
+    bits = np.stack(halves, axis=2).reshape(rows, groups * _GROUP)[:, :width]
     mask[:] = np.where(bits >= threshold, _HALVES / (_HALVES - threshold), 0.0)
