@@ -292,6 +292,16 @@ def store(builder, value: Vec, pointer, offset, mask: Mask | None = None) -> Non
     builder.call(fn, [value.v, at, I32(align), mask.v])
 
 
+def ask_for(builder, pointer) -> None:
+    """Ask for the line of a pointer, which may be anywhere: to lie in the L2 cache when it is loaded."""
+    i8, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+    name = "llvm.prefetch.p0"
+    function = builder.module.globals.get(name)
+    if function is None:
+        function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [i8, i32, i32, i32]), name)
+    builder.call(function, [builder.bitcast(pointer, i8), i32(0), i32(2), i32(1)])
+
+
 @intrinsic
 def address(typingctx, array, offset):
     """Pointer to array.flat[offset] of a C-contiguous array."""

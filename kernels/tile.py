@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .simd import I64, LANES32, Vec, element, first_lanes, keep_rolled, load, splat, store, zeros
+from .simd import I64, LANES32, Vec, ask_for, element, first_lanes, keep_rolled, load, splat, store, zeros
 
 # Accumulators, B's vectors and one broadcast of A share the CPU's registers: 16 (SSE, AVX2) or 32 (AVX-512).
 # Of the tiles that fit, these were measured to be the fastest.
@@ -43,7 +43,7 @@ def tiles(typingctx, m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux
     """
 
     def emit(builder, m, n, k, a, rs, *others):
-        _tiles(builder, element(sig.args[3])[1], m, n, k, a, rs, I64(1), *others)
+        _tiles(builder, element(sig.args[3])[1], m, n, k, a, rs, I64(1), *others, ahead=True)
 
     sig = _signature(m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
     return sig, _apart("tiles", emit)
@@ -117,14 +117,14 @@ def _apart(name, emit):
     return codegen
 
 
-def _tiles(builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux, csb=None):
+def _tiles(builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux, csb=None, ahead=False):
     """Emit the loops over a whole C: across its columns, in each of them down its rows."""
     masks = (False,) if csb else (False, True)
 
     def tile(rows, cols, rights, downs, n_rows, vectors, masked):
         a, c, first, aux = downs
         operands = rows, cols, k, a, rs, cs, rights[0], ldb, c, ldc, start, first, ldf, end, aux, ldaux
-        _tile(builder, n_rows, vectors, masked, lanes, *operands, csb=csb)
+        _tile(builder, n_rows, vectors, masked, lanes, *operands, csb=csb, ahead=ahead and n_rows == MR)
 
     def one(cols, rights, vectors, masked):
         tile(I64(1), cols, rights, (a, *rights[1:]), 1, vectors, masked)
@@ -224,9 +224,12 @@ def _across(builder, most, n, lanes, masks, lefts, steps, emit):
 
 def _tile(
     builder, n_rows, vectors, masked, lanes, rows, cols, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux,
-    csb=None, rolled=False,
+    csb=None, rolled=False, ahead=False,
 ):  # fmt: skip
-    """Emit the loop of a tile of n_rows by `vectors` vectors; with csb it is that of `lanes_tiles`."""
+    """Emit the loop of a tile of n_rows by `vectors` vectors; with csb it is that of `lanes_tiles`.
+
+    With `ahead` it asks for the rows of A below it, which another core may have written: a number of each in eight turns.
+    """
     elem = a.type.pointee
     mask = first_lanes(builder, builder.sub(cols, I64((vectors - 1) * lanes)), lanes) if masked else None
     masks = [mask if v == vectors - 1 else None for v in range(vectors)]
@@ -258,6 +261,9 @@ def _tile(
     builder.cbranch(builder.icmp_signed("<", p, k), body, done)
 
     builder.position_at_end(body)
+    if ahead:
+        below = builder.mul(rs, builder.add(I64(MR), builder.and_(p, I64(7))))
+        ask_for(builder, builder.gep(a, [builder.add(below, a_at)]))
     b_row = [load(builder, b_columns[v], b_at, lanes, masks[v]) for v in range(vectors)]
     for m in range(n_rows):
         if csb:
