@@ -24,6 +24,8 @@ MR_EDGE = 4
 NV_ROW = 4
 # Up to a vector more than a full tile goes in two halves: a tile of one vector waits for its multiply-adds.
 HALVES = NV == 3
+# Whether a tile asks for the rows below it: one of 6 x 2 vectors has no room for that between its multiply-adds.
+ASKS = NV == 3
 
 # How the accumulators start: from zero, each row from the same bias, from sums of rows of B before these (which is for `gemm`
 # alone), or each column from the same bias.
@@ -43,7 +45,7 @@ def tiles(typingctx, m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux
     """
 
     def emit(builder, m, n, k, a, rs, *others):
-        _tiles(builder, element(sig.args[3])[1], m, n, k, a, rs, I64(1), *others, ahead=True)
+        _tiles(builder, element(sig.args[3])[1], m, n, k, a, rs, I64(1), *others, ahead=ASKS)
 
     sig = _signature(m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
     return sig, _apart("tiles", emit)
