@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .network import MLP
 
 __all__ = ["Fit", "Options", "Run", "fit", "prepare"]
+
+T = TypeVar("T")
 
 # A call of the engine lasts about this long, and so at most does judging its epochs: short enough for the progress bar, long
 # enough that calling costs nothing.
@@ -168,8 +170,8 @@ class Fit:
         """Note whole epochs that are over; judge the network if somebody wants to. Returns what ends the training."""
         judged: dict[str, list[float]] = {}
         if self.options.metrics or self.data.validation is not None:
-            for _ in self._after_each(len(losses)):
-                for name, value in self._judge().items():
+            for values in self._after_each(len(losses), lambda _: self._judge()):
+                for name, value in values.items():
                     judged.setdefault(name, []).append(value)
         if not all(map(math.isfinite, judged.get("val_loss", ()))):
             return self.went_wrong(len(losses), "its validation loss")
@@ -177,8 +179,7 @@ class Fit:
         self.history.add(losses, rates, judged)
         self.keep()
         if self.followed:
-            for number in self._after_each(len(losses)):
-                ended = self._ended(first + number)
+            ended = self._after_each(len(losses), lambda number: self._ended(first + number))[-1]
         self._keep_what_callbacks_did()
         return ended
 
@@ -193,10 +194,10 @@ class Fit:
         """Whether anything happens after each epoch."""
         return self.judged
 
-    def _after_each(self, epochs: int) -> Iterator[int]:
-        """Count the epochs just over, the network being, if it is judged, as it was after each of them."""
+    def _after_each(self, epochs: int, see: Callable[[int], T]) -> list[T]:
+        """Return see(number) of the epochs just over, the network being, if it is judged, as it was after each of them."""
         assert epochs == 1
-        yield 0
+        return [see(0)]
 
     def went_wrong(self, epochs: int, what: str = LOSS_OR_PARAMETER) -> str | None:
         """Give up one of the epochs just over; returns what ends the training."""
@@ -421,11 +422,17 @@ class Run(Fit):
         self.judging_seconds = max((time.perf_counter() - began) / losses.size, 1e-9)
         return ended
 
-    def _after_each(self, epochs: int) -> Iterator[int]:
-        for number in range(epochs):
-            if self.judged and epochs > 1:
-                self.net.params[...] = self.copies[number]
-            yield number
+    def _after_each(self, epochs: int, see: Callable[[int], T]) -> list[T]:
+        if not self.judged or epochs == 1:
+            return [see(number) for number in range(epochs)]
+        seen, own = [], self.net._params
+        try:
+            for number in range(epochs):
+                self.net._params = self.copies[number]
+                seen.append(see(number))
+        finally:
+            self.net._params = own
+        return seen
 
     def went_wrong(self, epochs: int, what: str = LOSS_OR_PARAMETER) -> str | None:
         """Find the epoch that went wrong in a call of several: do them again, one by one."""

@@ -86,7 +86,11 @@ def test_the_last_of_the_best_epochs_comes_back() -> None:
     errors = iter([0.5, 0.25, 0.25, 0.75])
     judge = LastBest(Rows(np.zeros((1, 1), np.float32), np.zeros(1), None), lambda *_: next(errors))
     for epoch in range(4):
-        judge.judge(np.zeros((1, 1)), np.full(2, epoch))
+        params = np.full(2, epoch)
+        judge.judge(np.zeros((1, 1)), params)
+        if epoch % 2:  # epochs are judged together, two by two
+            judge.keep()
+            params[:] = 9
     assert judge.params.tolist() == [2.0, 2.0]
     assert (judge.epoch, judge.errors) == (2, [0.5, 0.25, 0.25, 0.75])
 

@@ -57,16 +57,20 @@ class LastBest:
         self.errors: list[float] = []
         self.best, self.epoch = math.inf, 0
         self.params: NDArray | None = None
+        self._best: NDArray | None = None
 
     def judge(self, prediction: NDArray, params: NDArray) -> None:
-        """Judge the next epoch, and keep its parameters if it is as good as ever."""
+        """Judge the next epoch; its parameters are not copied before `keep`."""
         error = self.error(self.rows.y, prediction, self.rows.weight)
         if error <= self.best:
             self.best, self.epoch = error, len(self.errors)
-            if self.params is None:
-                self.params = np.empty_like(params)
-            self.params[...] = params
+            self._best = params
         self.errors.append(error)
+
+    def keep(self) -> None:
+        """Copy the best parameters, since the arrays that hold them may change from now on."""
+        if self._best is not None:
+            self.params, self._best = self._best.copy(), None
 
 
 class JudgedRun(Run):
@@ -87,6 +91,12 @@ class JudgedRun(Run):
             self.net.params = self.judge.params
             history.best_epoch = self.judge.epoch
         return history
+
+    def record(self, losses: list[float], rates: list[float]) -> str | None:
+        """Note whole epochs that are over; see :meth:`Fit.record`."""
+        ended = super().record(losses, rates)
+        self.judge.keep()
+        return ended
 
     def _ended(self, epoch: int) -> str | None:
         net = self.net
