@@ -6,11 +6,11 @@ import numpy as np
 
 from .dots import DOT_ROWS, dots
 from .gemm import PACKED, gemm, product
-from .ids import IDENTITY, RELU, TANH
+from .ids import IDENTITY, RELU, SELU, TANH
 from .jit import entry, glue
 from .maps import rectify
 from .simd import address, cast, peek, shift
-from .tile import END_RELU, END_STORE, END_TANH, END_TIMES, END_WHERE_POSITIVE, START_BIAS, START_ZERO
+from .tile import END_RELU, END_SELU, END_STORE, END_TANH, END_TIMES, END_WHERE_POSITIVE, START_BIAS, START_ZERO
 
 
 @glue
@@ -49,19 +49,21 @@ def delta(m, k, n, d, ldd, w, out, ldo, end, aux, packed):
 def delta_ending(activation, rate):
     """How a hidden layer's f' enters the delta: not at all, by the layer's output, or as numbers kept in the delta.
 
-    Of ReLU the output's sign tells it, with dropout at `rate` all but what is left is scaled by; of tanh its square.
+    Of ReLU the output's sign tells it, with dropout at `rate` all but what is left is scaled by; of tanh and SELU the output.
     """
     if activation == RELU:
         return END_WHERE_POSITIVE
     if activation == TANH and rate == 0.0:
         return END_TANH
+    if activation == SELU and rate == 0.0:
+        return END_SELU
     return END_STORE if rate == 0.0 and activation == IDENTITY else END_TIMES
 
 
 @glue
 def by_output(ending):
     """Whether f' enters the delta by the layer's output."""
-    return ending == END_WHERE_POSITIVE or ending == END_TANH
+    return ending != END_STORE and ending != END_TIMES
 
 
 @entry

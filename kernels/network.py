@@ -18,7 +18,7 @@ from .maps import scale
 from .rng import _dropout, kept_scale
 from .simd import LANES32, poke, shift
 from .sparse import sparse_forward, sparse_weight_gradient
-from .tile import END_STORE, END_TANH, END_TIMES, END_WHERE_POSITIVE
+from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 
 # What a way through the network needs: the layer table, dropout rates, flat parameters, scratch and where things are in it,
 # the seed, whether dropout is on, and whether inputs are sparse rows.
@@ -174,7 +174,7 @@ def forward_layer(net, l, epoch, row, gradient, first, last, left, right, a, lda
         sparse_forward(m, columns, a, lda, w, n, bias, table[l, HAS_BIAS], part, ldz, fused)
     else:
         forward(m, columns, k, a, lda, w, n, bias, table[l, HAS_BIAS], part, ldz, fused, packed)
-    if ending == END_TIMES or ending == END_TANH:
+    if ending != END_STORE and not fused:
         # Whole vectors, without masks; where that is more than the units, it writes over the column of ones.
         width = _padded(columns)
         if gradient and ending == END_TIMES:

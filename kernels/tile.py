@@ -13,6 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .activations import SELU_ALPHA, SELU_SCALE
 from .simd import I64, LANES32, Vec, ask_for, element, first_lanes, keep_rolled, load, splat, store, zeros
 
 # Accumulators, B's vectors and one broadcast of A share the CPU's registers: 16 (SSE, AVX2) or 32 (AVX-512).
@@ -30,9 +31,9 @@ ASKS = NV == 3
 # How the accumulators start: from zero, each row from the same bias, from sums of rows of B before these (which is for `gemm`
 # alone), or each column from the same bias.
 START_ZERO, START_BIAS, START_SUMS, START_COLUMN = 0, 1, 2, 3
-# What happens to the sums before they are stored: nothing, max(c, 0), c * aux, c where aux > 0 else 0, aux + c, or
-# c * (1 - aux²), which is tanh's derivative by its output.
-END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE, END_ADD, END_TANH = 0, 1, 2, 3, 4, 5
+# What happens to the sums before they are stored: nothing, max(c, 0), c * aux, c where aux > 0 else 0, aux + c, or c times
+# the derivative of tanh or SELU, whose output aux is.
+END_STORE, END_RELU, END_TIMES, END_WHERE_POSITIVE, END_ADD, END_TANH, END_SELU = 0, 1, 2, 3, 4, 5, 6
 
 
 @intrinsic
@@ -336,12 +337,18 @@ def _finish(builder, end, sums, aux_rows, vector):
         by = aux()
         return {cell: x * (-by[cell]).fma(by[cell], 1.0) for cell, x in sums.items()}
 
+    def selu():
+        by = aux()
+        slopes = {cell: (a > 0.0).choose(a.const(SELU_SCALE), a + SELU_SCALE * SELU_ALPHA) for cell, a in by.items()}
+        return {cell: x * slopes[cell] for cell, x in sums.items()}
+
     ways = {
         END_RELU: lambda: {cell: x.maximum(0.0) for cell, x in sums.items()},
         END_TIMES: times,
         END_WHERE_POSITIVE: where_positive,
         END_ADD: add,
         END_TANH: tanh,
+        END_SELU: selu,
     }
     return _select(builder, end, ways, sums)
 
