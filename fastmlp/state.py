@@ -121,11 +121,12 @@ class TrainingState:
 class Arena:
     """Scratch memory of one network, kept from call to call and grown when it must be.
 
-    Threads that use one network at the same time each get memory of their own.
+    Threads that use one network at the same time each get memory of their own. With `for_each` it is as much for each of the
+    engine's threads.
     """
 
-    def __init__(self, plan: Plan, dtype: np.dtype) -> None:
-        self._plan, self._dtype = plan, dtype
+    def __init__(self, plan: Plan, dtype: np.dtype, for_each: bool = False) -> None:
+        self._plan, self._dtype, self._for_each = plan, dtype, for_each
         self._free: list[NDArray] = []
         self._inputs = plan.n_inputs
         # The engine, what `engine.generation` was when its sizes were asked for, the most rows so far and how wide, the size
@@ -142,7 +143,7 @@ class Arena:
         if rows > most or width > widest or generation != engine.generation:
             generation = engine.generation  # first: if it changes now, the next call asks again
             chosen = engine.active()
-            size = chosen.arena_size(self._plan.table, rows, width)
+            size = chosen.arena_size(self._plan.table, rows, width) * (engine.threads() if self._for_each else 1)
             self._sized = chosen, generation, rows, width, size
         try:
             scratch = self._free.pop()

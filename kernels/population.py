@@ -174,6 +174,15 @@ def population_loss(table, ints, reals, params, x, y, weight, out, arena):
     _one_by_one(table, x, len(ints), arena, work)
 
 
+def predict_each(table, params, x, out, arena):
+    """out = a network's outputs with each of several parameters."""
+
+    def work(i, scratch):
+        train.predict(table, params[i], x, out[i], scratch)
+
+    _one_by_one(table, x, len(params), arena, work)
+
+
 def predict_population(table, params, x, out, arena):
     """out = each network's outputs."""
     times = params.reshape(-1, *params.shape[-2:])
@@ -185,10 +194,4 @@ def predict_population(table, params, x, out, arena):
         y, rows = np.empty((1, len(x), out.shape[-1]), params.dtype), out.reshape(times.shape[0] * size, -1)
         _run(PREDICT, table, ints, reals, times, nothing[1], x, y, nothing[0], none[0], none[0], none, rows, copies, arena)
         return
-    outs = out.reshape(*times.shape[:2], *out.shape[-2:])
-
-    def work(i, scratch):
-        for own, answer in zip(times[:, i], outs[:, i], strict=True):
-            train.predict(table, own, x, answer, scratch)
-
-    _one_by_one(table, x, size, arena, work)
+    predict_each(table, params.reshape(-1, params.shape[-1]), x, out.reshape(-1, *out.shape[-2:]), arena)

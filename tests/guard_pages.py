@@ -128,6 +128,7 @@ def populations(net: Net, data: Data, size: int, own: bool, at_end: bool) -> Non
     ):
         compare(population.population_loss, at_end, net.table, ints, reals, several, *seen, losses, arena)
         compare(population.predict_population, at_end, net.table, several, data.x, answer, arena)
+    compare(population.predict_each, at_end, net.table, params, data.x, out, arena)
 
 
 def case(chosen: random.Random) -> None:

@@ -15,7 +15,7 @@ from fastmlp.reference import ids
 from fastmlp.reference import train as plain
 from tests.compare import assert_within, eps, network_bounds
 from tests.nets import HIDDEN, Data, make_data, make_net
-from tests.twins import OPTIMIZERS, PRECISION, guarded, optimizer_state
+from tests.twins import OPTIMIZERS, PRECISION, guarded, optimizer_state, twins
 
 # Kernels are made of LLVM code, which Python cannot run in the compiler's place.
 pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="kernels need the compiler")
@@ -174,6 +174,26 @@ def test_several_threads_give_the_same_bits_and_the_right_ones(widths, hidden, r
     assert_within(grad_by_us, grad, bounds.grad)
     assert_within(outputs, run(plain, "predict", net, data, np.float64)[1], bounds.outputs)
     assert_within(d_in, run(plain, "input_gradient", net, data, np.float64)[1], bounds.d_in)
+
+
+@PRECISION
+@pytest.mark.usefixtures("any_threads")
+def test_predictions_with_each_of_several_parameters(dtype):
+    """They are those of `predict` with each, in both engines; with scratch for fewer threads as well."""
+    net = make_net([6, 130, 70, 3], "SELU").astype(dtype)
+    data = make_data(net, 33).astype(dtype)
+    params = np.stack([(1 + 0.1 * i) * net.params for i in range(5)])
+    threads.set_threads(2)
+    kernel, twin = twins("population", "predict_each")
+    for size in (1, 2):
+        for function, engine in ((kernel, compiled), (twin, plain)):
+            out, check = guarded((5, 33, 3), dtype)
+            function(net.table, params, data.x, out, np.full(size * engine.arena_size(net.table, 33), np.nan, dtype))
+            check()
+            for own, answer in zip(params, out, strict=True):
+                alone = net.copy()
+                alone.params[:] = own
+                np.testing.assert_array_equal(answer, run(engine, "predict", alone, data, dtype)[1])
 
 
 # Training.

@@ -112,7 +112,12 @@ def population_loss(
             losses[i] = train.loss(table, ints[i], reals[i], own[i], x, _of(y, i), _weight(weight, i), arena)
 
 
+def predict_each(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> None:
+    """Compute out (times, n, K) = a network's outputs with each of params (times, P), as `predict` does."""
+    for own, answer in zip(params, out, strict=True):
+        train.predict(table, own, x, answer, arena)
+
+
 def predict_population(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> None:
     """Compute out (size, n, K) or (times, size, n, K) = each network's outputs, as `predict` does."""
-    for own, answer in zip(params.reshape(-1, params.shape[-1]), out.reshape(-1, *out.shape[-2:]), strict=True):
-        train.predict(table, own, x, answer, arena)
+    predict_each(table, params.reshape(-1, params.shape[-1]), x, out.reshape(-1, *out.shape[-2:]), arena)

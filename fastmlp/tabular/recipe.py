@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks
+from .. import checks, engine
 from ..layers import Dense
 from ..network import MLP
 from ..optimizers import Adam
 from ..schedules import CosineLog
-from ..training import Options, Run, prepare
+from ..state import Arena
+from ..training import MOST_COPIED, Options, Run, prepare
 
 if TYPE_CHECKING:
     from ..arguments import TrainingData
@@ -82,7 +83,10 @@ class JudgedRun(Run):
         super().__init__(net, data, options)
         self.judge = judge
         self.x = checks.inputs(judge.rows.X, net.plan.n_inputs, net.dtype)
-        self.prediction = np.empty((len(self.x), net.plan.n_outputs), net.dtype)
+        outputs = len(self.x), net.plan.n_outputs
+        self.copies = self.copies[: max(1, MOST_COPIED // math.prod(outputs))]
+        self.first, self.predictions = 0, np.empty((len(self.copies), *outputs), net.dtype)
+        self.arena = Arena(net.plan, net.dtype, for_each=True)
 
     def go(self) -> History:
         """Train, and bring the best epoch back."""
@@ -94,16 +98,25 @@ class JudgedRun(Run):
 
     def record(self, losses: list[float], rates: list[float]) -> str | None:
         """Note whole epochs that are over; see :meth:`Fit.record`."""
+        self.first = len(self.history)
+        self._predict(len(losses))
         ended = super().record(losses, rates)
         self.judge.keep()
         return ended
 
+    def _predict(self, epochs: int) -> None:
+        """Predict as after each of the epochs just over: one by one on each core, where there are several."""
+        table, params = self.net.plan.table, self.net.params
+        kernels, scratch = self.arena.take(len(self.x))
+        if epochs == 1:
+            kernels.predict(table, params, self.x, self.predictions[0], scratch)
+        else:
+            predict_each = engine.part("population").predict_each
+            predict_each(table, self.copies[:epochs], self.x, self.predictions[:epochs], scratch)
+        self.arena.give(scratch)
+
     def _ended(self, epoch: int) -> str | None:
-        net = self.net
-        kernels, scratch = net._arena.take(len(self.x))
-        kernels.predict(net.plan.table, net.params, self.x, self.prediction, scratch)
-        net._arena.give(scratch)
-        self.judge.judge(self.prediction, net.params)
+        self.judge.judge(self.predictions[epoch - self.first], self.net.params)
         return super()._ended(epoch)
 
 
