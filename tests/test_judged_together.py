@@ -339,3 +339,30 @@ def test_so_it_does_for_an_estimator_and_its_best_score(monkeypatch) -> None:
         estimator.fit(X, y, X_val=X[::2], y_val=y[::2])
     assert sum(better) == 3
     assert estimator.score(X[::2], y[::2]) == estimator.best_validation_score_
+
+
+def test_the_network_has_its_own_parameters_again_after_epochs_were_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where judging them fails: then it goes back to what it was before the call."""
+    monkeypatch.setattr("fastmlp.training.FIRST_CALL_SECONDS", 1e9)
+    X, y = classes()
+    net = fm.MLP([X.shape[1], 8, int(y.max()) + 1], output="softmax", seed=0)
+    own, finished, judged = net.params, epochs_of_calls(monkeypatch), []
+    before, loss = own.copy(), fm.training.loss
+
+    def fails(net: fm.MLP, *rest: Any) -> float:
+        judged.append(net.params is own)
+        if len(judged) == 5:
+            raise RuntimeError("no memory")
+        return loss(net, *rest)
+
+    monkeypatch.setattr("fastmlp.training.loss", fails)
+    with pytest.raises(RuntimeError, match="no memory"):
+        net.fit(X, y, epochs=6, validation=0.2, progress=False)
+    assert finished == [6]
+    assert judged == 5 * [False]
+    assert net.params is own
+    np.testing.assert_array_equal(own, before)
+    monkeypatch.setattr("fastmlp.training.loss", loss)
+    net.fit(X, y, epochs=6, validation=0.2, progress=False)
+    assert net.params is own
+    assert np.shares_memory(net.weights[0], own)
