@@ -84,6 +84,8 @@ def prepare(
         return Rows(x, t, weighting.sample_weight(weight, x.shape[0], net.dtype))
 
     def by_class(part: Rows) -> Rows:
+        if class_weight is None and part.weight.size == 0:
+            return part
         weight = part.weight if part.weight.size else None
         return Rows(part.x, part.y, weighting.combined_weight(weight, class_weight, part.y, k, kind, net.dtype))
 

@@ -81,12 +81,12 @@ def real(
 
     Both ends are allowed values unless `open_low` or `open_high` is set.
     """
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    # A float first: whether something else is a number at all takes longer to say.
-    if not isinstance(value, float) and (isinstance(value, (bool, np.bool_)) or not isinstance(value, Real)):
-        wanted = _range_text(low, high, open_low, open_high)
-        raise TypeError(f"{name} must be a finite number{wanted}; got {shown(value)} ({type(value).__name__}).")
+    if not isinstance(value, float):  # asked first, as it is quickly said
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value[()]
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+            wanted = _range_text(low, high, open_low, open_high)
+            raise TypeError(f"{name} must be a finite number{wanted}; got {shown(value)} ({type(value).__name__}).")
     number = float(value)
     too_low = low is not None and (number <= low if open_low else number < low)
     too_high = high is not None and (number >= high if open_high else number > high)
@@ -123,7 +123,9 @@ def each(name: str, value: Any, size: int) -> list[Any]:
 def reals_field(instance: Any, name: str, low: float | None = None, high: float | None = None, **ends: bool) -> None:
     """As :func:`real_field`, for one number or a sequence of them, one for each network of a population."""
     value = getattr(instance, name)
-    if isinstance(value, float) or np.ndim(value) == 0:
+    if type(value) is float:
+        real(name, value, low, high, **ends)
+    elif np.ndim(value) == 0:
         real_field(instance, name, low, high, **ends)
     else:
         numbers = tuple(real(f"{name}[{i}]", one, low, high, **ends) for i, one in enumerate(np.asarray(value).tolist()))
@@ -199,17 +201,23 @@ def floating(dtype: DTypeLike, name: str = "dtype") -> np.dtype:
     raise ValueError(f"{name} must be 'float32' or 'float64'; got {dtype!r}.")
 
 
-# From more elements on NumPy's BLAS would wake threads for a dot product, which takes milliseconds where cores are busy.
-_SMALL = 8192
+# From more elements on NumPy's BLAS would wake threads for a dot product, which takes milliseconds where cores are busy; from
+# _LARGE on, the engine's kernel is worth a call.
+_SMALL, _LARGE = 8192, 1 << 18
 
 
 def surely_finite(array: NDArray) -> bool:
     """Whether a contiguous array of floats is finite, in one quick pass; a False may be due to an overflow.
 
-    A sum is NaN or infinite if any element is; so is one of squares. np.isfinite(array).all() takes twice as long.
+    A sum is NaN or infinite if any element is; so is one of squares. np.isfinite(array).all() takes twice as long. Of large
+    ones the engine looks at every element, on all threads.
     """
     if array.size <= _SMALL:
         return math.isfinite(np.vdot(array, array))  # np.dot is as quick, but warns of an overflow
+    if array.size >= _LARGE and array.flags.carray and array.dtype in (np.float32, np.float64):
+        from . import engine
+
+        return engine.active().finite(array)
     with np.errstate(over="ignore", invalid="ignore"):
         return math.isfinite(np.add.reduce(array, axis=None))
 
@@ -248,6 +256,8 @@ def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] =
 
 def numeric(name: str, value: Any, remedy: str = "Encode text and categories as numbers first.") -> NDArray:
     """`value` as an array of bools, integers or floats of any width."""
+    if type(value) is np.ndarray and value.dtype.kind in "biuf":
+        return value
     _check_whole(name, value)
     frame: Any = value
     if _is_numeric_frame(frame):
@@ -316,10 +326,12 @@ def _called_writable(array: NDArray) -> NDArray:
 
 def converted(name: str, array: NDArray, dtype: np.dtype) -> NDArray:
     """`array` as C-contiguous, aligned `dtype`, with finite elements only."""
-    with np.errstate(over="ignore"):
-        out = np.require(array, dtype, ["C", "A"])
-    if not out.flags.writeable:
-        out = _called_writable(out)
+    out = array
+    if array.dtype != dtype or not array.flags.carray:
+        with np.errstate(over="ignore"):
+            out = np.require(array, dtype, ["C", "A"])
+        if not out.flags.writeable:
+            out = _called_writable(out)
     if not surely_finite(out) and not np.isfinite(out).all():
         index = np.unravel_index(int(np.argmin(np.isfinite(out))), out.shape)
         value = array[index]

@@ -244,6 +244,7 @@ def warmup(dtypes: str | tuple[str, ...] = ("float32", "float64")) -> None:
         net.backward(X, X)
         net.step("sgd")
         net.predict(X)
+        active().finite(X)
         population = Population([1, 1], size=16, dtype=dtype)
         population.fit(X, X, epochs=1, batch_size=1, progress=False)
         population.loss(X, X)

@@ -84,8 +84,8 @@ class SGD(Stepping):
         return int((self.momentum if isinstance(self.momentum, float) else np.max(self.momentum)) > 0.0)
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[..., ids.BETA1] = self.momentum
-        ints[..., ids.NESTEROV] = self.nesterov
+        reals[ids.BETA1] = self.momentum
+        ints[ids.NESTEROV] = self.nesterov
 
 
 @dataclass(frozen=True)
@@ -174,10 +174,10 @@ class Adam(Stepping):
             factors[ids.WEIGHT_EPS] = np.sqrt(fan_in)
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[..., ids.SCALE_RATE] = self.scale_factor or 0.0
-        reals[..., ids.BETA1], reals[..., ids.BETA2] = self.beta1, self.beta2
-        reals[..., ids.EPS] = np.maximum(self.eps, LEAST_EPS)
-        ints[..., ids.AMSGRAD], ints[..., ids.EPS_HAT] = self.amsgrad, self.eps_hat
+        reals[ids.SCALE_RATE] = self.scale_factor or 0.0
+        reals[ids.BETA1], reals[ids.BETA2] = self.beta1, self.beta2
+        reals[ids.EPS] = np.maximum(self.eps, LEAST_EPS)
+        ints[ids.AMSGRAD], ints[ids.EPS_HAT] = self.amsgrad, self.eps_hat
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class RMSprop(Stepping):
         return 1
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[..., ids.BETA2], reals[..., ids.EPS] = self.rho, np.maximum(self.eps, LEAST_EPS)
+        reals[ids.BETA2], reals[ids.EPS] = self.rho, np.maximum(self.eps, LEAST_EPS)
 
 
 @dataclass(frozen=True)
@@ -296,7 +296,7 @@ class Adagrad(Stepping):
         return 1
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[..., ids.EPS] = np.maximum(self.eps, LEAST_EPS)
+        reals[ids.EPS] = np.maximum(self.eps, LEAST_EPS)
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,13 @@ Either = TypeVar("Either")  # Rows, or a population's
 
 def apart(rows: Either, own: Sequence[NDArray]) -> Either:
     """Return rows with copies of what shares memory with a network's own arrays: a training would change it as it reads it."""
+    arrays = {name: array for name, array in vars(rows).items() if isinstance(array, np.ndarray)}
+    shared = [name for name, array in arrays.items() if any(np.may_share_memory(array, one) for one in own)]
+    if not shared:
+        return rows
     found = copy.copy(rows)
-    for name, array in vars(rows).items():
-        if isinstance(array, np.ndarray) and any(np.may_share_memory(array, one) for one in own):
-            setattr(found, name, array.copy())
+    for name in shared:
+        setattr(found, name, arrays[name].copy())
     return found
 
 

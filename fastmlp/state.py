@@ -79,11 +79,12 @@ class TrainingState:
         optimizer.check_layers(self._plan.n_layers)
         if not optimizer.same_state_as(self.optimizer):
             self.slots = aligned_zeros((optimizer.slots, self.slots.shape[1]), self.slots.dtype)
-            self.reals[[ids.BETA1_POWER, ids.BETA2_POWER]] = 1.0
-            settings = self.reals[: ids.N_REALS + ids.LAYER_BLOCKS * self._plan.n_layers]
-            scales = np.zeros((ids.SCALE_BLOCKS, self._plan.n_inputs if optimizer.scales else 0))
-            scales[ids.SCALE] = 1.0
-            self.reals = np.concatenate([settings, scales.ravel()])
+            self.reals[ids.BETA1_POWER] = self.reals[ids.BETA2_POWER] = 1.0
+            settings = ids.N_REALS + ids.LAYER_BLOCKS * self._plan.n_layers
+            if optimizer.scales or self.reals.size > settings:
+                scales = np.zeros((ids.SCALE_BLOCKS, self._plan.n_inputs if optimizer.scales else 0))
+                scales[ids.SCALE] = 1.0
+                self.reals = np.concatenate([self.reals[:settings], scales.ravel()])
         if optimizer.kind >= 0:
             factors = self.reals[ids.N_REALS :][: ids.LAYER_BLOCKS * self._plan.n_layers].reshape(ids.LAYER_BLOCKS, -1)
             optimizer.fill_layers(self._plan.table[:, ids.FAN_IN], factors)
@@ -104,7 +105,9 @@ class TrainingState:
         """Copy everything, into the memory of `into` if that fits."""
         arrays = params, self.slots, self.ints, self.reals
         if into is None or (into.slots.shape, into.reals.shape) != (self.slots.shape, self.reals.shape):
-            return Saved(params.copy(), self.slots.copy(), self.ints.copy(), self.reals.copy(), self.optimizer)
+            # Before the first step they are zeros, of which the system makes many for nothing.
+            slots = self.slots.copy() if self.ints[ids.STEP] else np.zeros(self.slots.shape, self.slots.dtype)
+            return Saved(params.copy(), slots, self.ints.copy(), self.reals.copy(), self.optimizer)
         for target, array in zip(into[:4], arrays, strict=True):
             target[...] = array
         return Saved(*into[:4], self.optimizer)

@@ -39,7 +39,7 @@ class Optimizer:
         return 0
 
     def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        """Write the settings where the engines read them, (·,) or (networks, ·): nothing, for one that no engine runs."""
+        """Write the settings where the engines read them, (·,) or (·, networks): nothing, for one that no engine runs."""
 
     @property
     def varied(self) -> dict[str, tuple[float, ...]]:
@@ -141,14 +141,14 @@ class Stepping(Optimizer):
         return rates
 
     def fill(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        """Write the settings where the engines read them, (·,) or (networks, ·); counters and the betas' powers stay."""
-        ints[..., ids.OPTIMIZER] = self.kind
-        ints[..., [ids.NESTEROV, ids.AMSGRAD, ids.EPS_HAT]] = 0
-        ints[..., ids.L2_OVER_BATCH] = self.l2_over_batch
-        reals[..., [ids.BETA1, ids.BETA2, ids.EPS]] = 0.0
-        reals[..., ids.L1], reals[..., ids.L2], reals[..., ids.DECAY] = self.l1, self.l2, self.weight_decay
-        reals[..., ids.CLIP_VALUE], reals[..., ids.CLIP_NORM] = self.clip_value or 0.0, self.clip_norm or 0.0
-        ints[..., ids.FACTORS], reals[..., ids.SCALE_RATE] = self.layered, 0.0
+        """Write the settings where the engines read them, (·,) or (·, networks); counters and the betas' powers stay."""
+        ints[ids.OPTIMIZER] = self.kind
+        ints[ids.NESTEROV] = ints[ids.AMSGRAD] = ints[ids.EPS_HAT] = 0
+        ints[ids.L2_OVER_BATCH] = self.l2_over_batch
+        reals[ids.BETA1] = reals[ids.BETA2] = reals[ids.EPS] = 0.0
+        reals[ids.L1], reals[ids.L2], reals[ids.DECAY] = self.l1, self.l2, self.weight_decay
+        reals[ids.CLIP_VALUE], reals[ids.CLIP_NORM] = self.clip_value or 0.0, self.clip_norm or 0.0
+        ints[ids.FACTORS], reals[ids.SCALE_RATE] = self.layered, 0.0
         self._fill_own(ints, reals)
 
     @property

@@ -177,11 +177,17 @@ class Fit:
             return self.went_wrong(len(losses), "its validation loss")
         first, ended = len(self.history), None
         self.history.add(losses, rates, judged)
-        self.keep()
+        if not self.over or self.followed:  # else nothing comes that could go wrong
+            self.keep()
         if self.followed:
             ended = self._after_each(len(losses), lambda number: self._ended(first + number))[-1]
         self._keep_what_callbacks_did()
         return ended
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do but to judge the last epochs."""
+        return False
 
     @property
     def judged(self) -> bool:
@@ -306,7 +312,13 @@ class Run(Fit):
         """Write the settings where the engine reads them."""
         o, state = self.options, self.state
         state.use(o.optimizer)
-        state.ints[[ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = self.batch, o.shuffle, o.drop_last, 1
+        ints = state.ints
+        ints[ids.BATCH], ints[ids.SHUFFLE], ints[ids.DROP_LAST], ints[ids.TRAINING] = self.batch, o.shuffle, o.drop_last, 1
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps are done."""
+        return self.done == self.span.steps
 
     def run(self) -> str:
         """Train until something ends it; return what did."""

@@ -1,4 +1,4 @@
-"""What a network answers without training: outputs, activations, and products with its Jacobian."""
+"""What a network answers without training: outputs and activations; and a look at numbers that it is to work on."""
 
 from __future__ import annotations
 
@@ -94,3 +94,15 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
     restore_mode(mode)
     barrier(sync, n)
     return math.nan if sync[NOT_FINITE] != 0 else 0.0
+
+
+@entry
+def _look(values, tid, n, sync):
+    """Whether all values are finite, as thread tid of n, which looks at its stretch of them."""
+    if n == 1:
+        sync[NOT_FINITE] = 0
+    low, high = (values.size * tid) // n, (values.size * (tid + 1)) // n
+    if not finite(high - low, address(values, low)):
+        sync[NOT_FINITE] = 1
+    barrier(sync, n)
+    return sync[NOT_FINITE] == 0

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from .answers import _answer
+from .answers import _answer, _look
 from .ids import BATCH, FAN_IN, N_INTS, STEP
 from .minibatch import GRADIENT, INPUT_GRADIENT, LOSS_ONLY, TRAIN
 from .optim import condition, update
@@ -23,6 +23,8 @@ from .threads import sync_of_one, threads, threads_here, together
 # In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations. From
 # so many on, a call takes long enough that a Ctrl-C must not wait for its end.
 _FLOPS_CALL, _FLOPS_LONG = 20_000_000, 1_000_000_000
+# So many numbers are looked at by all threads.
+_MANY = 2_000_000
 # What a training step takes beside its arithmetic, in the same measure.
 _FLOPS_STEP = 20_000
 
@@ -56,6 +58,12 @@ def predict(table, params, x, out, arena):
 def activations(table, params, x, out, arena):
     """out = every layer's activations side by side; returns NaN if x is not finite; see the reference."""
     return _ask(_answer, 2 * x.shape[0] * params.size, x, (True, table, params, x, out, arena))
+
+
+def finite(values):
+    """Whether all values are finite; see the reference."""
+    n = threads_here() if values.size >= _MANY else 1
+    return bool(together(_look, n, False, values.reshape(-1)))
 
 
 def _evaluate(task, table, ints, reals, params, x, y, weight, out, arena):

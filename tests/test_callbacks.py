@@ -356,7 +356,7 @@ def test_an_interruption_while_an_epoch_is_put_down_leaves_everything_at_the_sam
 
         monkeypatch.setattr(TrainingState, "save", interrupted)
         with pytest.raises(KeyboardInterrupt, match="now"):
-            net.fit(X, y, epochs=20_000, callbacks=[fm.Callback()] if watched else [], validation=(X, y) if watched else None)
+            net.fit(X, y, epochs=30_000, callbacks=[fm.Callback()] if watched else [], validation=(X, y) if watched else None)
         monkeypatch.setattr(TrainingState, "save", save)
         epochs = len(net.history)
         assert len(net.history.lr) == epochs

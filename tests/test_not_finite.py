@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from fastmlp import checks
 
 # By rows, one and many; by columns; by columns in several blocks; large enough for a team of threads.
 SHAPES = [([3, 40, 2], 1), ([3, 40, 2], 50), ([3, 5, 2], 200), ([3, 5, 2], 3000), ([3, 300, 300, 2], 1500)]
@@ -90,3 +91,29 @@ def test_estimators_refuse_inputs_that_are_not_finite_even_if_scikit_learn_assum
         bad[7, 1] = np.nan
         with sklearn.config_context(assume_finite=assume), pytest.raises(ValueError, match=r"NaN|X has nan in row 7, column 1"):
             estimator.predict(bad)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1 << 18, 2_000_001])
+def test_a_look_at_many_numbers_finds_one_that_is_not_finite_wherever_it_is(size, dtype, value, engine, any_threads) -> None:
+    """The second size is large enough for a team of threads, and no multiple of anything."""
+    fm.set_threads(3)
+    numbers = np.full((size, 1), np.finfo(dtype).max, dtype)
+    assert checks.surely_finite(numbers)
+    for place in (0, size // 3, size // 2, size - 2, size - 1):
+        numbers[place] = value
+        assert not checks.surely_finite(numbers)
+        numbers[place] = 0.0
+    assert checks.surely_finite(numbers)
+
+
+def test_a_training_refuses_one_bad_number_among_many(engine) -> None:
+    X = np.zeros((3000, 100), np.float32)
+    X[-1, -1] = np.nan
+    net = fm.MLP([100, 2])
+    before = net.params.copy()
+    with pytest.raises(ValueError, match="X has nan in row 2999, column 99; every value must be finite"):
+        net.fit(X, np.zeros((3000, 2)))
+    assert (net.params == before).all()
+    assert net.history is None

@@ -177,7 +177,7 @@ class Group:
             if one is not other and not one.same_state_as(other):
                 self.slots[i] = 0.0
                 self.reals[i, [ids.BETA1_POWER, ids.BETA2_POWER]] = 1.0
-        optimizer.fill(self.ints, self.reals)
+        optimizer.fill(self.ints.T, self.reals.T)
         self.optimizers = list(optimizers)
 
     def way(self, rows: NDArray[np.int64]) -> tuple:

@@ -196,6 +196,11 @@ def activations(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.nd
     return 0.0 if _finite(x) else math.nan
 
 
+def finite(values: np.ndarray) -> bool:
+    """Return whether all values of a C-contiguous array are finite."""
+    return _finite(values)
+
+
 @np.errstate(all="ignore")
 def loss(
     table: np.ndarray,
