@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from . import comparisons, measure, report, tables
+from . import comparisons, measure, report, tables, versions
 from .jobs import Job, Outcome
 from .judge import Disagreement, Judge
 from .measure import Effort, Pairs, calls, paired
@@ -224,3 +225,21 @@ def test_a_missing_peer_is_skipped_with_one_line():
     reason = Peer("absent", "Absent", ("no_such_package",), ()).missing()
     assert "no_such_package is not installed" in reason
     assert "\n" not in reason
+
+
+def test_the_products_of_versions_are_a_layer_s():
+    here = versions.kernels(Path(__file__).parents[1], "kernels_tested")
+    m, k, n = 20, 18, 33
+    forward, delta, gradient = versions.operands(m, k, n)
+    for product, args in zip(here, (forward, delta, gradient), strict=True):
+        product(2, *args)
+    x, w, z, bias = forward[3], forward[5], forward[7], forward[9]
+    d, dx, dw = delta[3], delta[7], gradient[7]
+    np.testing.assert_allclose(z[:, :n], np.maximum(x[:, :k] @ w + bias, 0.0), atol=1e-4)
+    np.testing.assert_allclose(dx[:, :k], d[:, :n] @ w.T, atol=1e-4)
+    np.testing.assert_allclose(dw, x[:, :k].T @ d[:, :n], atol=1e-4)
+
+
+def test_versions_wants_the_folder_of_a_checkout(tmp_path):
+    with pytest.raises(SystemExit, match="has no folder kernels"):
+        versions.kernels(tmp_path, "kernels_missing")

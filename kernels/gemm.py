@@ -31,13 +31,13 @@ from .tile import (
 )
 from .transpose import transpose
 
-# Rows of B in a panel: KC * NR elements are at most half of a 32 KB L1 cache.
-KC = 256
+# Rows of B in a panel, of which KC * NR elements leave room for A in a 32 KB L1 cache.
+KC = 128
 # A panel is packed where its rows lie so far apart that they fight for the cache's sets, and enough rows of A use it.
-PACK_SPAN = 24 * 1024
+PACK_SPAN = 56 * 1024
 PACK_ROWS = 16
 # Rows whose sums wait in scratch at a time.
-STRIPE = 128
+STRIPE = 256
 # A that is read across its rows is copied where those lie in so many pages that the core forgets which; this much at a time.
 FAR, BESIDE = 128 * 1024, 64 * 1024
 # Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums, or those of a single row.
@@ -97,16 +97,16 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     or if `turned` the transpose of such an array of shape (n, k).
 
     START_* and END_* of tile.py say how the sums begin and finish; bias is (n,), or (m,) with START_COLUMN, aux is (m, n) with
-    row stride ldaux and may be C, so that END_ADD adds to it. C overlaps nothing else. `packed` is scratch for PACKED elements.
-    With k = 0, C = finish(begin).
+    row stride ldaux and may be C. END_ADD takes START_ZERO, and C as aux. C overlaps nothing else. `packed` is scratch for
+    PACKED elements. With k = 0, C = finish(begin).
 
     csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
     a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tiles`.
 
     Rows of a transposed A that lie far apart are copied first, a stripe of A's columns at a time.
 
-    Where k is more than a panel's, the sums wait in C from one panel to the next; but where C holds an aux that is still
-    needed, they wait in scratch, a stripe of rows at a time.
+    Where k is more than a panel's, the sums wait in C from one panel to the next, or with END_ADD are added to it panel by
+    panel; but where C holds an aux that is still needed, they wait in scratch, a stripe of rows at a time.
     """
     packing = csb is None and (turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes_of(a)) > PACK_SPAN))
     if k <= KC and not packing:
@@ -120,9 +120,9 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
     """As `gemm`, a panel of B after the other, packed or not."""
     lanes = lanes_of(a)
     width = (NV_ROW if m == 1 and csb is None and not turned else NV) * lanes
-    waits_in_c = k <= KC or (end != END_TIMES and end != END_ADD)
+    waits_in_c = k <= KC or end != END_TIMES
     stripe = m if waits_in_c else STRIPE
-    beside = packing and rs == 1 and k <= KC and n > width and k * cs > FAR
+    beside = packing and rs == 1 and waits_in_c and n > width and k * cs > FAR and k * MR <= BESIDE
     if beside:
         stripe = BESIDE // k // MR * MR
     top = 0
@@ -155,10 +155,10 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
                 begin, first, ldf = start, shift(bias, j), 0
                 if start == START_COLUMN:
                     first, ldf = shift(bias, top), 1
-                if p > 0:
+                if p > 0 and end != END_ADD:
                     begin, first, ldf = START_SUMS, sums, lds
                 finish, out, ldo = END_STORE, sums, lds
-                if p + kc == k:
+                if p + kc == k or end == END_ADD:
                     finish, out, ldo = end, c_j, ldc
                 a_p = shift(a_top, p * cs_top)
                 _tiles(rows, cols, kc, a_p, rs, cs_top, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_j, ldaux)
