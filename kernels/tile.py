@@ -21,7 +21,7 @@ from .simd import I64, LANES32, Vec, ask_for, element, first_lanes, keep_rolled,
 MR, NV = (8, 3) if LANES32 == 16 else (6, 2)
 # Up to this many rows take the same time, since a vector's multiply-add waits for the one before it.
 MR_EDGE = 4
-# A single row has more vectors, for the same reason, and a single vector more rows.
+# A single row has more vectors, for the same reason, and a single vector of a product with a transposed A more rows.
 NV_ROW, MR_TALL = 4, 2 * MR
 # Up to a vector more than a full tile goes in two halves: a tile of one vector waits for its multiply-adds.
 HALVES = NV == 3
@@ -57,7 +57,7 @@ def turned_tiles(typingctx, m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, e
     """As `tiles`, with A[i, p] = a[i + p*cs]."""
 
     def emit(builder, m, n, k, a, cs, *others):
-        _tiles(builder, element(sig.args[3])[1], m, n, k, a, I64(1), cs, *others)
+        _tiles(builder, element(sig.args[3])[1], m, n, k, a, I64(1), cs, *others, tall=True)
 
     sig = _signature(m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
     return sig, _apart("turned_tiles", emit)
@@ -120,7 +120,9 @@ def _apart(name, emit):
     return codegen
 
 
-def _tiles(builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux, csb=None, ahead=False):
+def _tiles(
+    builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux, csb=None, ahead=False, tall=False
+):  # fmt: skip
     """Emit the loops over a whole C: across its columns, in each of them down its rows."""
     masks = (False,) if csb else (False, True)
 
@@ -157,7 +159,7 @@ def _tiles(builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf
         most = builder.select(builder.icmp_signed(">", left, I64(2 * MR_EDGE)), I64(MR), I64(MR_EDGE))
         rows = builder.select(builder.icmp_signed(">", left, I64(MR)), most, left)
         heights = [MR, MR_EDGE, 1]
-        if vectors == 1:
+        if vectors == 1 and tall:
             rows = builder.select(builder.icmp_signed(">=", left, I64(MR_TALL)), I64(MR_TALL), rows)
             heights.insert(0, MR_TALL)
         tile(rows, cols, rights, downs, heights, vectors, masked)
