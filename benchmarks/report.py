@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import fastmlp as fm
+
 from . import machine, scans, tables
 from .measure import FULL, QUICK
 from .peers import PEERS
@@ -23,6 +25,7 @@ SECTIONS = ("rows", *scans.SCANS)
 
 
 def _measure_section(name: str, options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    fm.set_threads(None)  # the section before may have left one
     effort = QUICK if options.quick else FULL
     if name == "rows":
         from . import rows

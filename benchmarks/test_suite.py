@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from . import comparisons, measure, report, tables, versions
+import fastmlp as fm
+
+from . import comparisons, measure, report, scans, tables, versions
 from .jobs import Job, Outcome
 from .judge import Disagreement, Judge
 from .measure import Effort, Pairs, calls, paired
-from .peers import OURS, PEERS, Peer
+from .peers import CORES, OURS, PEERS, Peer
 from .workloads import WORKLOADS, layers, make_data, make_params
 
 FACTS = {
@@ -243,3 +246,12 @@ def test_the_products_of_versions_are_a_layer_s():
 def test_versions_wants_the_folder_of_a_checkout(tmp_path):
     with pytest.raises(SystemExit, match="has no folder kernels"):
         versions.kernels(tmp_path, "kernels_missing")
+
+
+def test_a_section_begins_on_all_threads(monkeypatch):
+    """The memory section leaves one, on which populations were measured after it."""
+    seen = []
+    monkeypatch.setattr(scans, "measure", lambda name, effort, say: seen.append(fm.engine.threads()))
+    fm.set_threads(1)
+    report._measure_section("populations", argparse.Namespace(quick=True), print)
+    assert seen == [CORES]
