@@ -21,8 +21,8 @@ from .simd import I64, LANES32, Vec, ask_for, element, first_lanes, keep_rolled,
 MR, NV = (8, 3) if LANES32 == 16 else (6, 2)
 # Up to this many rows take the same time, since a vector's multiply-add waits for the one before it.
 MR_EDGE = 4
-# A single row has more vectors, for the same reason, and a single vector of a product with a transposed A more rows.
-NV_ROW, MR_TALL = 4, 2 * MR
+# A single row has more vectors, for the same reason.
+NV_ROW = 4
 # Up to a vector more than a full tile goes in two halves: a tile of one vector waits for its multiply-adds.
 HALVES = NV == 3
 # Whether a tile of several vectors asks for the rows below it: one of 6 x 2 has no room for that between its multiply-adds.
@@ -57,7 +57,7 @@ def turned_tiles(typingctx, m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, e
     """As `tiles`, with A[i, p] = a[i + p*cs]."""
 
     def emit(builder, m, n, k, a, cs, *others):
-        _tiles(builder, element(sig.args[3])[1], m, n, k, a, I64(1), cs, *others, tall=True)
+        _tiles(builder, element(sig.args[3])[1], m, n, k, a, I64(1), cs, *others)
 
     sig = _signature(m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
     return sig, _apart("turned_tiles", emit)
@@ -120,27 +120,17 @@ def _apart(name, emit):
     return codegen
 
 
-def _tiles(
-    builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux, csb=None, ahead=False, tall=False
-):  # fmt: skip
+def _tiles(builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux, csb=None, ahead=False):
     """Emit the loops over a whole C: across its columns, in each of them down its rows."""
     masks = (False,) if csb else (False, True)
 
-    def tile(rows, cols, rights, downs, heights, vectors, masked):
-        n_rows, *lower = heights
-        if lower:
-            with builder.if_else(builder.icmp_signed(">", rows, I64(lower[0]))) as (tallest, others):
-                with tallest:
-                    tile(rows, cols, rights, downs, [n_rows], vectors, masked)
-                with others:
-                    tile(rows, cols, rights, downs, lower, vectors, masked)
-            return
+    def tile(rows, cols, rights, downs, n_rows, vectors, masked):
         a, c, first, aux = downs
         operands = rows, cols, k, a, rs, cs, rights[0], ldb, c, ldc, start, first, ldf, end, aux, ldaux
         _tile(builder, n_rows, vectors, masked, lanes, *operands, csb=csb, ahead=ahead and n_rows == MR and vectors > 1)
 
     def one(cols, rights, vectors, masked):
-        tile(I64(1), cols, rights, (a, *rights[1:]), [1], vectors, masked)
+        tile(I64(1), cols, rights, (a, *rights[1:]), 1, vectors, masked)
 
     def down(cols, rights, vectors, masked):
         enter = builder.block
@@ -158,11 +148,14 @@ def _tiles(
         # Two edge tiles are faster than a full one and a nearly empty one.
         most = builder.select(builder.icmp_signed(">", left, I64(2 * MR_EDGE)), I64(MR), I64(MR_EDGE))
         rows = builder.select(builder.icmp_signed(">", left, I64(MR)), most, left)
-        heights = [MR, MR_EDGE, 1]
-        if vectors == 1 and tall:
-            rows = builder.select(builder.icmp_signed(">=", left, I64(MR_TALL)), I64(MR_TALL), rows)
-            heights.insert(0, MR_TALL)
-        tile(rows, cols, rights, downs, heights, vectors, masked)
+        with builder.if_else(builder.icmp_signed(">", rows, I64(MR_EDGE))) as (large, edge):
+            with large:
+                tile(rows, cols, rights, downs, MR, vectors, masked)
+            with edge, builder.if_else(builder.icmp_signed(">", rows, I64(1))) as (several, last):
+                with several:
+                    tile(rows, cols, rights, downs, MR_EDGE, vectors, masked)
+                with last:
+                    tile(rows, cols, rights, downs, 1, vectors, masked)
         left.add_incoming(builder.sub(left, rows), builder.block)
         for pointer, stride in zip(downs, (rs, ldc, ldf, ldaux), strict=True):
             pointer.add_incoming(builder.gep(pointer, [builder.mul(rows, stride)]), builder.block)
