@@ -23,10 +23,10 @@ from .threads import sync_of_one, threads, threads_here, together
 # In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations. From
 # so many on, a call takes long enough that a Ctrl-C must not wait for its end.
 _FLOPS_CALL, _FLOPS_LONG = 20_000_000, 1_000_000_000
-# So many numbers are looked at by all threads.
-_MANY = 2_000_000
 # What a training step takes beside its arithmetic, in the same measure.
 _FLOPS_STEP = 20_000
+# So many numbers are looked at by all threads.
+_MANY = 2_000_000
 
 
 def _ask(kernel, flops, x, args):
