@@ -1,4 +1,4 @@
-"""Initial weights: name -> how they are drawn. Biases start at zero."""
+"""Initial weights: name -> how they are drawn. Biases start at zero, and alphas at one."""
 
 from __future__ import annotations
 
@@ -206,11 +206,14 @@ def _own_generator() -> tuple[np.random.Philox, np.random.Generator, Any]:
 
 
 def initialize(plan: Plan, layers: Sequence[Dense], seed: int, dtype: DTypeLike) -> NDArray:
-    """Return a flat parameter vector of `plan` with initial weights, aligned to a cache line; as :func:`initialize_each`."""
+    """Return a flat parameter vector of `plan` as it begins, aligned to a cache line; weights as by :func:`initialize_each`."""
     from .plan import aligned_zeros
 
     flat = aligned_zeros(plan.n_params, dtype)
     initialize_each(plan, layers, [seed], flat[np.newaxis], range(1))
+    for alphas in plan.alphas(flat):
+        if alphas is not None:
+            alphas[...] = 1.0
     return flat
 
 

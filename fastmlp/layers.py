@@ -18,7 +18,7 @@ __all__ = ["Dense", "as_dense", "as_denses", "output_layer", "split_layers"]
 
 @dataclass(frozen=True)
 class Dense:
-    """A layer of `width` units: activation(x @ weights + bias).
+    """A layer of `width` units: f(x @ weights + bias), f being its activation.
 
     Parameters
     ----------
@@ -33,6 +33,9 @@ class Dense:
     init : str or callable
         Initial weights: a name of `fastmlp.initializers.INITIALIZERS`, ``"auto"`` for what suits the activation, or a
         function ``(rng, fan_in, fan_out) -> (fan_in, fan_out)`` array.
+    parametric : bool
+        Whether each unit's output is z + alpha (f(z) - z), with z = x @ weights + bias and a number alpha of its own, which is
+        trained from 1 on (Holzmüller, Grinsztajn & Steinwart 2024). Hidden layers only.
 
     Raises
     ------
@@ -42,7 +45,7 @@ class Dense:
     Examples
     --------
     >>> Dense(8, activation="tanh")
-    Dense(width=8, activation='tanh', bias=True, dropout=0.0, init='auto')
+    Dense(width=8, activation='tanh', bias=True, dropout=0.0, init='auto', parametric=False)
     """
 
     width: int
@@ -50,6 +53,7 @@ class Dense:
     bias: bool = True
     dropout: float = 0.0
     init: Any = "auto"
+    parametric: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields and bring them to one form."""
@@ -60,6 +64,7 @@ class Dense:
         set_field(self, "bias", checks.flag("bias", self.bias))
         checks.real_field(self, "dropout", 0.0, 1.0, open_high=True)
         set_field(self, "init", initializers.resolve(self.init))
+        set_field(self, "parametric", checks.flag("parametric", self.parametric))
 
     def picklable(self) -> Dense:
         """Return the layer, with ``init="auto"`` if its own is a function that cannot be pickled.
@@ -98,7 +103,7 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
     Examples
     --------
     >>> as_dense((16, False), "relu")
-    Dense(width=16, activation='relu', bias=False, dropout=0.0, init='auto')
+    Dense(width=16, activation='relu', bias=False, dropout=0.0, init='auto', parametric=False)
     """
     if isinstance(spec, Integral) and not isinstance(spec, (bool, np.bool_)):  # in one go, since each Dense is checked
         return Dense(int(spec), default_activation, dropout=dropout, init=init)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import activations, checks, initializers, losses, summary
 from .answers import Answers
-from .layers import as_denses
+from .layers import Dense, as_denses
 from .parameters import Parameters
 from .plan import aligned_copies, aligned_zeros, make_plan
 from .state import Arena, TrainingState
@@ -57,10 +57,11 @@ class MLP(Parameters, Answers):
     Attributes
     ----------
     params : (P,) array
-        All parameters in one aligned vector; for each layer its weights (fan_in, width) row by row, then its bias.
-    weights, biases : sequences of arrays
-        Views of `params`, (fan_in, width) and (width,); None for a layer without bias. ``net.weights[0] = W`` copies into
-        them.
+        All parameters in one aligned vector; for each layer its weights (fan_in, width) row by row, then its bias, and its
+        alphas if it is parametric.
+    weights, biases, alphas : sequences of arrays
+        Views of `params`, (fan_in, width), (width,) and (width,); None for a layer without bias or alphas.
+        ``net.weights[0] = W`` copies into them.
     grad : (P,) array
         What :meth:`backward` adds to.
     layers : tuple of Dense
@@ -148,7 +149,7 @@ class MLP(Parameters, Answers):
         ('mse', 5, 3)
         """
         layers = [
-            {field.name: getattr(dense, field.name) for field in fields(dense)}
+            {name: getattr(dense, name) for name in _kept(dense)}
             | {"activation": activations.lookup(dense.activation).spec(), "init": initializers.to_spec(dense.init)}
             for dense in self.layers
         ]
@@ -450,3 +451,8 @@ class MLP(Parameters, Answers):
         from . import diagnosis
 
         return diagnosis.diagnose(self, X, y, sample_weight, optimizer=optimizer, batch_size=batch_size)
+
+
+def _kept(dense: Dense) -> list[str]:
+    """Return the fields of a layer that a spec has: `parametric` only where it is true, as files had none at first."""
+    return [field.name for field in fields(dense) if dense.parametric or field.name != "parametric"]

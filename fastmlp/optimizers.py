@@ -51,9 +51,9 @@ class SGD(Stepping):
         have the penalty in them.
     clip_value, clip_norm : float, optional
         Largest size of each element of the gradient, and of its norm.
-    weight_factor, bias_factor : float or tuple of float
-        What the learning rate of weights and of biases is multiplied by: one number, or one for each layer. With 0 they stay
-        as they are.
+    weight_factor, bias_factor, alpha_factor : float or tuple of float
+        What the learning rate of weights, of biases and of parametric layers' alphas is multiplied by: one number, or one for
+        each layer. With 0 they stay as they are.
 
     Raises
     ------
@@ -114,7 +114,7 @@ class Adam(Stepping):
     scale_factor : float, optional
         Train the first layer's weights as diag(s) V, as if a layer before it multiplied each input by its own factor s. All
         s start at 1 and have this multiple of the learning rate. The network holds the product.
-    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor
+    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor, alpha_factor
         As for :class:`SGD`.
 
     Raises
@@ -188,7 +188,7 @@ class AdamW(Adam):
     ----------
     lr, beta1, beta2, eps, amsgrad, eps_hat, ntk, scale_factor, l1, l2, l2_over_batch, clip_value, clip_norm
         As for :class:`Adam`.
-    weight_factor, bias_factor
+    weight_factor, bias_factor, alpha_factor
         As for :class:`SGD`.
     weight_decay : float
         As for :class:`SGD`, but 0.01 by default.
@@ -221,7 +221,7 @@ class RMSprop(Stepping):
         How much of v is kept in a step, in [0, 1).
     eps : float
         Keeps the divisor from zero.
-    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor
+    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor, alpha_factor
         As for :class:`SGD`.
 
     Raises
@@ -267,7 +267,7 @@ class Adagrad(Stepping):
         Learning rate.
     eps : float
         Keeps the divisor from zero.
-    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor
+    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor, alpha_factor
         As for :class:`SGD`.
 
     Raises

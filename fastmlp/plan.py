@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from . import activations, checks
 from .layers import Dense
-from .reference.ids import ACTIVATION, COLUMNS, FAN_IN, HAS_BIAS, OFFSET, WIDTH
+from .reference.ids import ACTIVATION, COLUMNS, FAN_IN, HAS_ALPHA, HAS_BIAS, OFFSET, WIDTH
 
 __all__ = ["Plan", "aligned_copies", "aligned_zeros", "make_plan"]
 
@@ -28,8 +28,8 @@ class Plan:
 
     Attributes
     ----------
-    table : (L, 5) int64 array
-        A row for each layer: FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET of ``reference/ids.py``.
+    table : (L, 6) int64 array
+        A row for each layer: FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, HAS_ALPHA of ``reference/ids.py``.
     dropout : (L,) float64 array
         Rate of each layer's outputs; 0 for the last.
     n_params : int
@@ -82,19 +82,29 @@ class Plan:
 
     def biases(self, flat: NDArray) -> list[NDArray | None]:
         """Return views (width,) of a flat vector, one for each layer, None for one without a bias."""
+        return self._rows(flat, HAS_BIAS, self.table[:, FAN_IN])
+
+    def alphas(self, flat: NDArray) -> list[NDArray | None]:
+        """Return views (width,) of a flat vector, one for each layer, None for one that is not parametric."""
+        return self._rows(flat, HAS_ALPHA, self.table[:, FAN_IN] + self.table[:, HAS_BIAS])
+
+    def _rows(self, flat: NDArray, there: int, behind: NDArray) -> list[NDArray | None]:
+        """Return a view of each layer's row that lies `behind` so many others; None where column `there` of the table is 0."""
         self._check(flat)
-        views: list[NDArray | None] = []
-        for row in self.table:
-            start = row[OFFSET] + row[FAN_IN] * row[WIDTH]
-            views.append(flat[start : start + row[WIDTH]] if row[HAS_BIAS] else None)
-        return views
+        starts = (self.table[:, OFFSET] + behind * self.table[:, WIDTH]).tolist()
+        return [flat[i : i + row[WIDTH]] if row[there] else None for i, row in zip(starts, self.table, strict=True)]
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Number of each layer's parameters, (L,)."""
+        return self.table[:, [FAN_IN, HAS_BIAS, HAS_ALPHA]].sum(axis=1) * self.table[:, WIDTH]
 
     def flops(self, rows: int = 1) -> int:
         """Return the floating-point operations of a forward pass: two for each weight and row."""
         return 2 * rows * int((self.table[:, FAN_IN] * self.table[:, WIDTH]).sum())
 
     def is_weight(self) -> NDArray[np.bool_]:
-        """Return for each parameter whether it is a weight, which penalties act on, and not a bias: (P,)."""
+        """Return for each parameter whether it is a weight, which penalties act on, and not a bias or an alpha: (P,)."""
         mask = np.zeros(self.n_params, bool)
         for weights in self.weights(mask):
             weights[...] = True
@@ -102,7 +112,7 @@ class Plan:
 
     def too_large(self, dtype: np.dtype) -> str:
         """Return words for a network that memory does not hold, which name its largest layer."""
-        sizes = (self.table[:, FAN_IN] + self.table[:, HAS_BIAS]) * self.table[:, WIDTH]
+        sizes = self.sizes
         number = int(sizes.argmax())
         gigabytes = int(sizes[number]) * dtype.itemsize / 1e9
         return (
@@ -128,7 +138,7 @@ def make_plan(n_inputs: int, denses: Sequence[Dense]) -> Plan:
     Raises
     ------
     ValueError
-        If there is no layer, a hidden layer has an activation for outputs only, or the outputs have dropout.
+        If there is no layer, a hidden layer has an activation for outputs only, or the outputs have dropout or are parametric.
 
     Examples
     --------
@@ -147,15 +157,18 @@ def make_plan(n_inputs: int, denses: Sequence[Dense]) -> Plan:
         _check_activation(activation, dense.width, number, last)
         if last and dense.dropout > 0.0:
             raise ValueError(f"the output layer has dropout={dense.dropout}, but outputs stay. Give it dropout=0.")
-        if (fan_in + dense.bias) * dense.width + offset > _MOST_PARAMETERS:
+        if last and dense.parametric:
+            raise ValueError("the output layer has parametric=True, but its activation is the loss's. Leave it out there.")
+        size = (fan_in + dense.bias + dense.parametric) * dense.width
+        if size + offset > _MOST_PARAMETERS:
             raise ValueError(
                 f"layer {number} has width={dense.width} and {fan_in} inputs: with it the network would have more than "
                 f"{_MOST_PARAMETERS:,} parameters. Take fewer units."
             )
         row = table[number]
         row[FAN_IN], row[WIDTH], row[ACTIVATION], row[HAS_BIAS] = fan_in, dense.width, activation.id, dense.bias
-        row[OFFSET] = offset
-        offset += (fan_in + dense.bias) * dense.width
+        row[OFFSET], row[HAS_ALPHA] = offset, dense.parametric
+        offset += size
         fan_in = dense.width
     return Plan(table, np.array([dense.dropout for dense in denses], np.float64), offset, kinds)
 

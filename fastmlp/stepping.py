@@ -18,7 +18,7 @@ from .schedules import Schedule, Span
 __all__ = ["Optimizer", "Stepping"]
 
 # Settings that may have a number for each layer; others may have one for each network of a population.
-_FOR_LAYERS = ("weight_factor", "bias_factor")
+_FOR_LAYERS = ("weight_factor", "bias_factor", "alpha_factor")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Stepping(Optimizer):
 
     In order: g += l1 sign(w) + l2 w, where `l2_over_batch` divides l2 by the sum of the minibatch's sample weights; each
     element of g into ±clip_value; g scaled down to the norm clip_norm; w *= 1 - lr weight_decay; then the optimizer's own
-    step, in which a layer's weights and its bias may have a multiple of lr. Biases are neither penalised nor decayed.
+    step, in which a layer's weights, its bias and its alphas may have a multiple of lr. Only weights are penalised or decayed.
     For a :class:`fastmlp.Population` each number may be a sequence, one for each network.
     """
 
@@ -106,6 +106,7 @@ class Stepping(Optimizer):
     clip_norm: Numbers | None = field(default=None, kw_only=True)
     weight_factor: Numbers = field(default=1.0, kw_only=True)
     bias_factor: Numbers = field(default=1.0, kw_only=True)
+    alpha_factor: Numbers = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check the fields that all have."""
@@ -154,7 +155,7 @@ class Stepping(Optimizer):
     @property
     def layered(self) -> bool:
         """Whether layers, or weights and biases, have learning rates of their own."""
-        return (self.weight_factor, self.bias_factor) != (1.0, 1.0)
+        return (self.weight_factor, self.bias_factor, self.alpha_factor) != (1.0, 1.0, 1.0)
 
     def check_layers(self, n_layers: int) -> None:
         """Raise ValueError if it has factors for another number of layers."""
@@ -168,7 +169,8 @@ class Stepping(Optimizer):
 
     def fill_layers(self, fan_in: NDArray[np.int64], factors: NDArray[np.float64]) -> None:
         """Write each layer's factors of learning rate and eps, blocks of ``reference/ids.py``."""
-        factors[ids.WEIGHT_RATE], factors[ids.BIAS_RATE], factors[ids.WEIGHT_EPS] = self.weight_factor, self.bias_factor, 1.0
+        factors[ids.WEIGHT_RATE], factors[ids.WEIGHT_EPS] = self.weight_factor, 1.0
+        factors[ids.BIAS_RATE], factors[ids.ALPHA_RATE] = self.bias_factor, self.alpha_factor
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
         raise NotImplementedError

@@ -19,10 +19,10 @@ def table(net: MLP) -> str:
         rows.append((
             "output" if number == len(net.layers) - 1 else f"hidden {number + 1}",
             f"{fan_in} → {dense.width}",
-            str(dense.activation),
+            f"{dense.activation}, parametric" if dense.parametric else str(dense.activation),
             "yes" if dense.bias else "no",
             f"{dense.dropout:g}" if dense.dropout else "",
-            f"{(fan_in + dense.bias) * dense.width:,}",
+            f"{net.plan.sizes[number]:,}",
             f"{2 * fan_in * dense.width:,}",
         ))  # fmt: skip
     rows.append(("sum", "", "", "", "", f"{net.n_params:,}", f"{net.flops():,}"))

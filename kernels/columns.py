@@ -17,6 +17,7 @@ from .ids import (
     CROSS_ENTROPY,
     FAN_IN,
     HALF_MSE,
+    HAS_ALPHA,
     HAS_BIAS,
     IDENTITY,
     LOSS,
@@ -53,6 +54,8 @@ def narrow(table, rows, backward):
         return False
     padded = exact = widest = 0
     for l in range(table.shape[0]):
+        if table[l, HAS_ALPHA]:
+            return False
         k, n = table[l, FAN_IN], table[l, WIDTH]
         vectors = 1 if n == 1 else _padded(n)
         widest = max(widest, n)

@@ -1,7 +1,7 @@
 """The numbers by which Python names things to the kernels; the same as in fastmlp/reference/ids.py, as a test checks."""
 
 # Columns of the layer table, one row per layer.
-FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, COLUMNS = 0, 1, 2, 3, 4, 5
+FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, HAS_ALPHA, COLUMNS = range(7)
 
 # Activations.
 (
@@ -76,9 +76,9 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     N_REALS,
 ) = range(17)
 
-# Behind them, blocks of one number for each layer: dropout; and with FACTORS what the learning rates of weights and biases
-# and the weights' eps are multiplied by.
-DROPOUT, WEIGHT_RATE, BIAS_RATE, WEIGHT_EPS, LAYER_BLOCKS = range(5)
+# Behind them, blocks of one number for each layer: dropout; and with FACTORS what the learning rates of weights, biases and
+# alphas and the weights' eps are multiplied by.
+DROPOUT, WEIGHT_RATE, BIAS_RATE, ALPHA_RATE, WEIGHT_EPS, LAYER_BLOCKS = range(6)
 # With SCALE_RATE > 0, behind those, blocks of one number for each input: its scale, and Adam's two moments of it.
 SCALE, SCALE_M, SCALE_V, SCALE_BLOCKS = range(4)
 

@@ -3,6 +3,9 @@
 Buffer l holds layer l's input, rows apart by its stride; the last one holds the outputs. Beside its units each row has a
 column of ones, so that the gradient of the bias is one more row of the weights' gradient. A delta has its buffer's
 strides; until the backward pass comes by it holds f'(z), where that is not told by the buffer's outputs.
+
+A layer with alphas (alphas.py) has two more buffers, of its output's derivatives by z and by alpha. The backward pass turns
+the latter into each row's gradient of alpha.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ from __future__ import annotations
 from collections import namedtuple
 
 from .activations import _activate, _apply, _softmax_row
+from .alphas import blend, blend_with_slopes, through_blend
 from .dense import by_output, delta, delta_ending, forward, weight_gradient
 from .gemm import PACKED
-from .ids import ACTIVATION, FAN_IN, HAS_BIAS, OFFSET, RELU, SOFTMAX, WIDTH
+from .ids import ACTIVATION, FAN_IN, HAS_ALPHA, HAS_BIAS, OFFSET, RELU, SOFTMAX, WIDTH
 from .jit import glue, inner
 from .maps import scale
 from .rng import _dropout, kept_scale
@@ -24,8 +28,8 @@ from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 # the seed, whether dropout is on, and whether inputs are sparse rows.
 Net = namedtuple("Net", "table rates params arena places seed training sparse")
 
-# Columns of `places`, one row per buffer; offsets in elements from the arena's start. The last row needs five of them.
-BUFFER, STRIDE, DELTA, PLACES = 0, 1, 2, 5
+# Columns of `places`, one row per buffer; offsets in elements from the arena's start.
+BUFFER, STRIDE, DELTA, SLOPE, GAIN, PLACES = range(6)
 # The row after the last buffer's: scratch.
 TARGETS, ROWS, SCALES, EACH, PACK = 0, 1, 2, 3, 4
 
@@ -63,7 +67,7 @@ def block_limit(table):
         return LARGE_ROWS
     per_row = _padded(table[0, FAN_IN] + 1)
     for layer in range(table.shape[0]):
-        per_row += 2 * _padded(table[layer, WIDTH] + 1)
+        per_row += (2 + 2 * table[layer, HAS_ALPHA]) * _padded(table[layer, WIDTH] + 1)
     return max(8, min(MOST_ROWS, BLOCK_BYTES // (4 * per_row)) // 8 * 8)
 
 
@@ -82,7 +86,9 @@ def arrange(table, inputs, block, n_threads, places):
         at += _padded(block * stride)
         places[l, DELTA] = at
         if l > 0:
-            at += _padded(block * stride)
+            size = _padded(block * stride)
+            places[l, SLOPE], places[l, GAIN] = at + size, at + 2 * size
+            at += (1 + 2 * table[l - 1, HAS_ALPHA]) * size
     scratch = places[layers + 1]
     outputs = _padded(block * places[layers, STRIDE])
     for column, size in ((TARGETS, outputs), (ROWS, _padded(block)), (SCALES, _padded(block)), (EACH, outputs),
@@ -96,7 +102,8 @@ def arrange(table, inputs, block, n_threads, places):
 def share(table, n_threads, bounds):
     """Split the rows of all weight matrices among threads: thread t has rows bounds[l, t] to bounds[l, t+1] of layer l.
 
-    A bias counts as one more row. Splits are at whole vectors. Each thread's rows are one stretch of the flat vectors.
+    A bias counts as one more row, and so do alphas. Splits are at whole vectors. Each thread's rows are one stretch of the flat
+    vectors.
     """
     layers = table.shape[0]
     total = 0
@@ -115,7 +122,7 @@ def share(table, n_threads, bounds):
 
 @inner
 def _weight_rows(table, layer):
-    return table[layer, FAN_IN] + table[layer, HAS_BIAS]
+    return table[layer, FAN_IN] + table[layer, HAS_BIAS] + table[layer, HAS_ALPHA]
 
 
 @inner
@@ -144,9 +151,12 @@ def column_edge(net, l, units, t, n):
 
 
 @glue
-def _ending(activation, width, rate):
-    """As `delta_ending`, but for a single unit, whose ReLU is not in the product."""
-    return END_TIMES if activation == RELU and width == 1 else delta_ending(activation, rate)
+def _ending(table, layer, rate):
+    """As `delta_ending`, but for a single unit, whose ReLU is not in the product, and for alphas, who have f' by themselves."""
+    activation = table[layer, ACTIVATION]
+    if table[layer, HAS_ALPHA]:
+        return END_STORE
+    return END_TIMES if activation == RELU and table[layer, WIDTH] == 1 else delta_ending(activation, rate)
 
 
 @glue
@@ -168,13 +178,15 @@ def forward_layer(net, l, epoch, row, gradient, first, last, left, right, a, lda
     bias, part = shift(w, k * n), shift(z, left)
     activation = table[l, ACTIVATION]
     rate = net.rates[l] if net.training else 0.0
-    ending = _ending(activation, n, rate) if l + 1 < table.shape[0] else END_STORE
+    ending = _ending(table, l, rate) if l + 1 < table.shape[0] else END_STORE
     fused = ending == END_WHERE_POSITIVE
     if l == 0 and net.sparse:
         sparse_forward(m, columns, a, lda, w, n, bias, table[l, HAS_BIAS], part, ldz, fused)
     else:
         forward(m, columns, k, a, lda, w, n, bias, table[l, HAS_BIAS], part, ldz, fused, packed)
-    if ending != END_STORE and not fused:
+    if table[l, HAS_ALPHA]:
+        _blend_layer(net, l, epoch, row, gradient, first, m, left, right, z, ldz, rate)
+    elif ending != END_STORE and not fused:
         # Whole vectors, without masks; where that is more than the units, it writes over the column of ones.
         width = _padded(columns)
         if gradient and ending == END_TIMES:
@@ -189,6 +201,26 @@ def forward_layer(net, l, epoch, row, gradient, first, last, left, right, a, lda
     elif gradient and rate > 0.0 and l + 1 < table.shape[0]:
         _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, z, z, False)
         if columns % PAD > 0:
+            _set_ones(m, n, z, ldz)
+
+
+@inner
+def _blend_layer(net, l, epoch, row, gradient, first, m, left, right, z, ldz, rate):
+    """Make columns left..right of layer l's outputs from what its product left in z, as `forward_layer`; l has alphas."""
+    table, n, columns = net.table, net.table[l, WIDTH], right - left
+    alpha = shift(net.params, table[l, OFFSET] + (table[l, FAN_IN] + table[l, HAS_BIAS]) * n + left)
+    gain = shift(net.arena, net.places[l + 1, GAIN] + first * ldz + left)
+    activation, part, width = table[l, ACTIVATION], shift(z, left), _padded(columns)
+    if not gradient:
+        blend(activation, m, columns, width, ldz, part, alpha, gain)
+        return
+    slope = shift(net.arena, net.places[l + 1, SLOPE] + first * ldz + left)
+    blend_with_slopes(activation, m, columns, width, ldz, part, alpha, gain, slope)
+    if rate > 0.0:
+        gain, slope = shift(gain, -left), shift(slope, -left)
+        _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, z, slope, True)
+        _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, gain, gain, False)
+        if width > columns:
             _set_ones(m, n, z, ldz)
 
 
@@ -236,12 +268,16 @@ def backward_rows(net, first, last, packed):
 def backward_layer(net, l, first, last, left, right, packed):
     """Columns left..right of the delta of layer l's inputs, for rows first..last."""
     rate = net.rates[l - 1] if net.training else 0.0
-    ending = _ending(net.table[l - 1, ACTIVATION], net.table[l - 1, WIDTH], rate)
+    ending = _ending(net.table, l - 1, rate)
     ldo = net.places[l, STRIDE]
     out = shift(net.arena, net.places[l, DELTA] + first * ldo)
     aux = shift(net.arena, net.places[l, BUFFER] + first * ldo) if by_output(ending) else out
     delta_rows(net, l, first, last, left, right, out, ldo, ending, aux, packed)
-    if ending == END_WHERE_POSITIVE and rate > 0.0:
+    if net.table[l - 1, HAS_ALPHA]:
+        at = first * ldo + left
+        gain, slope = shift(net.arena, net.places[l, GAIN] + at), shift(net.arena, net.places[l, SLOPE] + at)
+        through_blend(last - first, right - left, ldo, shift(out, left), gain, slope)
+    elif ending == END_WHERE_POSITIVE and rate > 0.0:
         rows, columns = last - first, right - left
         if columns == net.table[l, FAN_IN]:  # all in one go, with what lies between
             rows, columns = 1, rows * ldo
@@ -269,6 +305,13 @@ def layer_gradient(net, l, first, last, at, m, grad, end, packed):
     lda, ldd = places[l, STRIDE], places[l + 1, STRIDE]
     a, d = shift(arena, places[l, BUFFER] + at * lda), shift(arena, places[l + 1, DELTA] + at * ldd)
     dw = shift(grad, table[l, OFFSET])
+    if last == _weight_rows(table, l) and table[l, HAS_ALPHA]:
+        last -= 1
+        ones = shift(arena, places[l + 1, BUFFER] + at * ldd + table[l, WIDTH])
+        gain = shift(arena, places[l + 1, GAIN] + at * ldd)
+        weight_gradient(0, 1, table[l, WIDTH], m, ones, ldd, gain, ldd, shift(dw, last * table[l, WIDTH]), end, packed)
+        if first == last:
+            return
     if l == 0 and net.sparse:
         sparse_weight_gradient(first, last, table[l, FAN_IN], table[l, WIDTH], m, a, lda, d, ldd, dw, end)
     else:

@@ -9,6 +9,7 @@ import numpy as np
 from .ids import (
     ADAGRAD,
     ADAM,
+    ALPHA_RATE,
     AMSGRAD,
     BETA1,
     BETA1_POWER,
@@ -22,6 +23,7 @@ from .ids import (
     EPS_HAT,
     FACTORS,
     FAN_IN,
+    HAS_ALPHA,
     HAS_BIAS,
     L1,
     L2,
@@ -224,11 +226,13 @@ def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, first, 
             _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, start, start + count)
         elif reals[at + WEIGHT_RATE * layers] > 0.0:
             _move(ints, reals, power1, power2, w, slots, stride, g, rate, eps, start, start + count)
-        if table[layer, HAS_BIAS] and reals[at + BIAS_RATE * layers] > 0.0:
-            start = table[layer, OFFSET] + table[layer, FAN_IN] * table[layer, WIDTH]
-            begin, end = max(first, start), min(last, start + table[layer, WIDTH])
-            rate = lr * reals[at + BIAS_RATE * layers]
-            _move(ints, reals, power1, power2, w, slots, stride, g, rate, reals[EPS], begin, max(begin, end))
+        start = table[layer, OFFSET] + table[layer, FAN_IN] * table[layer, WIDTH]
+        for block, there in ((BIAS_RATE, table[layer, HAS_BIAS]), (ALPHA_RATE, table[layer, HAS_ALPHA])):
+            begin, end = max(first, start), min(last, start + there * table[layer, WIDTH])
+            rate = lr * reals[at + block * layers]
+            if rate > 0.0 and begin < end:
+                _move(ints, reals, power1, power2, w, slots, stride, g, rate, reals[EPS], begin, end)
+            start += there * table[layer, WIDTH]
 
 
 @glue

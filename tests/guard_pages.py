@@ -133,6 +133,7 @@ def populations(net: Net, data: Data, size: int, own: bool, at_end: bool) -> Non
 
 def case(chosen: random.Random) -> None:
     """A network of a few odd widths, and one or the other thing that it does."""
+    do = chosen.choice([questions, steps, populations])
     widths = [chosen.choice(WIDTHS) for _ in range(chosen.choice([2, 2, 3, 3, 4]))]
     loss = chosen.choice(LOSSES)
     output = PARTNER.get(loss) or chosen.choice([name for name in ACTIVATIONS if name != "EXP"])
@@ -140,9 +141,10 @@ def case(chosen: random.Random) -> None:
         widths, chosen.choice(HIDDEN), output, loss, chosen.random() < 0.8, chosen.choice([0.0, 0.3]),
         chosen.choice([np.float32, np.float64]), training=1, optimizer=chosen.choice(["SGD", "ADAM"]), beta1=0.9, beta2=0.99,
         batch=chosen.choice([1, 7, 64, 65, 130, 1000]), shuffle=chosen.randrange(2), l2=0.01, clip_norm=chosen.choice([0, 0.5]),
+        alphas=do is not populations and chosen.random() < 0.3,
     )  # fmt: skip
     data = make_data(net, chosen.choice(ROWS), loss == "CROSS_ENTROPY" and widths[-1] > 1, chosen.random() < 0.4)
-    at_end, do = chosen.random() < 0.7, chosen.choice([questions, steps, populations])
+    at_end = chosen.random() < 0.7
     threads.set_threads(chosen.choice([1, 1, 3]))
     if do is populations:
         populations(net, data, chosen.choice([1, 2, 5, 16, 17]), chosen.random() < 0.3, at_end)

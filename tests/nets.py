@@ -88,20 +88,31 @@ def settings(ints: np.ndarray, reals: np.ndarray, **values) -> None:
 
 
 def make_net(
-    widths, hidden="TANH", output="IDENTITY", loss="MSE", bias=True, dropout=0.0, dtype=np.float64, seed=0, **values
+    widths,
+    hidden="TANH",
+    output="IDENTITY",
+    loss="MSE",
+    bias=True,
+    dropout=0.0,
+    dtype=np.float64,
+    seed=0,
+    alphas=False,
+    **values,
 ) -> Net:
     """A network of the given widths, inputs first, with random parameters whose size keeps signals near 1.
 
-    `values` are fields of ints and reals in lower case; `seed` is the run's and the parameters'.
+    `values` are fields of ints and reals in lower case; `seed` is the run's and the parameters'; with `alphas` all hidden
+    layers are parametric, or those that a list says.
     """
     layers, rows, start = len(widths) - 1, [], 0
     for layer, (k, n) in enumerate(pairwise(widths)):
         has_bias = bias if isinstance(bias, bool) else bias[layer]
-        rows.append([k, n, number(output if layer == layers - 1 else hidden), has_bias, start])
-        start += k * n + has_bias * n
+        has_alphas = layer < layers - 1 and (alphas if isinstance(alphas, bool) else alphas[layer])
+        rows.append([k, n, number(output if layer == layers - 1 else hidden), has_bias, start, has_alphas])
+        start += (k + has_bias + has_alphas) * n
     table = np.array(rows, np.int64)
     params = np.random.default_rng(seed).normal(size=start)
-    for k, n, _, _, at in rows:
+    for k, n, _, _, at, _ in rows:
         params[at : at + k * n] /= np.sqrt(k)
     ints, reals = np.zeros(ids.N_INTS, np.int64), np.ones(ids.N_REALS + ids.LAYER_BLOCKS * layers)
     reals[: ids.N_REALS] = 0.0

@@ -103,10 +103,11 @@ def test_update_matches_reference(n, eps_hat, dtype) -> None:
     kernels = pytest.importorskip("fastmlp.kernels.optim")
     results = []
     for update in (kernels.update, plain.update):
-        net = make_net([5, n, 3], bias=[True, False], dtype=dtype, optimizer="ADAM", beta1=BETA1, beta2=BETA2, eps=1e-3,
-                       eps_hat=eps_hat, factors=1, scale_rate=2.0)  # fmt: skip
+        net = make_net([5, n, 3], bias=[True, False], alphas=True, dtype=dtype, optimizer="ADAM", beta1=BETA1, beta2=BETA2,
+                       eps=1e-3, eps_hat=eps_hat, factors=1, scale_rate=2.0)  # fmt: skip
         blocks = net.reals[ids.N_REALS :].reshape(ids.LAYER_BLOCKS, 2)
         blocks[[ids.WEIGHT_RATE, ids.BIAS_RATE, ids.WEIGHT_EPS]] = [[0.5, 0.25], [0.1, 0.2], [3.0, 2.0]]
+        blocks[ids.ALPHA_RATE] = 0.3, 0.4
         scales = np.zeros((ids.SCALE_BLOCKS, 5))
         scales[ids.SCALE] = [1.0, -2.0, 0.5, -0.1, 1.0]
         reals = np.concatenate([net.reals, scales.ravel()])

@@ -43,6 +43,16 @@ NETWORKS = {
     "softmax with mse": {"widths": [3, 8, 4], "output": "SOFTMAX", "hidden": "MISH"},
     "wider than a panel": {"widths": [3, 8, gemm.KC + 1, 2]},
     "relu wider than a panel": {"widths": [3, 8, gemm.KC + 1, 5], "hidden": "RELU"},
+    "parametric": {"widths": [5, 19, 33, 3], "hidden": "MISH", "alphas": True},
+    "parametric in some layers": {"widths": [3, 16, 1, 70, 2], "hidden": "RELU", "alphas": [True, True, False], "bias": False},
+    "parametric with dropout": {
+        "widths": [3, 65, 20, 2],
+        "hidden": "SELU",
+        "alphas": True,
+        "dropout": [0.3, 0.5, 0.0],
+        "training": 1,
+        "row": 5,
+    },
     "bounded output": {"widths": [3, 8, 4], "output": "TANH", "hidden": "SOFTPLUS"},
 }
 # One row, a few, and more than the tile has; not more than one block, for which see below.
@@ -127,9 +137,10 @@ def test_gradient_with_every_activation(hidden, dtype):
 
 
 @PRECISION
-def test_gradient_of_more_rows_than_a_block_has(dtype):
+@pytest.mark.parametrize("alphas", [False, True], ids=["", "parametric"])
+def test_gradient_of_more_rows_than_a_block_has(alphas, dtype):
     """Rows go through the network in blocks, whose gradients are summed; their number is no multiple of anything."""
-    net = make_net([6, 40, 3], "RELU", dropout=[0.2, 0.0], training=1).astype(dtype).astype(np.float64)
+    net = make_net([6, 40, 3], "RELU", dropout=[0.2, 0.0], training=1, alphas=alphas).astype(dtype).astype(np.float64)
     data = make_data(net, 2003, weighted=True).astype(dtype).astype(np.float64)
     bounds = network_bounds(net, data, dtype)
     got, grad = run(compiled, "value_and_grad", net, data, dtype)
@@ -150,11 +161,12 @@ def test_gradient_of_more_rows_than_a_block_has(dtype):
     [([64, 201, 130, 10], "TANH", 301), ([150, 330, 200, 97], "RELU", 40), ([200, 100, 300, 1], "GELU", 90)],
     ids=["rows shared", "columns shared", "both"],
 )
+@pytest.mark.parametrize("alphas", [False, True], ids=["", "parametric"])
 @pytest.mark.usefixtures("any_threads")
-def test_several_threads_give_the_same_bits_and_the_right_ones(widths, hidden, rows, dtype):
+def test_several_threads_give_the_same_bits_and_the_right_ones(widths, hidden, rows, alphas, dtype):
     """A network large enough to be shared among threads, whose parts are uneven."""
     output, loss = ("SOFTMAX", "CROSS_ENTROPY") if widths[-1] > 1 else ("IDENTITY", "MSE")
-    net = make_net(widths, hidden, output, loss, batch=rows, shuffle=1)
+    net = make_net(widths, hidden, output, loss, batch=rows, shuffle=1, alphas=alphas)
     net, results = net.astype(dtype).astype(np.float64), []
     data = make_data(net, rows, classes=widths[-1] > 1, weighted=True).astype(dtype).astype(np.float64)
     for n in (1, 2, 3):

@@ -122,8 +122,9 @@ def _rows(net: MLP) -> list[_Row]:
         fan_in = rows[-1].width or 0
         kind = str(dense.activation)
         kind = kind if len(kind) <= _LONGEST_NAME else kind[: _LONGEST_NAME - 1] + "…"
+        kind += ", parametric" if dense.parametric else ""
         kind += f", dropout {dense.dropout:.2g}" if dense.dropout else ""
-        parameters, flops = (fan_in + dense.bias) * dense.width, 2 * fan_in * dense.width
+        parameters, flops = int(net.plan.sizes[number]), 2 * fan_in * dense.width
         rows.append(_Row(_layer_name(net, number), dense.width, kind, parameters, flops))
     return rows
 

@@ -1,6 +1,6 @@
 """Optimizers: what happens to a gradient before the step, and the step.
 
-Penalties and weight decay concern weights only, not biases. `ints` and `reals` hold a run's settings, see ids.py.
+Penalties and weight decay concern weights only, not biases and alphas. `ints` and `reals` hold a run's settings, see ids.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from .ids import (
     ADAGRAD,
     ADAM,
+    ALPHA_RATE,
     AMSGRAD,
     BETA1,
     BETA1_POWER,
@@ -25,6 +26,7 @@ from .ids import (
     EPS_HAT,
     FACTORS,
     FAN_IN,
+    HAS_ALPHA,
     HAS_BIAS,
     L1,
     L2,
@@ -72,7 +74,7 @@ def condition(
 
     Parameters
     ----------
-    table : ndarray of shape (L, 5), int64
+    table : ndarray of shape (L, 6), int64
         The layers.
     ints, reals : ndarray
         Settings; read.
@@ -123,7 +125,8 @@ def update(
 
     Adam is that of Kingma and Ba (ICLR 2015), algorithm 1; EPS_HAT its form at the end of their section 2.
 
-    With FACTORS, each layer's weights have lr times WEIGHT_RATE and EPS times WEIGHT_EPS, and its bias lr times BIAS_RATE.
+    With FACTORS, each layer's weights have lr times WEIGHT_RATE and EPS times WEIGHT_EPS, its bias lr times BIAS_RATE, and its
+    alphas lr times ALPHA_RATE.
     Where that is 0 nothing changes, neither by DECAY nor the state.
     With SCALE_RATE also, Adam trains V and s in the place of the first layer's weights W = diag(s) V, which is a layer that
     multiplies each input by a factor of its own, folded into the weights behind it. Their gradients are, G being that of W::
@@ -135,7 +138,7 @@ def update(
 
     Parameters
     ----------
-    table : ndarray of shape (L, 5), int64
+    table : ndarray of shape (L, 6), int64
         The layers.
     ints, reals : ndarray
         Settings; reals' BETA1_POWER and BETA2_POWER are multiplied by BETA1 and BETA2.
@@ -165,6 +168,7 @@ def update(
     for layer, row in enumerate(table):
         end = row[OFFSET] + row[FAN_IN] * row[WIDTH]
         part, bias = slice(row[OFFSET], end), slice(end, end + row[HAS_BIAS] * row[WIDTH])
+        alpha = slice(bias.stop, bias.stop + row[HAS_ALPHA] * row[WIDTH])
         own = lr * float(rates[WEIGHT_RATE, layer]), eps * float(rates[WEIGHT_EPS, layer])
         if layer == 0 and reals[SCALE_RATE] > 0:
             shape = row[FAN_IN], row[WIDTH]
@@ -172,8 +176,9 @@ def update(
             _move_scaled(ints, reals, reals[N_REALS + rates.size :].reshape(SCALE_BLOCKS, -1), *views, lr, eps, *own)
         elif rates[WEIGHT_RATE, layer] > 0:
             _move(ints, reals, params[part], slots[:, part], grad[part], *own)
-        if rates[BIAS_RATE, layer] > 0:
-            _move(ints, reals, params[bias], slots[:, bias], grad[bias], lr * float(rates[BIAS_RATE, layer]), eps)
+        for block, part in ((BIAS_RATE, bias), (ALPHA_RATE, alpha)):
+            if rates[block, layer] > 0:
+                _move(ints, reals, params[part], slots[:, part], grad[part], lr * float(rates[block, layer]), eps)
 
 
 def _move_scaled(ints, reals, state, w, moments, g, lr, eps, w_lr, w_eps):

@@ -1,7 +1,7 @@
 """What Python asks of a network, and whole stretches of training in one call.
 
-Words used throughout: `table` is the (L, 5) int64 table of layers and `params` the flat vector of their weights and
-biases (see ids.py); a is an activation, z = a w + b what comes before it (for the last layer: the logits), and a delta
+Words used throughout: `table` is the (L, 6) int64 table of layers and `params` the flat vector of their weights, biases
+and alphas (see ids.py); a is an activation, z = a w + b what comes before it (for the last layer: the logits), and a delta
 is ∂L/∂z. `ints` and `reals` hold a run's settings and counters. `arena` is the compiled engine's scratch memory, which
 is of no use here. All arrays are C-contiguous, and all but table, ints, reals, order, lr and losses have one dtype.
 """
@@ -47,11 +47,12 @@ from .rng import dropout_mask, permutation
 
 
 def _layers(table, flat):
-    """Return views of a flat vector, layer by layer: weights (in, out) and bias (out,), or (0,) if there is none."""
+    """Return views of a flat vector, layer by layer: weights (in, out), bias and alpha (out,), or (0,) if there is none."""
     views = []
-    for k, n, _, has_bias, start in table.tolist():
+    for k, n, _, has_bias, start, has_alpha in table.tolist():
         end = start + k * n
-        views.append((flat[start:end].reshape(k, n), flat[end : end + n * has_bias]))
+        last = end + n * has_bias
+        views.append((flat[start:end].reshape(k, n), flat[end:last], flat[last : last + n * has_alpha]))
     return views
 
 
@@ -69,23 +70,30 @@ def _dense(table, x):
 
 
 def _forward(table, layers, x, drop=None):
-    """Return each layer's input a (x is the first), f' where each but the first came from, and the logits.
+    """Return the logits, and for the way back each layer's input a (x is the first), ∂a/∂z and ∂a/∂alpha or None.
 
-    `drop(layer, a, g)` masks the output of a hidden layer; None is for no dropout.
+    `drop(layer, arrays)` masks the output of a hidden layer and its derivatives; None is for no dropout.
     """
     x = _dense(table, x)
-    inputs, slopes, z = [x], [x], x  # slopes[0] is not used
-    for layer, (w, bias) in enumerate(layers):
+    inputs, slopes, gains, z = [x], [x], [None], x  # slopes[0] and gains[0] are not used
+    for layer, (w, bias, alpha) in enumerate(layers):
         z = np.empty((len(x), w.shape[1]), x.dtype)
         linear_fwd(inputs[layer], w, bias, z)  # (n, in) @ (in, out) -> (n, out)
         if layer + 1 < len(layers):
             g = np.empty_like(z)
-            activate(table[layer, ACTIVATION], z.reshape(-1), z.reshape(-1), g.reshape(-1))
+            gain = np.empty_like(z) if alpha.size else None
+            f = z if gain is None else gain
+            activate(table[layer, ACTIVATION], z.reshape(-1), f.reshape(-1), g.reshape(-1))
+            if gain is not None:
+                gain -= z
+                z += alpha * gain
+                g[:] = 1 + alpha * (g - 1)
             if drop is not None:
-                drop(layer, z, g)
+                drop(layer, [array for array in (z, g, gain) if array is not None])
             inputs.append(z)
             slopes.append(g)
-    return inputs, slopes, z
+            gains.append(gain)
+    return z, (inputs, slopes, gains)
 
 
 def _output(table, z):
@@ -96,14 +104,19 @@ def _output(table, z):
         apply(table[-1, ACTIVATION], z.reshape(-1), z.reshape(-1))
 
 
-def _backward(layers, inputs, slopes, delta, gradients=None):
+def _backward(layers, way, delta, gradients=None):
     """Go back from the last delta to ∂L/∂x, which is returned, or leave ∂L/∂params in `gradients` (see `_layers`)."""
+    inputs, slopes, gains = way
     for layer in range(len(layers) - 1, -1, -1):
-        w, _ = layers[layer]
+        w, _, _ = layers[layer]
         if gradients is not None:
-            linear_bwd_w(inputs[layer], delta, *gradients[layer])  # (in, n) @ (n, out) -> (in, out)
+            dw, db, _ = gradients[layer]
+            linear_bwd_w(inputs[layer], delta, dw, db)  # (in, n) @ (n, out) -> (in, out)
         if layer > 0:
-            before = slopes[layer]
+            gain, before = gains[layer], slopes[layer]
+            if gain is not None and gradients is not None:
+                linear_bwd_d(delta, w, gain, gain)
+                gradients[layer - 1][2][:] = gain.sum(axis=0)
             linear_bwd_d(delta, w, before, before)  # (n, out) @ (out, in) -> (n, in)
             delta = before
     return delta @ layers[0][0].T if gradients is None else None
@@ -116,13 +129,13 @@ def _dropout(ints, reals, layers, row):
         return None
     seed, epoch = int(ints[SEED]), int(ints[EPOCH])
 
-    def drop(layer, a, g):
+    def drop(layer, arrays):
         rate = float(rates[layer])
         if rate > 0:
-            mask = np.empty_like(a)
+            mask = np.empty_like(arrays[0])
             dropout_mask(seed, epoch, row, layer, rate, mask)
-            a *= mask
-            g *= mask
+            for array in arrays:
+                array *= mask
 
     return drop
 
@@ -172,14 +185,14 @@ def predict(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarra
     --------
     Three inputs, no hidden layer, one output:
 
-    >>> table = np.array([[3, 1, 0, 1, 0]])  # FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET
+    >>> table = np.array([[3, 1, 0, 1, 0, 0]])  # FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, HAS_ALPHA
     >>> out = np.empty((1, 1))
     >>> predict(table, np.array([1.0, 10.0, 100.0, 0.5]), np.array([[1.0, 2.0, 3.0]]), out, np.empty(0))
     0.0
     >>> out
     array([[321.5]])
     """
-    out[:] = _forward(table, _layers(table, params), x)[2]
+    out[:] = _forward(table, _layers(table, params), x)[0]
     _output(table, out)
     return 0.0 if _finite(x) else math.nan
 
@@ -190,7 +203,7 @@ def activations(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.nd
 
     Returns what `predict` does.
     """
-    inputs, _, z = _forward(table, _layers(table, params), x)
+    z, (inputs, _, _) = _forward(table, _layers(table, params), x)
     _output(table, z)
     out[:] = np.concatenate([*inputs[1:], z], axis=1)
     return 0.0 if _finite(x) else math.nan
@@ -238,7 +251,7 @@ def loss(
     """
     if ints[LOOK] and not _finite(x, y):
         return math.nan
-    z = _forward(table, _layers(table, params), x)[2]
+    z = _forward(table, _layers(table, params), x)[0]
     loss_sum, weight_sum, _ = _loss(table, ints, reals, z, y, weight)
     return _mean(ints, loss_sum, weight_sum)
 
@@ -263,9 +276,9 @@ def value_and_grad(
     if ints[LOOK] and not _finite(x, y):
         return math.nan
     layers = _layers(table, params)
-    inputs, slopes, z = _forward(table, layers, x, _dropout(ints, reals, len(layers), int(ints[ROW])))
+    z, way = _forward(table, layers, x, _dropout(ints, reals, len(layers), int(ints[ROW])))
     loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y, weight)
-    _backward(layers, inputs, slopes, delta, _layers(table, grad))
+    _backward(layers, way, delta, _layers(table, grad))
     return _mean(ints, loss_sum, weight_sum)
 
 
@@ -283,8 +296,8 @@ def input_gradient(
 ) -> None:
     """Compute the loss's gradient by the inputs, d_in (n, in) = ∂L/∂x, without dropout; the rest is as in `loss`."""
     layers = _layers(table, params)
-    inputs, slopes, z = _forward(table, layers, x)
-    d_in[:] = _backward(layers, inputs, slopes, _loss(table, ints, reals, z, y, weight)[2])
+    z, way = _forward(table, layers, x)
+    d_in[:] = _backward(layers, way, _loss(table, ints, reals, z, y, weight)[2])
 
 
 @np.errstate(all="ignore")
@@ -353,9 +366,9 @@ def train_steps(
         batch = slice(row, min(row + int(ints[BATCH]), rows_per_epoch))
         rows = order[batch] if ints[SHUFFLE] else batch
         seen = x[batch.start - ints[WINDOW] : batch.stop - ints[WINDOW]] if len(x) < len(y) else x[rows]
-        inputs, slopes, z = _forward(table, layers, seen, _dropout(ints, reals, len(layers), row))
+        z, way = _forward(table, layers, seen, _dropout(ints, reals, len(layers), row))
         loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y[rows], weight[rows] if weight.size else weight)
-        _backward(layers, inputs, slopes, delta, gradients)
+        _backward(layers, way, delta, gradients)
         if ints[L2_OVER_BATCH]:
             reals[LOSS_SUM] += _penalized(table, reals, params, loss_sum, weight_sum) * len(z)
             reals[WEIGHT_SUM] += len(z)

@@ -75,7 +75,7 @@ def from_network(net: Network) -> MLP:
     Raises
     ------
     TypeError, ValueError
-        If `net` is no such network, or has an activation that Values have not.
+        If `net` is no such network, or has an activation that Values have not, or a parametric layer.
 
     Examples
     --------
@@ -86,6 +86,9 @@ def from_network(net: Network) -> MLP:
     """
     if not isinstance(net, Network):
         raise TypeError(f"net must be a fastmlp.MLP; got {net!r} ({type(net).__name__}).")
+    for number, dense in enumerate(net.layers, 1):
+        if dense.parametric:
+            raise ValueError(f"layer {number} of net has parametric=True, which Values have not. Make a network without it.")
     mlp = MLP(net.plan.n_inputs, net.plan.widths[1:], "identity", seed=0)
     for layer, dense in zip(mlp.layers, net.layers, strict=True):
         layer.activation = str(dense.activation)
