@@ -413,7 +413,7 @@ class Answers:
 
     def _inputs(self, X: ArrayLike) -> NDArray:
         """X checked."""
-        return checks.inputs(X, self.plan.n_inputs, self.dtype, self.plan.widths)
+        return self.plan.inputs(X, self.dtype)
 
     def _data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
         """All data checked."""

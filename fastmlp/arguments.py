@@ -79,7 +79,7 @@ def prepare(
     kind, k = net.loss_spec.kind, net.plan.n_outputs
 
     def rows(X: Any, y: Any, weight: Any, name_x: str, name_y: str) -> Rows:
-        x = checks.inputs(X, net.plan.n_inputs, net.dtype, net.plan.widths, name_x)
+        x = net.plan.inputs(X, net.dtype, name_x)
         t = checks.targets(y, x.shape[0], k, kind, net.dtype, name_y)
         return Rows(x, t, weighting.sample_weight(weight, x.shape[0], net.dtype))
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import activations, checks, initializers, losses, summary
 from .answers import Answers
-from .layers import Dense, as_denses
+from .layers import as_denses
 from .parameters import Parameters
 from .plan import aligned_copies, aligned_zeros, make_plan
 from .state import Arena, TrainingState
@@ -35,6 +34,7 @@ class MLP(Parameters, Answers):
     layers : sequence
         The number of inputs, then one entry for each layer, the outputs last. An entry is a width, a :class:`fastmlp.Dense`, a
         tuple ``(width, bias)`` or ``(width, bias, activation)``, or a dict of Dense's arguments. ``[n, k]`` is a linear model.
+        The first entry behind the number of inputs may be a :class:`fastmlp.Embedding`.
     activation : str or Activation
         Activation of hidden layers without one of their own; see ``fastmlp.activations.ACTIVATIONS`` and
         :func:`fastmlp.activation`.
@@ -64,7 +64,7 @@ class MLP(Parameters, Answers):
         ``net.weights[0] = W`` copies into them.
     grad : (P,) array
         What :meth:`backward` adds to.
-    layers : tuple of Dense
+    layers : tuple of Dense, the first of which may be an Embedding
     n_inputs, n_outputs, n_params, seed : int
     history : History or None
         All trainings since the network was made or reset; None before the first.
@@ -148,13 +148,8 @@ class MLP(Parameters, Answers):
         >>> spec["loss"]["name"], spec["seed"], len(spec["layers"])
         ('mse', 5, 3)
         """
-        layers = [
-            {name: getattr(dense, name) for name in _kept(dense)}
-            | {"activation": activations.lookup(dense.activation).spec(), "init": initializers.to_spec(dense.init)}
-            for dense in self.layers
-        ]
         return {
-            "layers": [self.plan.n_inputs, *layers],
+            "layers": [self.plan.n_inputs, *(layer.spec() for layer in self.layers)],
             "loss": self.loss_spec.to_dict(),
             "dtype": self.dtype.name,
             "seed": self.seed,
@@ -451,8 +446,3 @@ class MLP(Parameters, Answers):
         from . import diagnosis
 
         return diagnosis.diagnose(self, X, y, sample_weight, optimizer=optimizer, batch_size=batch_size)
-
-
-def _kept(dense: Dense) -> list[str]:
-    """Return the fields of a layer that a spec has: `parametric` only where it is true, as files had none at first."""
-    return [field.name for field in fields(dense) if dense.parametric or field.name != "parametric"]

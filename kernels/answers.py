@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .columns import arrange_columns, column_block, narrow, predict_columns
-from .gemm import PACKED
+from .embedding import codes_fit
 from .ids import ACTIVATION, WIDTH
 from .jit import entry, inner
 from .maps import copy, finite
@@ -20,6 +20,7 @@ from .network import (
     arrange,
     forward_rows,
     output_rows,
+    own_room,
 )
 from .scratch import room_of, scratch_size
 from .simd import address, shift
@@ -67,16 +68,16 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
     mode = flush_denormals()
     base = address(arena, 0)
     sparse = sparse_width(table, x) > 0
+    room = room_of(table, rows, n)
     columns = not all_layers and not sparse and narrow(table, rows, False)
     if columns:
         block = column_block(table)
         base, first = shift(base, tid * arrange_columns(table, block, places)), 0
     else:
-        room = room_of(table, rows, n)
         arrange(table, x.shape[1], room, n, places)
         block = max(1, room // n)
         first = tid * block
-    packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED))
+    packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(table, room)))
     # Rates of dropout are not asked for.
     net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, sparse)
     low, high = (rows * tid) // n, (rows * (tid + 1)) // n
@@ -84,7 +85,8 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
         if sync[ABORT] != 0 or sync[NOT_FINITE] != 0:
             break
         m = min(block, high - at)
-        if not finite(m * x.shape[1], address(x, at * x.shape[1])):
+        rows_at = address(x, at * x.shape[1])
+        if not (finite(m * x.shape[1], rows_at) and codes_fit(table, m, rows_at, x.shape[1])):
             sync[NOT_FINITE] = 1
             break
         if columns:

@@ -28,9 +28,10 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
+from .layout import PAD, _padded, embeds
 from .loss import is_sum
 from .maps import accumulate, copy, elementwise, fill, scale
-from .network import BUFFER, DELTA, EACH, PACK, PAD, ROWS, SCALES, TARGETS, _padded, few_parameters
+from .network import BUFFER, DELTA, EACH, PACK, ROWS, SCALES, TARGETS, few_parameters
 from .simd import address, lanes_of, peek, poke, shift
 from .tile import END_RELU, END_STORE, NV, START_COLUMN, START_ZERO
 from .transpose import transpose, transpose_narrow
@@ -54,7 +55,7 @@ def narrow(table, rows, backward):
         return False
     padded = exact = widest = 0
     for l in range(table.shape[0]):
-        if table[l, HAS_ALPHA]:
+        if table[l, HAS_ALPHA] or embeds(table, l):
             return False
         k, n = table[l, FAN_IN], table[l, WIDTH]
         vectors = 1 if n == 1 else _padded(n)

@@ -7,25 +7,23 @@ from collections import namedtuple
 from .columns import backward_columns, forward_columns, gather_columns, loss_columns
 from .ids import ACTIVATION, FAN_IN, LOSS, LOSS_PARAM, SMOOTHING, WIDTH
 from .jit import glue, inner
+from .layout import PAD, _padded, embeds, n_params
 from .loss import is_sum, loss_rows
 from .maps import accumulate, copy, copy_rows
 from .network import (
     BUFFER,
     DELTA,
     EACH,
-    PAD,
     ROWS,
     SCALES,
     STRIDE,
     TARGETS,
-    _padded,
     backward_layer,
     backward_rows,
     column_edge,
     delta_rows,
     forward_layer,
     forward_rows,
-    n_params,
     rows_of,
     shares_columns,
     weight_gradients,
@@ -171,6 +169,8 @@ def _layers(task, net, data, ints, reals, epoch, row, at, first, last, m, unit, 
     for l in range(layers):
         units = table[l, WIDTH]
         top, bottom, left, right = _share(net, l + 1, units, first, last, m, part)
+        if embeds(table, l):
+            top, bottom, left, right = first, last, 0, units
         if shares_columns(units, m, part.n) or (l > 0 and shares_columns(table[l, FAN_IN], m, part.n)):
             barrier(part.sync, part.n)
             if part.sync[ABORT] != 0:  # as in `_together`

@@ -15,12 +15,14 @@ from collections import namedtuple
 from .activations import _activate, _apply, _softmax_row
 from .alphas import blend, blend_with_slopes, through_blend
 from .dense import by_output, delta, delta_ending, forward, weight_gradient
+from .embedding import embed, embedding_gradient, embedding_input_gradient, embedding_room
 from .gemm import PACKED
 from .ids import ACTIVATION, FAN_IN, HAS_ALPHA, HAS_BIAS, OFFSET, RELU, SOFTMAX, WIDTH
 from .jit import glue, inner
+from .layout import PAD, _padded, embeds, n_of_number, n_params, n_rows, row_start
 from .maps import scale
 from .rng import _dropout, kept_scale
-from .simd import LANES32, poke, shift
+from .simd import poke, shift
 from .sparse import sparse_forward, sparse_weight_gradient
 from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 
@@ -33,25 +35,11 @@ BUFFER, STRIDE, DELTA, SLOPE, GAIN, PLACES = range(6)
 # The row after the last buffer's: scratch.
 TARGETS, ROWS, SCALES, EACH, PACK = 0, 1, 2, 3, 4
 
-# Rows are padded to whole vectors, in float64 too, and to the eights of the dropout masks.
-PAD = max(LANES32, 8)
 # Rows go through the network in blocks. A network of few parameters takes as many rows as a part of a typical L2 cache
 # holds; a larger one takes enough to be worth packing its weights for.
 FEW_PARAMETERS, BLOCK_BYTES, MOST_ROWS, LARGE_ROWS = 16 * 1024, 160 * 1024, 1024, 256
 # Units that are worth sharing for each thread; a group of dropout's masks, so that each has some.
 SHARED = 64
-
-
-@inner
-def _padded(n):
-    return (n + PAD - 1) // PAD * PAD
-
-
-@inner
-def n_params(table):
-    """Parameters of the network."""
-    last = table.shape[0] - 1
-    return table[last, OFFSET] + _weight_rows(table, last) * table[last, WIDTH]
 
 
 @inner
@@ -92,10 +80,16 @@ def arrange(table, inputs, block, n_threads, places):
     scratch = places[layers + 1]
     outputs = _padded(block * places[layers, STRIDE])
     for column, size in ((TARGETS, outputs), (ROWS, _padded(block)), (SCALES, _padded(block)), (EACH, outputs),
-                         (PACK, n_threads * PACKED)):  # fmt: skip
+                         (PACK, n_threads * own_room(table, block))):  # fmt: skip
         scratch[column] = at
         at += size
     return at
+
+
+@inner
+def own_room(table, block):
+    """Scratch that each thread has for itself: for packing, and behind that what an embedding needs."""
+    return PACKED + embedding_room(table, _padded(block))
 
 
 @inner
@@ -108,29 +102,30 @@ def share(table, n_threads, bounds):
     layers = table.shape[0]
     total = 0
     for l in range(layers):
-        total += _weight_rows(table, l) * _padded(table[l, WIDTH])
+        total += n_rows(table, l) * _cost(table, l)
     before = 0
     for l in range(layers):
-        rows, cost = _weight_rows(table, l), _padded(table[l, WIDTH])
+        rows, cost = n_rows(table, l), _cost(table, l)
         for t in range(n_threads + 1):
             row = ((total * t) // n_threads - before + cost // 2) // cost
-            if row < rows:
+            if row < rows and not embeds(table, l):
                 row = (row + PAD // 2) // PAD * PAD
             bounds[l, t] = rows if t == n_threads else max(0, min(rows, row))
         before += rows * cost
 
 
-@inner
-def _weight_rows(table, layer):
-    return table[layer, FAN_IN] + table[layer, HAS_BIAS] + table[layer, HAS_ALPHA]
+@glue
+def _cost(table, layer):
+    """What the gradient of a row of parameters takes; that of a number is a few small products and waves."""
+    return 4 * n_of_number(table) if embeds(table, layer) else _padded(table[layer, WIDTH])
 
 
 @inner
 def stretch(table, bounds, t):
     """Where thread t's part of the flat vector begins (and t-1's ends)."""
     for l in range(table.shape[0]):
-        if bounds[l, t] < _weight_rows(table, l):
-            return table[l, OFFSET] + bounds[l, t] * table[l, WIDTH]
+        if bounds[l, t] < n_rows(table, l):
+            return row_start(table, l, bounds[l, t])
     return n_params(table)
 
 
@@ -152,9 +147,9 @@ def column_edge(net, l, units, t, n):
 
 @glue
 def _ending(table, layer, rate):
-    """As `delta_ending`, but for a single unit, whose ReLU is not in the product, and for alphas, who have f' by themselves."""
+    """As `delta_ending`, but for a single unit, whose ReLU is not in the product, and what has its f' elsewhere or none."""
     activation = table[layer, ACTIVATION]
-    if table[layer, HAS_ALPHA]:
+    if table[layer, HAS_ALPHA] or embeds(table, layer):
         return END_STORE
     return END_TIMES if activation == RELU and table[layer, WIDTH] == 1 else delta_ending(activation, rate)
 
@@ -174,6 +169,9 @@ def forward_layer(net, l, epoch, row, gradient, first, last, left, right, a, lda
     table = net.table
     m, columns = last - first, right - left
     k, n = table[l, FAN_IN], table[l, WIDTH]
+    if embeds(table, l):
+        embed(table, net.params, m, a, lda, z, ldz, packed)
+        return
     w = shift(net.params, table[l, OFFSET] + left)
     bias, part = shift(w, k * n), shift(z, left)
     activation = table[l, ACTIVATION]
@@ -291,6 +289,10 @@ def delta_rows(net, l, first, last, left, right, out, ldo, ending, aux, packed):
     table, places = net.table, net.places
     n, ldd = table[l, WIDTH], places[l + 1, STRIDE]
     d = shift(net.arena, places[l + 1, DELTA] + first * ldd)
+    if embeds(table, l):
+        a = shift(net.arena, places[0, BUFFER] + first * places[0, STRIDE])
+        embedding_input_gradient(table, net.params, last - first, a, places[0, STRIDE], d, ldd, out, packed)
+        return
     w = shift(net.params, table[l, OFFSET] + left * n)
     delta(last - first, right - left, n, d, ldd, w, shift(out, left), ldo, ending, shift(aux, left), packed)
 
@@ -305,7 +307,10 @@ def layer_gradient(net, l, first, last, at, m, grad, end, packed):
     lda, ldd = places[l, STRIDE], places[l + 1, STRIDE]
     a, d = shift(arena, places[l, BUFFER] + at * lda), shift(arena, places[l + 1, DELTA] + at * ldd)
     dw = shift(grad, table[l, OFFSET])
-    if last == _weight_rows(table, l) and table[l, HAS_ALPHA]:
+    if embeds(table, l):
+        embedding_gradient(table, net.params, first, last, m, a, lda, d, ldd, dw, end, packed)
+        return
+    if last == n_rows(table, l) and table[l, HAS_ALPHA]:
         last -= 1
         ones = shift(arena, places[l + 1, BUFFER] + at * ldd + table[l, WIDTH])
         gain = shift(arena, places[l + 1, GAIN] + at * ldd)

@@ -24,7 +24,6 @@ from .ids import (
     FACTORS,
     FAN_IN,
     HAS_ALPHA,
-    HAS_BIAS,
     L1,
     L2,
     L2_OVER_BATCH,
@@ -42,6 +41,7 @@ from .ids import (
     WIDTH,
 )
 from .jit import entry, glue, inner
+from .layout import embeds, n_biases, n_weights
 from .maps import add, elementwise, largest, scale
 from .simd import address, peek, shift
 from .threads import flush_denormals, restore_mode
@@ -154,7 +154,7 @@ def _sum_of_squares(n, w):
 def _weights_in(table, layer, first, last):
     """The part of the stretch first..last of the flat vector that holds weights of a layer: its start and length."""
     start = table[layer, OFFSET]
-    end = min(last, start + table[layer, FAN_IN] * table[layer, WIDTH])
+    end = min(last, start + n_weights(table, layer))
     start = max(first, start)
     return start, max(0, end - start)
 
@@ -222,17 +222,23 @@ def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, first, 
         at = N_REALS + layer
         start, count = _weights_in(table, layer, first, last)
         rate, eps = lr * reals[at + WEIGHT_RATE * layers], reals[EPS] * reals[at + WEIGHT_EPS * layers]
-        if layer == 0 and reals[SCALE_RATE] > 0.0:
+        if layer == _first_dense(table) and reals[SCALE_RATE] > 0.0:
             _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, start, start + count)
         elif reals[at + WEIGHT_RATE * layers] > 0.0:
             _move(ints, reals, power1, power2, w, slots, stride, g, rate, eps, start, start + count)
-        start = table[layer, OFFSET] + table[layer, FAN_IN] * table[layer, WIDTH]
-        for block, there in ((BIAS_RATE, table[layer, HAS_BIAS]), (ALPHA_RATE, table[layer, HAS_ALPHA])):
-            begin, end = max(first, start), min(last, start + there * table[layer, WIDTH])
+        start = table[layer, OFFSET] + n_weights(table, layer)
+        for block, n in ((BIAS_RATE, n_biases(table, layer)), (ALPHA_RATE, table[layer, HAS_ALPHA] * table[layer, WIDTH])):
+            begin, end = max(first, start), min(last, start + n)
             rate = lr * reals[at + block * layers]
             if rate > 0.0 and begin < end:
                 _move(ints, reals, power1, power2, w, slots, stride, g, rate, reals[EPS], begin, end)
-            start += there * table[layer, WIDTH]
+            start += n
+
+
+@glue
+def _first_dense(table):
+    """The layer whose weights have a scale for each of its inputs: the first one, or the first behind an embedding."""
+    return 1 if embeds(table, 0) else 0
 
 
 @glue
@@ -247,12 +253,13 @@ def _corrections(ints, power1, power2):
 @inner
 def _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, first, last):
     """Adam on V and s, where the first layer's weights are diag(s) V, for whole rows of them: first..last; see the twin."""
-    n, k = table[0, WIDTH], table[0, FAN_IN]
+    layer = _first_dense(table)
+    n, k, offset = table[layer, WIDTH], table[layer, FAN_IN], table[layer, OFFSET]
     scales = N_REALS + LAYER_BLOCKS * table.shape[0]
     beta1, beta2 = reals[BETA1], reals[BETA2]
     correct, root = _corrections(ints, power1, power2)
     for start in range(first, last, n):
-        i = scales + start // n
+        i = scales + (start - offset) // n
         s = reals[i]
         p, dp, s0 = shift(w, start), shift(g, start), shift(slots, start)
         slope = _dot(n, (p, dp), ()) / s

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .columns import arrange_columns, column_block, narrow
-from .gemm import PACKED
+from .embedding import codes_fit
 from .ids import (
     ACTIVATION,
     BATCH,
@@ -28,7 +28,6 @@ from .ids import (
     LOSS_FACTOR,
     LOSS_SUM,
     N_REALS,
-    OFFSET,
     ROW,
     SEED,
     SHUFFLE,
@@ -41,6 +40,7 @@ from .ids import (
     WINDOW,
 )
 from .jit import entry, inner
+from .layout import _padded, n_params, row_start
 from .loss import mean_loss
 from .maps import copy, finite
 from .minibatch import (
@@ -59,13 +59,12 @@ from .network import (
     PLACES,
     STRIDE,
     Net,
-    _padded,
     _set_ones,
     arrange,
     block_limit,
     few_parameters,
     layer_gradient,
-    n_params,
+    own_room,
     share,
     stretch,
 )
@@ -86,11 +85,10 @@ def _descend(net, ints, reals, power1, power2, state, out, lr, weight_sum, m, pa
     """This thread's part of the weight gradients of a block of m rows and the step on it, a chunk of rows at a time."""
     size = n_params(net.table)
     for l in range(net.table.shape[0]):
-        n, offset = net.table[l, WIDTH], net.table[l, OFFSET]
-        rows = max(1, CHUNK // n // 8) * 8
+        rows = max(1, CHUNK // net.table[l, WIDTH] // 8) * 8
         for first in range(part.bounds[l, part.tid], part.bounds[l, part.tid + 1], rows):
             last = min(first + rows, part.bounds[l, part.tid + 1])
-            begin, end = offset + first * n, offset + last * n
+            begin, end = row_start(net.table, l, first), row_start(net.table, l, last)
             # Every chunk lies where the first one does, at the beginning of this thread's stretch.
             grad = shift(out, part.begin - begin)
             layer_gradient(net, l, first, last, 0, m, grad, END_STORE, part.packed)
@@ -233,6 +231,13 @@ def _finite_rows(x, tid, n):
     return finite((high - low) * x.shape[1], address(x, low * x.shape[1]))
 
 
+@inner
+def _codes_fit(table, x, tid, n):
+    """Whether thread tid's stretch of the rows names what an embedding has."""
+    low, high = (x.shape[0] * tid) // n, (x.shape[0] * (tid + 1)) // n
+    return codes_fit(table, high - low, address(x, low * x.shape[1]), x.shape[1])
+
+
 @entry
 def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losses, out, arena, tid, n, sync):
     """Do `task` as thread tid of n; its numbers go to losses (TRAIN, copies of parameters to out) or out (others, 2-D).
@@ -272,7 +277,8 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH],
                 ints[WINDOW] if x.shape[0] < y.shape[0] else -1)  # fmt: skip
     part = Part(tid, n, sync, bounds, whole, begin, end,
-                shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED)), shift(grad, _padded(n_params(table))),
+                shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(table, room))),
+                shift(grad, _padded(n_params(table))),
                 sync[SUMS:].view(np.float64), columns)  # fmt: skip
     if tid == 0 and not columns:
         for l in range(layers):
@@ -280,7 +286,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
                 _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
     if n == 1:
         sync[NOT_FINITE] = 0
-    if ints[LOOK] != 0 and not (_finite_rows(x, tid, n) and _finite_rows(y, tid, n)):
+    if ints[LOOK] != 0 and not (_finite_rows(x, tid, n) and _finite_rows(y, tid, n) and _codes_fit(table, x, tid, n)):
         sync[NOT_FINITE] = 1
     barrier(sync, n)
     result = math.nan

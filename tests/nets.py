@@ -108,11 +108,11 @@ def make_net(
     for layer, (k, n) in enumerate(pairwise(widths)):
         has_bias = bias if isinstance(bias, bool) else bias[layer]
         has_alphas = layer < layers - 1 and (alphas if isinstance(alphas, bool) else alphas[layer])
-        rows.append([k, n, number(output if layer == layers - 1 else hidden), has_bias, start, has_alphas])
+        rows.append([k, n, number(output if layer == layers - 1 else hidden), has_bias, start, has_alphas, *[0] * 6])
         start += (k + has_bias + has_alphas) * n
     table = np.array(rows, np.int64)
     params = np.random.default_rng(seed).normal(size=start)
-    for k, n, _, _, at, _ in rows:
+    for k, n, _, _, at, *_ in rows:
         params[at : at + k * n] /= np.sqrt(k)
     ints, reals = np.zeros(ids.N_INTS, np.int64), np.ones(ids.N_REALS + ids.LAYER_BLOCKS * layers)
     reals[: ids.N_REALS] = 0.0

@@ -15,11 +15,11 @@ LAYERS = [Dense(3, "tanh", dropout=0.25), Dense(4, "relu", bias=False, parametri
 
 def test_the_table_of_a_network_by_hand() -> None:
     """2 -> 3 with bias: 9 numbers; 3 -> 4 without, but with alphas: 16; 4 -> 1 with bias: 5."""
-    plan = make_plan(2, LAYERS)
+    plan, nothing = make_plan(2, LAYERS), [0] * 6  # of an embedding
     assert plan.table.tolist() == [
-        [2, 3, ids.TANH, 1, 0, 0],
-        [3, 4, ids.RELU, 0, 9, 1],
-        [4, 1, ids.SIGMOID, 1, 25, 0],
+        [2, 3, ids.TANH, 1, 0, 0, *nothing],
+        [3, 4, ids.RELU, 0, 9, 1, *nothing],
+        [4, 1, ids.SIGMOID, 1, 25, 0, *nothing],
     ]
     assert plan.table.dtype == np.int64
     assert plan.table.flags.c_contiguous

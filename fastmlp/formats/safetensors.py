@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..embedding import Embedding
 from ..errors import PairingWarning
 from ..layers import Dense
 from ..network import MLP
@@ -22,6 +24,7 @@ from .container import DTYPES, KEY, check_keys, fail, is_int, read, short, write
 __all__ = ["KEY", "load", "made", "save", "shapes_of"]
 
 _LAYER_KEYS = frozenset(["activation", "bias", "dropout", "init", "width"])
+_EMBEDDING_KEYS = frozenset(field.name for field in fields(Embedding))
 # Of a layer that is so; others lack it.
 _PARAMETRIC = "parametric"
 _KEYS = frozenset(["dtype", "layers", "loss", "seed", "version"])
@@ -118,6 +121,9 @@ def shapes_of(path: str | os.PathLike, spec: dict[str, Any]) -> dict[str, list[i
     if not isinstance(layers, list) or len(layers) < 2 or not is_int(layers[0]) or layers[0] < 1:
         fail(path, "its layers are not a list of the number of inputs and at least one layer")
     for number, layer in enumerate(layers[1:]):
+        if number == 0 and isinstance(layer, dict) and "numbers" in layer:
+            check_keys(path, "layer 0", layer, _EMBEDDING_KEYS)
+            continue
         more = {_PARAMETRIC} if isinstance(layer, dict) and _PARAMETRIC in layer else set()
         check_keys(path, f"layer {number}", layer, _LAYER_KEYS | more)
         if not isinstance(layer["activation"], (str, dict)):
@@ -127,14 +133,11 @@ def shapes_of(path: str | os.PathLike, spec: dict[str, Any]) -> dict[str, list[i
     fan_in = spec["layers"][0]
     for number, layer in enumerate(spec["layers"][1:]):
         try:
-            dense = Dense(**layer)
+            dense = Embedding(**layer) if "numbers" in layer else Dense(**layer)
+            own = dense.shapes(fan_in)
         except (TypeError, ValueError, OverflowError) as error:
             fail(path, f"its layer {number} is wrong ({str(error).rstrip('.')})", error)
-        shapes[f"layers.{number}.weight"] = [fan_in, dense.width]
-        if dense.bias:
-            shapes[f"layers.{number}.bias"] = [dense.width]
-        if dense.parametric:
-            shapes[f"layers.{number}.alpha"] = [dense.width]
+        shapes |= {f"layers.{number}.{name}": list(shape) for name, shape in own.items()}
         fan_in = dense.width
     return shapes
 

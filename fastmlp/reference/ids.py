@@ -1,7 +1,7 @@
 """The numbers by which the API names things to an engine; ``kernels/ids.py`` holds the same and a test compares them."""
 
-# Columns of the layer table, one row per layer.
-FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, HAS_ALPHA, COLUMNS = range(7)
+# Columns of the layer table, one row per layer; those from NUMBERS on are an embedding's.
+FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, HAS_ALPHA, NUMBERS, CODES, ENTRIES, SIZE, WAVES, PARTS, COLUMNS = range(13)
 
 # Activations.
 (
@@ -24,6 +24,9 @@ FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, HAS_ALPHA, COLUMNS = range(7)
 ) = range(16)
 # Numbers of activations that are no part of the engine, and how many of them there may be.
 FIRST_CUSTOM, MOST_CUSTOM = 100, 16384
+
+# In the place of an activation: the first row is an embedding's, which stands before the layers.
+EMBEDDING = 99
 
 # Losses.
 CROSS_ENTROPY, BCE, MSE, SSE, HALF_MSE, MAE, HUBER, POISSON, QUANTILE, PRODUCT = range(10)

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from .embedding import embeds, n_biases, n_weights
 from .ids import (
     ADAGRAD,
     ADAM,
@@ -27,7 +28,6 @@ from .ids import (
     FACTORS,
     FAN_IN,
     HAS_ALPHA,
-    HAS_BIAS,
     L1,
     L2,
     L2_OVER_BATCH,
@@ -50,7 +50,7 @@ LEAST_SCALE = 1e-6
 
 def _weights(table, flat):
     """Return the weights in a flat vector, layer by layer, as views."""
-    return [flat[row[OFFSET] : row[OFFSET] + row[FAN_IN] * row[WIDTH]] for row in table]
+    return [flat[row[OFFSET] : row[OFFSET] + n_weights(row)] for row in table]
 
 
 def _norm(g):
@@ -74,7 +74,7 @@ def condition(
 
     Parameters
     ----------
-    table : ndarray of shape (L, 6), int64
+    table : ndarray of shape (L, 12), int64
         The layers.
     ints, reals : ndarray
         Settings; read.
@@ -128,8 +128,9 @@ def update(
     With FACTORS, each layer's weights have lr times WEIGHT_RATE and EPS times WEIGHT_EPS, its bias lr times BIAS_RATE, and its
     alphas lr times ALPHA_RATE.
     Where that is 0 nothing changes, neither by DECAY nor the state.
-    With SCALE_RATE also, Adam trains V and s in the place of the first layer's weights W = diag(s) V, which is a layer that
-    multiplies each input by a factor of its own, folded into the weights behind it. Their gradients are, G being that of W::
+    With SCALE_RATE also, Adam trains V and s in the place of the first dense layer's weights W = diag(s) V, which is a layer
+    that multiplies each input by a factor of its own, folded into the weights behind it. Their gradients are, G being that of
+    W::
 
         dV[j, :] = s[j] G[j, :]        ds[j] = Σ_k V[j, k] G[j, k]
 
@@ -138,7 +139,7 @@ def update(
 
     Parameters
     ----------
-    table : ndarray of shape (L, 6), int64
+    table : ndarray of shape (L, 12), int64
         The layers.
     ints, reals : ndarray
         Settings; reals' BETA1_POWER and BETA2_POWER are multiplied by BETA1 and BETA2.
@@ -166,11 +167,11 @@ def update(
         _move(ints, reals, params, slots, grad, lr, eps)
         return
     for layer, row in enumerate(table):
-        end = row[OFFSET] + row[FAN_IN] * row[WIDTH]
-        part, bias = slice(row[OFFSET], end), slice(end, end + row[HAS_BIAS] * row[WIDTH])
+        end = row[OFFSET] + n_weights(row)
+        part, bias = slice(row[OFFSET], end), slice(end, end + n_biases(row))
         alpha = slice(bias.stop, bias.stop + row[HAS_ALPHA] * row[WIDTH])
         own = lr * float(rates[WEIGHT_RATE, layer]), eps * float(rates[WEIGHT_EPS, layer])
-        if layer == 0 and reals[SCALE_RATE] > 0:
+        if layer == int(embeds(table[0])) and reals[SCALE_RATE] > 0:
             shape = row[FAN_IN], row[WIDTH]
             views = (params[part].reshape(shape), slots[:2, part].reshape(2, *shape), grad[part].reshape(shape))
             _move_scaled(ints, reals, reals[N_REALS + rates.size :].reshape(SCALE_BLOCKS, -1), *views, lr, eps, *own)

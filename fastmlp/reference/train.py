@@ -1,6 +1,6 @@
 """What Python asks of a network, and whole stretches of training in one call.
 
-Words used throughout: `table` is the (L, 6) int64 table of layers and `params` the flat vector of their weights, biases
+Words used throughout: `table` is the (L, 12) int64 table of layers and `params` the flat vector of their weights, biases
 and alphas (see ids.py); a is an activation, z = a w + b what comes before it (for the last layer: the logits), and a delta
 is ∂L/∂z. `ints` and `reals` hold a run's settings and counters. `arena` is the compiled engine's scratch memory, which
 is of no use here. All arrays are C-contiguous, and all but table, ints, reals, order, lr and losses have one dtype.
@@ -12,8 +12,10 @@ import math
 
 import numpy as np
 
+from . import embedding
 from .activations import activate, apply, softmax
 from .dense import linear_bwd_d, linear_bwd_w, linear_fwd
+from .embedding import embeds
 from .ids import (
     ACTIVATION,
     BATCH,
@@ -22,6 +24,8 @@ from .ids import (
     EACH_STEP,
     EPOCH,
     FAN_IN,
+    HAS_ALPHA,
+    HAS_BIAS,
     L2,
     L2_OVER_BATCH,
     LOOK,
@@ -30,6 +34,7 @@ from .ids import (
     LOSS_PARAM,
     LOSS_SUM,
     N_REALS,
+    OFFSET,
     ROW,
     SEED,
     SHUFFLE,
@@ -39,6 +44,7 @@ from .ids import (
     STEP,
     TRAINING,
     WEIGHT_SUM,
+    WIDTH,
     WINDOW,
 )
 from .loss import SUMS, loss_and_delta
@@ -47,12 +53,19 @@ from .rng import dropout_mask, permutation
 
 
 def _layers(table, flat):
-    """Return views of a flat vector, layer by layer: weights (in, out), bias and alpha (out,), or (0,) if there is none."""
+    """Return views of a flat vector, layer by layer: weights (in, out), bias and alpha (out,), or (0,) if there is none.
+
+    Of an embedding there is the vector itself.
+    """
     views = []
-    for k, n, _, has_bias, start, has_alpha in table.tolist():
+    for row in table:
+        k, n, start = row[FAN_IN], row[WIDTH], row[OFFSET]
         end = start + k * n
-        last = end + n * has_bias
-        views.append((flat[start:end].reshape(k, n), flat[end:last], flat[last : last + n * has_alpha]))
+        last = end + n * row[HAS_BIAS]
+        own = (
+            (flat[start:end].reshape(k, n), flat[end:last], flat[last : last + n * row[HAS_ALPHA]]) if not embeds(row) else flat
+        )
+        views.append(own)
     return views
 
 
@@ -76,7 +89,13 @@ def _forward(table, layers, x, drop=None):
     """
     x = _dense(table, x)
     inputs, slopes, gains, z = [x], [x], [None], x  # slopes[0] and gains[0] are not used
-    for layer, (w, bias, alpha) in enumerate(layers):
+    for layer, own in enumerate(layers):
+        if embeds(table[layer]):
+            inputs.append(embedding.forward(table[0], own, x))
+            slopes.append(np.ones_like(inputs[1]))
+            gains.append(None)
+            continue
+        w, bias, alpha = own
         z = np.empty((len(x), w.shape[1]), x.dtype)
         linear_fwd(inputs[layer], w, bias, z)  # (n, in) @ (in, out) -> (n, out)
         if layer + 1 < len(layers):
@@ -104,10 +123,15 @@ def _output(table, z):
         apply(table[-1, ACTIVATION], z.reshape(-1), z.reshape(-1))
 
 
-def _backward(layers, way, delta, gradients=None):
+def _backward(table, layers, way, delta, gradients=None):
     """Go back from the last delta to ∂L/∂x, which is returned, or leave ∂L/∂params in `gradients` (see `_layers`)."""
     inputs, slopes, gains = way
     for layer in range(len(layers) - 1, -1, -1):
+        if embeds(table[layer]):
+            if gradients is None:
+                return embedding.input_gradient(table[0], layers[0], inputs[0], delta)
+            embedding.backward(table[0], layers[0], inputs[0], delta, gradients[0])
+            continue
         w, _, _ = layers[layer]
         if gradients is not None:
             dw, db, _ = gradients[layer]
@@ -171,8 +195,13 @@ def arena_size(table: np.ndarray, rows: int, width: int | None = None) -> int:
     return 0
 
 
-def _finite(*arrays):
-    return all(np.isfinite(array).all() for array in arrays)
+def _finite(array):
+    return bool(np.isfinite(array).all())
+
+
+def _fit(table, x):
+    """Return whether inputs are numbers that the network takes."""
+    return _finite(x) and embedding.codes_fit(table[0], x)
 
 
 @np.errstate(all="ignore")
@@ -185,7 +214,7 @@ def predict(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarra
     --------
     Three inputs, no hidden layer, one output:
 
-    >>> table = np.array([[3, 1, 0, 1, 0, 0]])  # FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, HAS_ALPHA
+    >>> table = np.array([[3, 1, 0, 1] + [0] * 8])  # FAN_IN, WIDTH, ACTIVATION, HAS_BIAS; nothing else here
     >>> out = np.empty((1, 1))
     >>> predict(table, np.array([1.0, 10.0, 100.0, 0.5]), np.array([[1.0, 2.0, 3.0]]), out, np.empty(0))
     0.0
@@ -194,7 +223,7 @@ def predict(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarra
     """
     out[:] = _forward(table, _layers(table, params), x)[0]
     _output(table, out)
-    return 0.0 if _finite(x) else math.nan
+    return 0.0 if _fit(table, x) else math.nan
 
 
 @np.errstate(all="ignore")
@@ -206,7 +235,7 @@ def activations(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.nd
     z, (inputs, _, _) = _forward(table, _layers(table, params), x)
     _output(table, z)
     out[:] = np.concatenate([*inputs[1:], z], axis=1)
-    return 0.0 if _finite(x) else math.nan
+    return 0.0 if _fit(table, x) else math.nan
 
 
 def finite(values: np.ndarray) -> bool:
@@ -249,7 +278,7 @@ def loss(
     float
         The loss; with LOOK set, NaN if x or y is not finite.
     """
-    if ints[LOOK] and not _finite(x, y):
+    if ints[LOOK] and not (_fit(table, x) and _finite(y)):
         return math.nan
     z = _forward(table, _layers(table, params), x)[0]
     loss_sum, weight_sum, _ = _loss(table, ints, reals, z, y, weight)
@@ -273,12 +302,12 @@ def value_and_grad(
     Other arguments are as in `loss`. With TRAINING set there is dropout, with the masks of epoch EPOCH and of the rows
     from ROW on, and the loss is that of the masked network.
     """
-    if ints[LOOK] and not _finite(x, y):
+    if ints[LOOK] and not (_fit(table, x) and _finite(y)):
         return math.nan
     layers = _layers(table, params)
     z, way = _forward(table, layers, x, _dropout(ints, reals, len(layers), int(ints[ROW])))
     loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y, weight)
-    _backward(layers, way, delta, _layers(table, grad))
+    _backward(table, layers, way, delta, _layers(table, grad))
     return _mean(ints, loss_sum, weight_sum)
 
 
@@ -297,7 +326,7 @@ def input_gradient(
     """Compute the loss's gradient by the inputs, d_in (n, in) = ∂L/∂x, without dropout; the rest is as in `loss`."""
     layers = _layers(table, params)
     z, way = _forward(table, layers, x)
-    d_in[:] = _backward(layers, way, _loss(table, ints, reals, z, y, weight)[2])
+    d_in[:] = _backward(table, layers, way, _loss(table, ints, reals, z, y, weight)[2])
 
 
 @np.errstate(all="ignore")
@@ -368,7 +397,7 @@ def train_steps(
         seen = x[batch.start - ints[WINDOW] : batch.stop - ints[WINDOW]] if len(x) < len(y) else x[rows]
         z, way = _forward(table, layers, seen, _dropout(ints, reals, len(layers), row))
         loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y[rows], weight[rows] if weight.size else weight)
-        _backward(layers, way, delta, gradients)
+        _backward(table, layers, way, delta, gradients)
         if ints[L2_OVER_BATCH]:
             reals[LOSS_SUM] += _penalized(table, reals, params, loss_sum, weight_sum) * len(z)
             reals[WEIGHT_SUM] += len(z)

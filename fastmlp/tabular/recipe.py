@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks, engine
+from .. import engine
 from ..layers import Dense
 from ..network import MLP
 from ..optimizers import Adam
@@ -82,7 +82,7 @@ class JudgedRun(Run):
     def __init__(self, net: MLP, data: TrainingData, options: Options, judge: LastBest) -> None:
         super().__init__(net, data, options)
         self.judge = judge
-        self.x = checks.inputs(judge.rows.X, net.plan.n_inputs, net.dtype)
+        self.x = net.plan.inputs(judge.rows.X, net.dtype)
         outputs = len(self.x), net.plan.n_outputs
         self.copies = self.copies[: max(1, MOST_COPIED // math.prod(outputs))]
         self.first, self.predictions = 0, np.empty((len(self.copies), *outputs), net.dtype)
