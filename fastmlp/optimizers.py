@@ -42,8 +42,9 @@ class SGD(Stepping):
         In [0, 1).
     nesterov : bool
         Whether the momentum is Nesterov's.
-    weight_decay : float
-        Decoupled: w *= 1 - lr weight_decay before each step; weights only.
+    weight_decay : float or Schedule
+        Decoupled: w *= 1 - lr weight_decay before each step; weights only. With a schedule, its rates are the decay of each
+        step. Populations take numbers only.
     l1, l2 : float
         Penalties l1 |w| and l2 w² / 2, by their gradients; weights only.
     l2_over_batch : bool
@@ -58,7 +59,7 @@ class SGD(Stepping):
     Raises
     ------
     TypeError, ValueError
-        If a value is out of its range, or `nesterov` is set without momentum.
+        If a value is out of its range, `nesterov` is set without momentum, or weight_decay's schedule goes by losses.
 
     Examples
     --------
@@ -190,7 +191,7 @@ class AdamW(Adam):
         As for :class:`Adam`.
     weight_factor, bias_factor
         As for :class:`SGD`.
-    weight_decay : float
+    weight_decay : float or Schedule
         As for :class:`SGD`, but 0.01 by default.
 
     Raises
@@ -204,7 +205,7 @@ class AdamW(Adam):
     0.01
     """
 
-    weight_decay: Numbers = field(default=0.01, kw_only=True)
+    weight_decay: Numbers | Schedule = field(default=0.01, kw_only=True)
 
 
 @dataclass(frozen=True)

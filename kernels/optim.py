@@ -205,13 +205,16 @@ def _norm_factors(reals, g, n):
 
 
 @inner
-def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, first, last):
-    """One step on first..last of the flat vectors; state vector s starts at slots + s*stride, powerN is betaN^t."""
-    if reals[DECAY] != 0.0:
+def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, decay, first, last):
+    """One step on first..last of the flat vectors; state vector s starts at slots + s*stride, powerN is betaN^t.
+
+    `decay` is this step's weight decay, which may be another than DECAY.
+    """
+    if decay != 0.0:
         for layer in range(table.shape[0]):
             if not ints[FACTORS] or reals[N_REALS + WEIGHT_RATE * table.shape[0] + layer] > 0.0:
                 start, count = _weights_in(table, layer, first, last)
-                scale(count, (shift(w, start),), (1.0 - lr * reals[DECAY],))
+                scale(count, (shift(w, start),), (1.0 - lr * decay,))
     if not ints[FACTORS]:
         _move(ints, reals, power1, power2, w, slots, stride, g, lr, reals[EPS], first, last)
         return
@@ -314,5 +317,5 @@ def update(table, ints, reals, params, slots, grad, lr):
     flat = slots.reshape(slots.size)
     mode = flush_denormals()
     _update(table, ints, reals, reals[BETA1_POWER], reals[BETA2_POWER], address(params, 0), address(flat, 0), params.size,
-            address(grad, 0), lr, 0, grad.size)  # fmt: skip
+            address(grad, 0), lr, reals[DECAY], 0, grad.size)  # fmt: skip
     restore_mode(mode)

@@ -149,11 +149,16 @@ def update(
     lr : float
         Learning rate.
     """
-    lr = float(lr)
+    # Python's floats, unlike NumPy's, leave float32 arrays in float32.
+    _update(table, ints, reals, params, slots, grad, float(lr), float(reals[DECAY]))
+
+
+@np.errstate(all="ignore")
+def _update(table, ints, reals, params, slots, grad, lr, decay):
+    """As `update`, with `decay` in the place of DECAY."""
     reals[BETA1_POWER] *= reals[BETA1]
     reals[BETA2_POWER] *= reals[BETA2]
-    # Python's floats, unlike NumPy's, leave float32 arrays in float32.
-    eps, decay = float(reals[EPS]), float(reals[DECAY])
+    eps = float(reals[EPS])
     rates = reals[N_REALS:][: LAYER_BLOCKS * len(table)].reshape(LAYER_BLOCKS, len(table))
     if decay:
         for layer, w in enumerate(_weights(table, params)):

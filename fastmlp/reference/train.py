@@ -17,6 +17,7 @@ from .dense import linear_bwd_d, linear_bwd_w, linear_fwd
 from .ids import (
     ACTIVATION,
     BATCH,
+    DECAY,
     DROP_LAST,
     DROPOUT,
     EACH_STEP,
@@ -42,7 +43,7 @@ from .ids import (
     WINDOW,
 )
 from .loss import SUMS, loss_and_delta
-from .optim import _weights, condition, update
+from .optim import _update, _weights, condition, update
 from .rng import dropout_mask, permutation
 
 
@@ -109,9 +110,9 @@ def _backward(layers, inputs, slopes, delta, gradients=None):
     return delta @ layers[0][0].T if gradients is None else None
 
 
-def _dropout(ints, reals, layers, row):
-    """Make what `_forward` takes as `drop` for the minibatch at `row` of the current epoch."""
-    rates = reals[N_REALS + DROPOUT :][:layers]
+def _dropout(ints, reals, layers, row, factor=1.0):
+    """Make what `_forward` takes as `drop` for the minibatch at `row` of the current epoch, with `factor` on all rates."""
+    rates = factor * reals[N_REALS + DROPOUT * layers :][:layers]
     if not ints[TRAINING] or not rates.any():
         return None
     seed, epoch = int(ints[SEED]), int(ints[EPOCH])
@@ -307,7 +308,7 @@ def train_steps(
 
     An epoch goes once through all rows, BATCH at a time, the last minibatch being what is left, which DROP_LAST leaves
     out; with SHUFFLE in the order of `permutation(SHUFFLE_SEED, EPOCH)`. Each step is: forward, loss, backward,
-    `condition`, `update`.
+    `condition`, `update`. Where weight decay and dropout follow schedules, lr has three columns.
 
     Parameters
     ----------
@@ -324,8 +325,9 @@ def train_steps(
         place WINDOW on, in the epoch's order; the steps must not leave it.
     order : ndarray of shape (n,), int64
         Overwritten with the permutation at the beginning of an epoch, and read until its end; not used without SHUFFLE.
-    lr : ndarray, float64
-        One learning rate per step.
+    lr : ndarray of shape (steps, 1) or (steps, 3), float64
+        Each step's learning rate; or that, a weight decay in the place of DECAY, and what all dropout rates are multiplied
+        by, in [0, 1].
     losses : ndarray, float64
         Overwritten with the mean training loss of each epoch that ends (SSE: the sum), as seen during its steps; with
         EACH_STEP set, of each step's minibatch before the step. With L2_OVER_BATCH a minibatch's loss is LOSS_FACTOR times
@@ -344,7 +346,8 @@ def train_steps(
     gradients = _layers(table, grad)
     rows_per_epoch = len(y) - (len(y) % int(ints[BATCH]) if ints[DROP_LAST] else 0)
     finished = 0
-    for rate in lr.tolist():
+    for rate, *scheduled in lr.tolist():
+        decay, factor = scheduled or (float(reals[DECAY]), 1.0)
         row = int(ints[ROW])
         if row == 0 or ints[EACH_STEP]:
             reals[LOSS_SUM] = reals[WEIGHT_SUM] = 0.0
@@ -353,7 +356,7 @@ def train_steps(
         batch = slice(row, min(row + int(ints[BATCH]), rows_per_epoch))
         rows = order[batch] if ints[SHUFFLE] else batch
         seen = x[batch.start - ints[WINDOW] : batch.stop - ints[WINDOW]] if len(x) < len(y) else x[rows]
-        inputs, slopes, z = _forward(table, layers, seen, _dropout(ints, reals, len(layers), row))
+        inputs, slopes, z = _forward(table, layers, seen, _dropout(ints, reals, len(layers), row, factor))
         loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y[rows], weight[rows] if weight.size else weight)
         _backward(layers, inputs, slopes, delta, gradients)
         if ints[L2_OVER_BATCH]:
@@ -363,7 +366,7 @@ def train_steps(
             reals[LOSS_SUM] += loss_sum
             reals[WEIGHT_SUM] += weight_sum
         condition(table, ints, reals, params, grad, weight_sum)
-        update(table, ints, reals, params, slots, grad, rate)
+        _update(table, ints, reals, params, slots, grad, rate, decay)
         ints[STEP] += 1
         ints[ROW] = batch.stop
         if batch.stop == rows_per_epoch:
