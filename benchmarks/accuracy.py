@@ -39,8 +39,8 @@ The recipe here is RealMLP-TD-S, the paper's simplified one; there is no preset 
 - PBLD embeddings: for each numeric column 16 cosines of its own and a linear layer from them to 3 numbers, which stand beside
   the column. The engine knows dense layers on all inputs only; it needs layers in blocks, and the cosine;
 - embeddings of categories with more than 9 values: tables that are trained;
-- dropout of 0.15 and weight decay of 0.02, both of which fall on a schedule: the engine reads them once
-  for a call, beside a learning rate for each step;
+- dropout of 0.15 and weight decay of 0.02, both of which fall over the second half of a fit, as `fm.schedules.FlatCosine`
+  lets them;
 - biases and scales of weights that begin from what the layers make of the training rows.
 
 The last two would be small changes. Without the first three it would not be RealMLP-TD, so nothing is called that.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .history import History
     from .lr_range import RangeTest
     from .optimizers import Optimizer
+    from .schedules import Schedule
 
 __all__ = ["MLP"]
 
@@ -296,6 +297,7 @@ class MLP(Parameters, Answers):
         callbacks: Iterable[Any] | None = None,
         progress: bool | None = None,
         on_divergence: str = "warn",
+        dropout_schedule: Schedule | None = None,
     ) -> History:
         """Train, going on from where the last call ended.
 
@@ -309,7 +311,8 @@ class MLP(Parameters, Answers):
         batch_size : int, optional
             Rows in a step; the last one of an epoch may be shorter. None takes all rows.
         optimizer : str or Optimizer
-            Such as ``fm.Adam(1e-3)``; its rate may be a schedule of ``fm.schedules``. Its state is kept between calls.
+            Such as ``fm.Adam(1e-3)``; its rate and its weight decay may be schedules of ``fm.schedules``. Its state is kept
+            between calls.
         sample_weight : (n,) array, optional
             How much each row counts in the mean loss.
         class_weight : "balanced" or dict, optional
@@ -332,6 +335,9 @@ class MLP(Parameters, Answers):
         on_divergence : {"warn", "raise"}
             What happens when a loss or a parameter becomes infinite or NaN. The last finite epoch's parameters come back
             in any case.
+        dropout_schedule : Schedule, optional
+            Its rates, from 0 to 1, are what the dropout rates of all layers are multiplied by in each step, as those of
+            ``fm.schedules.FlatCosine(1.0)``.
 
         Returns
         -------
@@ -361,6 +367,7 @@ class MLP(Parameters, Answers):
         options = training.Options(
             epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=shuffle, drop_last=drop_last,
             metrics=metrics, early_stopping=early_stopping, callbacks=callbacks, progress=progress, on_divergence=on_divergence,
+            dropout_schedule=dropout_schedule,
         )  # fmt: skip
         data = training.prepare(self, X, y, sample_weight, class_weight, validation)
         return training.fit(self, data, options)

@@ -76,8 +76,9 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     WEIGHT_SUM,
     LOSS_FACTOR,
     SCALE_RATE,
+    SCALE_DECAY,
     N_REALS,
-) = range(17)
+) = range(18)
 
 # Behind them, blocks of one number for each layer: dropout; and with FACTORS what the learning rates of weights, biases and
 # alphas and the weights' eps are multiplied by.

@@ -98,8 +98,10 @@ def steps(net: Net, data: Data, at_end: bool) -> None:
     batch, slots = int(net.ints[ids.BATCH]), np.zeros((3, net.params.size), net.params.dtype)
     rows, asked = len(data.x), (net.table, net.ints, net.reals, net.params, slots)
     arena = np.zeros(train.arena_size(net.table, min(batch, rows), data.x.shape[1]), net.params.dtype)
-    rates, losses, copies = np.full(2 * -(-rows // batch), 1e-3), np.zeros(2), np.zeros((2, net.params.size), net.params.dtype)
-    compare(train.train_steps, at_end, *asked, *data.arrays, np.zeros(rows, np.int64), rates, losses, arena, copies)
+    losses, copies, order = np.zeros(2), np.zeros((2, net.params.size), net.params.dtype), np.zeros(rows, np.int64)
+    for numbers in ([1e-3], [1e-3, 0.1, 0.5]):
+        rates = np.tile(numbers, (2 * -(-rows // batch), 1))
+        compare(train.train_steps, at_end, *asked, *data.arrays, order, rates, losses, arena, copies)
     compare(train.step, at_end, *asked, np.full_like(net.params, 0.01), 1e-3)
     compare(rng.permutation, at_end, 1, 2, np.zeros(rows, np.int64))
 

@@ -119,6 +119,24 @@ def test_every_optimizer_takes_a_schedule(name: str) -> None:
     assert optimizer.rates(np.arange(4), SPAN).tolist() == [1.0, 1.0, 0.5, 0.5]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("name", STEPPING)
+def test_every_optimizer_takes_a_schedule_of_its_weight_decay(name: str) -> None:
+    optimizer = OPTIMIZERS[name](weight_decay=schedules.Exponential(0.1, factor=0.5))
+    assert optimizer.decays(np.arange(4), SPAN).tolist() == [0.1, 0.1, 0.05, 0.05]  # type: ignore[attr-defined]
+    assert filled(optimizer)[1][ids.DECAY] == 0.0
+
+
+def test_a_weight_decay_that_goes_by_losses_is_refused() -> None:
+    wanted = r"^weight_decay=ReduceOnPlateau\(lr=0.1, .*\) goes by losses, as only lr can\. Pass a schedule that goes by steps"
+    with pytest.raises(ValueError, match=wanted):
+        SGD(weight_decay=schedules.ReduceOnPlateau(0.1))
+
+
+def test_a_weight_decay_by_the_name_of_a_schedule_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^weight_decay must be a number or a schedule such as .*; got 'flat_cosine'"):
+        AdamW(weight_decay="flat_cosine")  # type: ignore[arg-type]
+
+
 def test_a_rate_alone_is_constant() -> None:
     assert Adam(0.5).rates(np.arange(3), SPAN).tolist() == [0.5, 0.5, 0.5]
 

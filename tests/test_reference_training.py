@@ -198,7 +198,7 @@ def test_an_epoch_in_parts_is_the_epoch_in_one(loss):
         for n in parts:
             of_epochs = np.empty(n)
             finished = train.train_steps(net.table, net.ints, net.reals, net.params, slots, *data.arrays, order,
-                                         np.full(n, 0.01), of_epochs, NO_ARENA)  # fmt: skip
+                                         np.full((n, 1), 0.01), of_epochs, NO_ARENA)  # fmt: skip
             losses += of_epochs[:finished].tolist()
         assert [net.ints[i] for i in (ids.EPOCH, ids.ROW, ids.STEP)] == [2, 0, 8]
         results.append([*net.params, *slots[0], *losses, *net.reals])

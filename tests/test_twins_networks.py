@@ -212,12 +212,12 @@ def test_predictions_with_each_of_several_parameters(dtype):
 
 
 def train_run(engine, net, data, rates, dtype, calls=1):
-    """Parameters, state, losses and counters after training, in `calls` calls."""
+    """Parameters, state, losses and counters after training, in `calls` calls; `rates` are (steps,) or (steps, 3)."""
     net, data = net.astype(dtype), data.astype(dtype)
     n, slots = len(data.x), optimizer_state(net, dtype)
     arena = np.full(engine.arena_size(net.table, n), np.nan, dtype)
     order, losses, finished = np.empty(n, np.int64), np.full(len(rates) + 1, np.nan), 0
-    for part in np.array_split(np.asarray(rates, np.float64), calls):
+    for part in np.array_split(np.asarray(rates, np.float64).reshape(len(rates), -1), calls):
         finished += engine.train_steps(net.table, net.ints, net.reals, net.params, slots, *data.arrays, order, part,
                                        losses[finished:], arena)  # fmt: skip
     assert np.isnan(losses[finished:]).all()
@@ -285,6 +285,36 @@ def test_train_steps(name, calls, dtype):
     np.testing.assert_allclose(got.reals, expected.reals, rtol=1e3 * eps(dtype), atol=1e3 * eps(dtype))
 
 
+SCHEDULED = {
+    "decay": ({"widths": [3, 6, 2], "batch": 4, "shuffle": 1, "decay": 9.0}, 10),
+    "dropout": ({"widths": [3, 70, 9, 2], "batch": 3, "shuffle": 1, "dropout": [0.5, 0.2, 0.0], "training": 1}, 10),
+    "both": ({"widths": [3, 70, 9, 2], "batch": 3, "dropout": [0.5, 0.2, 0.0], "training": 1, "hidden": "RELU"}, 10),
+    "many weights": ({"widths": [40, 300, 70, 20], "batch": 4, "dropout": [0.5, 0.2, 0.0], "training": 1}, 10),
+    "many rows": ({"widths": [3, 6, 2], "batch": 100, "dropout": [0.5, 0.0], "training": 1, "hidden": "RELU"}, 130),
+    "narrow": ({"widths": [3, 6, 2], "batch": 100}, 130),
+    "factors": ({"widths": [3, 6, 2], "batch": 4, "factors": 1, **OPTIMIZERS["adam"], "eps": 1e-3}, 10),
+}
+
+
+@PRECISION
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_train_steps_with_a_weight_decay_and_a_factor_of_dropout_for_each(name, dtype):
+    """DECAY does not matter then; a factor of 0 is no dropout."""
+    fields, n = SCHEDULED[name]
+    net = make_net(**{"seed": 3, **fields}).astype(dtype).astype(np.float64)
+    data = make_data(net, n).astype(dtype).astype(np.float64)
+    rates = np.column_stack([np.linspace(0.02, 0.01, 11), np.linspace(3.0, 0.0, 11), np.linspace(1.0, 0.0, 11)])
+    (expected, slots, losses), moved = moved_by_rounding(net, data, rates, dtype)
+    for calls in (1, 3):
+        got, got_slots, got_losses = train_run(compiled, net, data, rates, dtype, calls)
+        terms = len(rates) * (net.table[:, ids.FAN_IN].max() + 2)
+        for x, y, by in ((got.params, expected.params, moved[0]), (got_slots, slots, moved[1]), (got_losses, losses, moved[2])):
+            assert_within(x, y, terms * (by + eps(dtype) * 1e-2))
+        np.testing.assert_array_equal(got.ints, expected.ints)
+        np.testing.assert_array_equal(got.reals[ids.N_REALS :], net.reals[ids.N_REALS :])
+        assert got.reals[ids.DECAY] == net.reals[ids.DECAY]
+
+
 @pytest.mark.parametrize("widths", [[3, 5, 2], [40, 300, 20]])
 def test_the_parameters_after_each_epoch(widths):
     net, rates = make_net(widths, batch=4), np.full(8, 0.1)
@@ -293,8 +323,8 @@ def test_the_parameters_after_each_epoch(widths):
         trained, slots, order = net.copy(), optimizer_state(net, np.float64), np.empty(10, np.int64)
         copies, losses = np.zeros((3, net.params.size)), np.empty(4)
         arena = np.empty(engine.arena_size(net.table, 10))
-        engine.train_steps(trained.table, trained.ints, trained.reals, trained.params, slots, *data.arrays, order, rates,
-                           losses, arena, copies)  # fmt: skip
+        engine.train_steps(trained.table, trained.ints, trained.reals, trained.params, slots, *data.arrays, order,
+                           rates[:, np.newaxis], losses, arena, copies)  # fmt: skip
         one = train_run(engine, net.copy(), data, rates[:3], np.float64)[0]
         two = train_run(engine, net.copy(), data, rates[:6], np.float64)[0]
         np.testing.assert_array_equal(copies[:2], [one.params, two.params])

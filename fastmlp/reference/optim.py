@@ -38,6 +38,7 @@ from .ids import (
     OPTIMIZER,
     RMSPROP,
     SCALE_BLOCKS,
+    SCALE_DECAY,
     SCALE_RATE,
     WEIGHT_EPS,
     WEIGHT_RATE,
@@ -134,7 +135,7 @@ def update(
 
         dV[j, :] = s[j] G[j, :]        ds[j] = Σ_k V[j, k] G[j, k]
 
-    The learning rate of s is lr times SCALE_RATE. V is W / s and need not be kept: a product and a quotient have an error of
+    The learning rate of s is lr times SCALE_RATE, and it decays first, by SCALE_DECAY times what V does. V is W / s and need not be kept: a product and a quotient have an error of
     half a unit in the last place each. So s stays away from 0 by 1e-6.
 
     Parameters
@@ -153,11 +154,16 @@ def update(
     lr : float
         Learning rate.
     """
-    lr = float(lr)
+    # Python's floats, unlike NumPy's, leave float32 arrays in float32.
+    _update(table, ints, reals, params, slots, grad, float(lr), float(reals[DECAY]))
+
+
+@np.errstate(all="ignore")
+def _update(table, ints, reals, params, slots, grad, lr, decay):
+    """As `update`, with `decay` in the place of DECAY."""
     reals[BETA1_POWER] *= reals[BETA1]
     reals[BETA2_POWER] *= reals[BETA2]
-    # Python's floats, unlike NumPy's, leave float32 arrays in float32.
-    eps, decay = float(reals[EPS]), float(reals[DECAY])
+    eps = float(reals[EPS])
     rates = reals[N_REALS:][: LAYER_BLOCKS * len(table)].reshape(LAYER_BLOCKS, len(table))
     if decay:
         for layer, w in enumerate(_weights(table, params)):
@@ -174,7 +180,8 @@ def update(
         if layer == int(embeds(table[0])) and reals[SCALE_RATE] > 0:
             shape = row[FAN_IN], row[WIDTH]
             views = (params[part].reshape(shape), slots[:2, part].reshape(2, *shape), grad[part].reshape(shape))
-            _move_scaled(ints, reals, reals[N_REALS + rates.size :].reshape(SCALE_BLOCKS, -1), *views, lr, eps, *own)
+            kept = 1 - lr * decay * float(reals[SCALE_DECAY])
+            _move_scaled(ints, reals, reals[N_REALS + rates.size :].reshape(SCALE_BLOCKS, -1), *views, kept, lr, eps, *own)
         elif rates[WEIGHT_RATE, layer] > 0:
             _move(ints, reals, params[part], slots[:, part], grad[part], *own)
         for block, part in ((BIAS_RATE, bias), (ALPHA_RATE, alpha)):
@@ -182,10 +189,11 @@ def update(
                 _move(ints, reals, params[part], slots[:, part], grad[part], lr * float(rates[block, layer]), eps)
 
 
-def _move_scaled(ints, reals, state, w, moments, g, lr, eps, w_lr, w_eps):
-    """Adam on V and s, where w = diag(s) V; state (3, k) has s and its moments."""
+def _move_scaled(ints, reals, state, w, moments, g, kept, lr, eps, w_lr, w_eps):
+    """Adam on V and s, of which a part is kept, where w = diag(s) V; state (3, k) has s and its moments."""
     s = state[0].copy()
     slope = (w * g).sum(axis=1, dtype=np.float64) / s
+    state[0] *= kept
     _adam(ints, reals, state[0], state[1:], slope, lr * float(reals[SCALE_RATE]), eps)
     state[0] = np.copysign(np.maximum(np.abs(state[0]), LEAST_SCALE), state[0])
     old, new = (values.astype(w.dtype)[:, None] for values in (s, state[0]))

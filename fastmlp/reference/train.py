@@ -19,6 +19,7 @@ from .embedding import embeds
 from .ids import (
     ACTIVATION,
     BATCH,
+    DECAY,
     DROP_LAST,
     DROPOUT,
     EACH_STEP,
@@ -48,7 +49,7 @@ from .ids import (
     WINDOW,
 )
 from .loss import SUMS, loss_and_delta
-from .optim import _weights, condition, update
+from .optim import _update, _weights, condition, update
 from .rng import dropout_mask, permutation
 
 
@@ -146,9 +147,9 @@ def _backward(table, layers, way, delta, gradients=None):
     return delta @ layers[0][0].T if gradients is None else None
 
 
-def _dropout(ints, reals, layers, row):
-    """Make what `_forward` takes as `drop` for the minibatch at `row` of the current epoch."""
-    rates = reals[N_REALS + DROPOUT :][:layers]
+def _dropout(ints, reals, layers, row, factor=1.0):
+    """Make what `_forward` takes as `drop` for the minibatch at `row` of the current epoch, with `factor` on all rates."""
+    rates = factor * reals[N_REALS + DROPOUT * layers :][:layers]
     if not ints[TRAINING] or not rates.any():
         return None
     seed, epoch = int(ints[SEED]), int(ints[EPOCH])
@@ -349,7 +350,7 @@ def train_steps(
 
     An epoch goes once through all rows, BATCH at a time, the last minibatch being what is left, which DROP_LAST leaves
     out; with SHUFFLE in the order of `permutation(SHUFFLE_SEED, EPOCH)`. Each step is: forward, loss, backward,
-    `condition`, `update`.
+    `condition`, `update`. Where weight decay and dropout follow schedules, lr has three columns.
 
     Parameters
     ----------
@@ -366,8 +367,9 @@ def train_steps(
         place WINDOW on, in the epoch's order; the steps must not leave it.
     order : ndarray of shape (n,), int64
         Overwritten with the permutation at the beginning of an epoch, and read until its end; not used without SHUFFLE.
-    lr : ndarray, float64
-        One learning rate per step.
+    lr : ndarray of shape (steps, 1) or (steps, 3), float64
+        Each step's learning rate; or that, a weight decay in the place of DECAY, and what all dropout rates are multiplied
+        by, in [0, 1].
     losses : ndarray, float64
         Overwritten with the mean training loss of each epoch that ends (SSE: the sum), as seen during its steps; with
         EACH_STEP set, of each step's minibatch before the step. With L2_OVER_BATCH a minibatch's loss is LOSS_FACTOR times
@@ -386,7 +388,8 @@ def train_steps(
     gradients = _layers(table, grad)
     rows_per_epoch = len(y) - (len(y) % int(ints[BATCH]) if ints[DROP_LAST] else 0)
     finished = 0
-    for rate in lr.tolist():
+    for rate, *scheduled in lr.tolist():
+        decay, factor = scheduled or (float(reals[DECAY]), 1.0)
         row = int(ints[ROW])
         if row == 0 or ints[EACH_STEP]:
             reals[LOSS_SUM] = reals[WEIGHT_SUM] = 0.0
@@ -395,7 +398,7 @@ def train_steps(
         batch = slice(row, min(row + int(ints[BATCH]), rows_per_epoch))
         rows = order[batch] if ints[SHUFFLE] else batch
         seen = x[batch.start - ints[WINDOW] : batch.stop - ints[WINDOW]] if len(x) < len(y) else x[rows]
-        z, way = _forward(table, layers, seen, _dropout(ints, reals, len(layers), row))
+        z, way = _forward(table, layers, seen, _dropout(ints, reals, len(layers), row, factor))
         loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y[rows], weight[rows] if weight.size else weight)
         _backward(table, layers, way, delta, gradients)
         if ints[L2_OVER_BATCH]:
@@ -405,7 +408,7 @@ def train_steps(
             reals[LOSS_SUM] += loss_sum
             reals[WEIGHT_SUM] += weight_sum
         condition(table, ints, reals, params, grad, weight_sum)
-        update(table, ints, reals, params, slots, grad, rate)
+        _update(table, ints, reals, params, slots, grad, rate, decay)
         ints[STEP] += 1
         ints[ROW] = batch.stop
         if batch.stop == rows_per_epoch:
