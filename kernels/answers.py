@@ -10,6 +10,7 @@ from .columns import arrange_columns, column_block, narrow, predict_columns
 from .embedding import codes_fit
 from .ids import ACTIVATION, WIDTH
 from .jit import entry, inner
+from .layers import forward_rows, output_rows
 from .maps import copy, finite
 from .network import (
     BUFFER,
@@ -18,8 +19,7 @@ from .network import (
     STRIDE,
     Net,
     arrange,
-    forward_rows,
-    output_rows,
+    is_special,
     own_room,
 )
 from .scratch import room_of, scratch_size
@@ -79,7 +79,7 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
         first = tid * block
     packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(table, room)))
     # Rates of dropout are not asked for.
-    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, sparse)
+    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, sparse, is_special(table))
     low, high = (rows * tid) // n, (rows * (tid + 1)) // n
     for at in range(low, high, block):
         if sync[ABORT] != 0 or sync[NOT_FINITE] != 0:

@@ -7,7 +7,8 @@ from collections import namedtuple
 from .columns import backward_columns, forward_columns, gather_columns, loss_columns
 from .ids import ACTIVATION, FAN_IN, LOSS, LOSS_PARAM, SMOOTHING, WIDTH
 from .jit import glue, inner
-from .layout import PAD, _padded, embeds, n_params
+from .layers import backward_layer, backward_rows, forward_layer, forward_rows, input_rows, weight_gradients
+from .layout import PAD, _padded, embeds
 from .loss import is_sum, loss_rows
 from .maps import accumulate, copy, copy_rows
 from .network import (
@@ -18,15 +19,9 @@ from .network import (
     SCALES,
     STRIDE,
     TARGETS,
-    backward_layer,
-    backward_rows,
     column_edge,
-    delta_rows,
-    forward_layer,
-    forward_rows,
     rows_of,
     shares_columns,
-    weight_gradients,
 )
 from .simd import address, peek, poke, shift
 from .sparse import copy_sparse
@@ -40,8 +35,9 @@ TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, PREDICT = range(5)
 # class indices; where in that order the first of the inputs stands, if they are a window of them, else -1.
 Data = namedtuple("Data", "x y weight order ordered classes window")
 # A thread's part: its number among n and their barrier; its rows of the weights (`whole`: all of them) and its stretch of the
-# flat vectors; room for packing, and for the groups' gradients and losses; whether blocks are taken by columns.
-Part = namedtuple("Part", "tid n sync bounds whole begin end packed partial sums columns")
+# flat vectors, of which there are `size` elements; room for packing, and for the groups' gradients and losses; whether blocks
+# are taken by columns.
+Part = namedtuple("Part", "tid n sync bounds whole begin end size packed partial sums columns")
 
 
 @glue
@@ -146,14 +142,16 @@ def _rows(task, net, data, ints, reals, epoch, row, at, first, last, unit, d_in,
         backward_rows(net, first, last, packed)
     if task == INPUT_GRADIENT:
         k = net.table[0, FAN_IN]
-        out = shift(d_in, at * k)
-        delta_rows(net, 0, first, last, 0, k, out, k, END_STORE, out, packed)
+        input_rows(net, first, last, 0, k, shift(d_in, at * k), packed)
 
 
 @glue
 def _share(net, l, units, first, last, m, part):
-    """This thread's rows and columns of buffer l's `units` units for a block of m rows, of which it has first..last."""
-    if shares_columns(units, m, part.n):
+    """This thread's rows and columns of buffer l's `units` units for a block of m rows, of which it has first..last.
+
+    On both sides of an embedding it has rows.
+    """
+    if shares_columns(units, m, part.n) and not (l < 2 and embeds(net.table, 0)):
         return 0, m, column_edge(net, l, units, part.tid, part.n), column_edge(net, l, units, part.tid + 1, part.n)
     return first, last, 0, units
 
@@ -169,8 +167,6 @@ def _layers(task, net, data, ints, reals, epoch, row, at, first, last, m, unit, 
     for l in range(layers):
         units = table[l, WIDTH]
         top, bottom, left, right = _share(net, l + 1, units, first, last, m, part)
-        if embeds(table, l):
-            top, bottom, left, right = first, last, 0, units
         if shares_columns(units, m, part.n) or (l > 0 and shares_columns(table[l, FAN_IN], m, part.n)):
             barrier(part.sync, part.n)
             if part.sync[ABORT] != 0:  # as in `_together`
@@ -194,8 +190,7 @@ def _layers(task, net, data, ints, reals, epoch, row, at, first, last, m, unit, 
         if left < right and l > 0:
             backward_layer(net, l, top, bottom, left, right, part.packed)
         elif left < right:
-            out = shift(d_in, (at + top) * units)
-            delta_rows(net, 0, top, bottom, left, right, out, units, END_STORE, out, part.packed)
+            input_rows(net, top, bottom, left, right, shift(d_in, (at + top) * units), part.packed)
 
 
 @inner
@@ -246,7 +241,7 @@ def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out
 
     There is an even number of groups, of as many rows each as whole tiles allow: two threads have the same to do.
     """
-    size = n_params(net.table)
+    size = part.size
     first = 0 if part.columns else part.tid * block
     tile = NV * PAD if part.columns else 8
     blocks, tiles = (count + block - 1) // block, (count + tile - 1) // tile

@@ -1,4 +1,4 @@
-"""A network's way through a block of rows: where everything lies in the arena, forward, backward, the shares of threads.
+"""A network's way through a block of rows: where everything lies in the arena, and the shares of threads.
 
 Buffer l holds layer l's input, rows apart by its stride; the last one holds the outputs. Beside its units each row has a
 column of ones, so that the gradient of the bias is one more row of the weights' gradient. A delta has its buffer's
@@ -12,23 +12,16 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from .activations import _activate, _apply, _softmax_row
-from .alphas import blend, blend_with_slopes, through_blend
-from .dense import by_output, delta, delta_ending, forward, weight_gradient
-from .embedding import embed, embedding_gradient, embedding_input_gradient, embedding_room
+from .embedding import embedding_room
 from .gemm import PACKED
-from .ids import ACTIVATION, FAN_IN, HAS_ALPHA, HAS_BIAS, OFFSET, RELU, SOFTMAX, WIDTH
+from .ids import FAN_IN, HAS_ALPHA, WIDTH
 from .jit import glue, inner
 from .layout import PAD, _padded, embeds, n_of_number, n_params, n_rows, row_start
-from .maps import scale
-from .rng import _dropout, kept_scale
 from .simd import poke, shift
-from .sparse import sparse_forward, sparse_weight_gradient
-from .tile import END_STORE, END_TIMES, END_WHERE_POSITIVE
 
 # What a way through the network needs: the layer table, dropout rates, flat parameters, scratch and where things are in it,
-# the seed, whether dropout is on, and whether inputs are sparse rows.
-Net = namedtuple("Net", "table rates params arena places seed training sparse")
+# the seed, whether dropout is on, whether inputs are sparse rows, and whether there is an embedding or a layer with alphas.
+Net = namedtuple("Net", "table rates params arena places seed training sparse special")
 
 # Columns of `places`, one row per buffer; offsets in elements from the arena's start.
 BUFFER, STRIDE, DELTA, SLOPE, GAIN, PLACES = range(6)
@@ -84,6 +77,15 @@ def arrange(table, inputs, block, n_threads, places):
         scratch[column] = at
         at += size
     return at
+
+
+@inner
+def is_special(table):
+    """Whether there is an embedding or a layer with alphas."""
+    for l in range(table.shape[0]):
+        if embeds(table, l) or table[l, HAS_ALPHA]:
+            return True
+    return False
 
 
 @inner
@@ -146,94 +148,9 @@ def column_edge(net, l, units, t, n):
 
 
 @glue
-def _ending(table, layer, rate):
-    """As `delta_ending`, but for a single unit, whose ReLU is not in the product, and what has its f' elsewhere or none."""
-    activation = table[layer, ACTIVATION]
-    if table[layer, HAS_ALPHA] or embeds(table, layer):
-        return END_STORE
-    return END_TIMES if activation == RELU and table[layer, WIDTH] == 1 else delta_ending(activation, rate)
-
-
-@glue
 def _set_ones(rows, column, a, lda):
     for i in range(rows):
         poke(a, i * lda + column, 1.0)
-
-
-@inner
-def forward_layer(net, l, epoch, row, gradient, first, last, left, right, a, lda, z, ldz, packed):
-    """Columns left..right of layer l's outputs z for a block's rows first..last, from its inputs a; with f' if `gradient`.
-
-    Dropout masks are those of the epoch's rows from `row` on, the block's first.
-    """
-    table = net.table
-    m, columns = last - first, right - left
-    k, n = table[l, FAN_IN], table[l, WIDTH]
-    if embeds(table, l):
-        embed(table, net.params, m, a, lda, z, ldz, packed)
-        return
-    w = shift(net.params, table[l, OFFSET] + left)
-    bias, part = shift(w, k * n), shift(z, left)
-    activation = table[l, ACTIVATION]
-    rate = net.rates[l] if net.training else 0.0
-    ending = _ending(table, l, rate) if l + 1 < table.shape[0] else END_STORE
-    fused = ending == END_WHERE_POSITIVE
-    if l == 0 and net.sparse:
-        sparse_forward(m, columns, a, lda, w, n, bias, table[l, HAS_BIAS], part, ldz, fused)
-    else:
-        forward(m, columns, k, a, lda, w, n, bias, table[l, HAS_BIAS], part, ldz, fused, packed)
-    if table[l, HAS_ALPHA]:
-        _blend_layer(net, l, epoch, row, gradient, first, m, left, right, z, ldz, rate)
-    elif ending != END_STORE and not fused:
-        # Whole vectors, without masks; where that is more than the units, it writes over the column of ones.
-        width = _padded(columns)
-        if gradient and ending == END_TIMES:
-            g = shift(net.arena, net.places[l + 1, DELTA] + first * ldz + left)
-            _activate(activation, m, width, ldz, part, part, g)
-            if rate > 0.0:
-                _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, z, shift(g, -left), True)
-        else:
-            _apply(activation, m, width, ldz, part, part)
-        if gradient and width > columns:
-            _set_ones(m, n, z, ldz)
-    elif gradient and rate > 0.0 and l + 1 < table.shape[0]:
-        _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, z, z, False)
-        if columns % PAD > 0:
-            _set_ones(m, n, z, ldz)
-
-
-@inner
-def _blend_layer(net, l, epoch, row, gradient, first, m, left, right, z, ldz, rate):
-    """Make columns left..right of layer l's outputs from what its product left in z, as `forward_layer`; l has alphas."""
-    table, n, columns = net.table, net.table[l, WIDTH], right - left
-    alpha = shift(net.params, table[l, OFFSET] + (table[l, FAN_IN] + table[l, HAS_BIAS]) * n + left)
-    gain = shift(net.arena, net.places[l + 1, GAIN] + first * ldz + left)
-    activation, part, width = table[l, ACTIVATION], shift(z, left), _padded(columns)
-    if not gradient:
-        blend(activation, m, columns, width, ldz, part, alpha, gain)
-        return
-    slope = shift(net.arena, net.places[l + 1, SLOPE] + first * ldz + left)
-    blend_with_slopes(activation, m, columns, width, ldz, part, alpha, gain, slope)
-    if rate > 0.0:
-        gain, slope = shift(gain, -left), shift(slope, -left)
-        _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, z, slope, True)
-        _dropout(net.seed, epoch, row + first, l, rate, m, left, right, ldz, gain, gain, False)
-        if width > columns:
-            _set_ones(m, n, z, ldz)
-
-
-@inner
-def forward_rows(net, epoch, row, gradient, first, last, x, ldx, out, ldo, packed):
-    """Take rows first..last of a block, whose inputs are x, to their logits, in `out`; as `forward_layer`."""
-    layers = net.table.shape[0]
-    for l in range(layers):
-        a, lda = rows_of(net, l, first)
-        z, ldz = rows_of(net, l + 1, first)
-        if l == 0:
-            a, lda = x, ldx
-        if l + 1 == layers:
-            z, ldz = out, ldo
-        forward_layer(net, l, epoch, row, gradient, first, last, 0, net.table[l, WIDTH], a, lda, z, ldz, packed)
 
 
 @glue
@@ -241,91 +158,3 @@ def rows_of(net, buffer, first):
     """Where a buffer's rows begin from `first` on, and how far they are apart."""
     stride = net.places[buffer, STRIDE]
     return shift(net.arena, net.places[buffer, BUFFER] + first * stride), stride
-
-
-@inner
-def output_rows(activation, m, k, z, ld):
-    """Logits become outputs, in place."""
-    if activation == SOFTMAX:
-        for i in range(m):
-            _softmax_row(k, shift(z, i * ld), shift(z, i * ld))
-    elif ld == k:
-        _apply(activation, 1, m * k, 0, z, z)
-    else:
-        _apply(activation, m, k, ld, z, z)
-
-
-@inner
-def backward_rows(net, first, last, packed):
-    """Deltas of rows first..last from the last layer's down to the first's; the last one is there already."""
-    for l in range(net.table.shape[0] - 1, 0, -1):
-        backward_layer(net, l, first, last, 0, net.table[l, FAN_IN], packed)
-
-
-@inner
-def backward_layer(net, l, first, last, left, right, packed):
-    """Columns left..right of the delta of layer l's inputs, for rows first..last."""
-    rate = net.rates[l - 1] if net.training else 0.0
-    ending = _ending(net.table, l - 1, rate)
-    ldo = net.places[l, STRIDE]
-    out = shift(net.arena, net.places[l, DELTA] + first * ldo)
-    aux = shift(net.arena, net.places[l, BUFFER] + first * ldo) if by_output(ending) else out
-    delta_rows(net, l, first, last, left, right, out, ldo, ending, aux, packed)
-    if net.table[l - 1, HAS_ALPHA]:
-        at = first * ldo + left
-        gain, slope = shift(net.arena, net.places[l, GAIN] + at), shift(net.arena, net.places[l, SLOPE] + at)
-        through_blend(last - first, right - left, ldo, shift(out, left), gain, slope)
-    elif ending == END_WHERE_POSITIVE and rate > 0.0:
-        rows, columns = last - first, right - left
-        if columns == net.table[l, FAN_IN]:  # all in one go, with what lies between
-            rows, columns = 1, rows * ldo
-        for i in range(rows):
-            scale(columns, (shift(out, i * ldo + left),), (kept_scale(rate),))
-
-
-@inner
-def delta_rows(net, l, first, last, left, right, out, ldo, ending, aux, packed):
-    """Columns left..right of rows first..last of layer l's delta times its transposed weights, into out."""
-    table, places = net.table, net.places
-    n, ldd = table[l, WIDTH], places[l + 1, STRIDE]
-    d = shift(net.arena, places[l + 1, DELTA] + first * ldd)
-    if embeds(table, l):
-        a = shift(net.arena, places[0, BUFFER] + first * places[0, STRIDE])
-        embedding_input_gradient(table, net.params, last - first, a, places[0, STRIDE], d, ldd, out, packed)
-        return
-    w = shift(net.params, table[l, OFFSET] + left * n)
-    delta(last - first, right - left, n, d, ldd, w, shift(out, left), ldo, ending, shift(aux, left), packed)
-
-
-@inner
-def layer_gradient(net, l, first, last, at, m, grad, end, packed):
-    """Rows first..last of layer l's weight gradient from the m rows of a block from `at` on, at its place in `grad`.
-
-    It is added to what is there if `end` is END_ADD. So sums over many rows are sums of sums, of which less is rounded off.
-    """
-    table, arena, places = net.table, net.arena, net.places
-    lda, ldd = places[l, STRIDE], places[l + 1, STRIDE]
-    a, d = shift(arena, places[l, BUFFER] + at * lda), shift(arena, places[l + 1, DELTA] + at * ldd)
-    dw = shift(grad, table[l, OFFSET])
-    if embeds(table, l):
-        embedding_gradient(table, net.params, first, last, m, a, lda, d, ldd, dw, end, packed)
-        return
-    if last == n_rows(table, l) and table[l, HAS_ALPHA]:
-        last -= 1
-        ones = shift(arena, places[l + 1, BUFFER] + at * ldd + table[l, WIDTH])
-        gain = shift(arena, places[l + 1, GAIN] + at * ldd)
-        weight_gradient(0, 1, table[l, WIDTH], m, ones, ldd, gain, ldd, shift(dw, last * table[l, WIDTH]), end, packed)
-        if first == last:
-            return
-    if l == 0 and net.sparse:
-        sparse_weight_gradient(first, last, table[l, FAN_IN], table[l, WIDTH], m, a, lda, d, ldd, dw, end)
-    else:
-        weight_gradient(first, last, table[l, WIDTH], m, a, lda, d, ldd, dw, end, packed)
-
-
-@inner
-def weight_gradients(net, at, m, bounds, tid, grad, end, packed):
-    """This thread's rows of every weight gradient from the m rows of a block from `at` on; as `layer_gradient`."""
-    for l in range(net.table.shape[0]):
-        if bounds[l, tid] < bounds[l, tid + 1]:
-            layer_gradient(net, l, bounds[l, tid], bounds[l, tid + 1], at, m, grad, end, packed)

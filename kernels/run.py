@@ -42,6 +42,7 @@ from .ids import (
     WINDOW,
 )
 from .jit import entry, glue, inner
+from .layers import layer_gradient
 from .layout import _padded, n_params, row_start
 from .loss import mean_loss
 from .maps import copy, finite
@@ -65,7 +66,7 @@ from .network import (
     arrange,
     block_limit,
     few_parameters,
-    layer_gradient,
+    is_special,
     own_room,
     share,
     stretch,
@@ -85,7 +86,6 @@ CHUNK = 128 * 1024
 @inner
 def _descend(net, ints, reals, power1, power2, state, out, lr, decay, weight_sum, m, part):
     """This thread's part of the weight gradients of a block of m rows and the step on it, a chunk of rows at a time."""
-    size = n_params(net.table)
     for l in range(net.table.shape[0]):
         rows = max(1, CHUNK // net.table[l, WIDTH] // 8) * 8
         for first in range(part.bounds[l, part.tid], part.bounds[l, part.tid + 1], rows):
@@ -95,13 +95,13 @@ def _descend(net, ints, reals, power1, power2, state, out, lr, decay, weight_sum
             grad = shift(out, part.begin - begin)
             layer_gradient(net, l, first, last, 0, m, grad, END_STORE, part.packed)
             _penalize(net.table, ints, reals, net.params, grad, weight_sum, begin, end)
-            _update(net.table, ints, reals, power1, power2, net.params, state, size, grad, lr, decay, begin, end)
+            _update(net.table, ints, reals, power1, power2, net.params, state, part.size, grad, lr, decay, begin, end)
 
 
 @glue
 def _descend_at_once(net, ints, reals, power1, power2, state, grad, lr, decay, weight_sum, part):
     """This thread's part of the step on a gradient that is there as a whole."""
-    size, begin, end = n_params(net.table), part.begin, part.end
+    size, begin, end = part.size, part.begin, part.end
     _penalize(net.table, ints, reals, net.params, grad, weight_sum, begin, end)
     if reals[CLIP_NORM] > 0.0:
         barrier(part.sync, part.n)
@@ -118,7 +118,7 @@ def _start_penalty(net, part, few):
 
     They are complete after the next barrier, which comes before any thread changes a weight.
     """
-    size, parts = n_params(net.table), 1 if few else N_SUMS
+    size, parts = part.size, 1 if few else N_SUMS
     for i in range((parts * part.tid) // part.n, (parts * (part.tid + 1)) // part.n):
         first, last = (size * i) // parts, (size * (i + 1)) // parts
         part.sums[N_SUMS + i] = _squared_weights(net.table, net.params, first, last)
@@ -296,13 +296,12 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     share(table, 1, whole)
     begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
-    net = Net(table, rates, address(params, 0), base, places, ints[SEED], training, sparse)
+    net = Net(table, rates, address(params, 0), base, places, ints[SEED], training, sparse, is_special(table))
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH],
                 ints[WINDOW] if x.shape[0] < y.shape[0] else -1)  # fmt: skip
-    part = Part(tid, n, sync, bounds, whole, begin, end,
+    part = Part(tid, n, sync, bounds, whole, begin, end, n_params(table),
                 shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(table, room))),
-                shift(grad, _padded(n_params(table))),
-                sync[SUMS:].view(np.float64), columns)  # fmt: skip
+                shift(grad, _padded(n_params(table))), sync[SUMS:].view(np.float64), columns)  # fmt: skip
     if tid == 0 and not columns:
         for l in range(layers):
             if l > 0 or not sparse:
@@ -315,7 +314,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     result = math.nan
     if sync[NOT_FINITE] == 0:
         gradient = grad if task == TRAIN else target
-        copies = out if task == TRAIN and out.shape[1] == n_params(table) else out[:0]
+        copies = out if task == TRAIN and out.shape[1] == part.size else out[:0]
         result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, copies, part, few, limit)
     restore_mode(mode)
     return result

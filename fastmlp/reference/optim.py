@@ -135,8 +135,8 @@ def update(
 
         dV[j, :] = s[j] G[j, :]        ds[j] = Σ_k V[j, k] G[j, k]
 
-    The learning rate of s is lr times SCALE_RATE, and it decays first, by SCALE_DECAY times what V does. V is W / s and need not be kept: a product and a quotient have an error of
-    half a unit in the last place each. So s stays away from 0 by 1e-6.
+    The learning rate of s is lr times SCALE_RATE, and it decays first, by SCALE_DECAY times what V does. V is W / s and need
+    not be kept: a product and a quotient have an error of half a unit in the last place each. So s stays away from 0 by 1e-6.
 
     Parameters
     ----------

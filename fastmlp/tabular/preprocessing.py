@@ -186,11 +186,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                     stacklevel=4,
                 )
         encoded = self._encoded(columns)
-        sizes = [column.n_categories + 1 for column in encoded if column.kind == CODES]
+        sizes = [1 + (column.n_categories or 0) for column in encoded if column.kind == CODES]
         self.n_numbers_ = sum(column.kind == NUMBERS for column in encoded)
         self.n_codes_, self.n_entries_ = len(sizes), sum(sizes)
-        kinds = [column.kind for column in encoded]
-        self._order = list(range(len(kinds))) if self.max_one_hot is None else np.argsort(kinds, kind="stable").tolist()
+        order = range(len(encoded))
+        self._order = list(order) if self.max_one_hot is None else sorted(order, key=lambda i: encoded[i].kind)
         spreads = [spread for i in self._order for spread in encoded[i].spreads()]
         self.median_, self.factor_ = np.array(spreads, np.float64).reshape(-1, 2).T.copy()
         return encoded

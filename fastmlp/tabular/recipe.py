@@ -195,7 +195,7 @@ class FullRecipe(Recipe):
     dropout_schedule: ClassVar[Schedule | None] = FlatCosine(1.0)
 
     def network(self, X: NDArray, encoder: TabularEncoder, n_outputs: int, seed: int) -> MLP:
-        """Return a network whose units, all of them, begin with a standard deviation of 1 over the rows, and cut through these."""
+        """Return a network whose units all begin with a standard deviation of 1 over the rows, and a zero among them."""
         numbers, codes = encoder.n_numbers_, encoder.n_codes_
         before = [Embedding(numbers, X.shape[1] - numbers - codes, codes, encoder.n_entries_)] if numbers + codes else []
         hidden = [Dense(width, self.activation, dropout=DROPOUT, parametric=True, init="zeros") for width in self.hidden]
