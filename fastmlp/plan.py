@@ -43,7 +43,7 @@ class Plan:
 
     Attributes
     ----------
-    table : (L, 12) int64 array
+    table : (L, 12) int64 array, int32 with an embedding or a parametric layer
         A row for each layer: FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, ... of ``reference/ids.py``.
     dropout : (L,) float64 array
         Rate of each layer's outputs; 0 for the last.
@@ -53,7 +53,7 @@ class Plan:
         Of the layers. Numbers of activations that are not built in hold in one process only.
     """
 
-    table: NDArray[np.int64]
+    table: NDArray[np.int64] | NDArray[np.int32]
     dropout: NDArray[np.float64]
     n_params: int
     activations: tuple[activations.Activation, ...]
@@ -194,11 +194,13 @@ def make_plan(n_inputs: int, denses: Sequence[Layer]) -> Plan:
     n_inputs = checks.integer("the number of inputs", n_inputs, 1)
     if not denses:
         raise ValueError("a network needs an output layer: give layers a number of inputs and at least one width.")
-    table = np.zeros((len(denses), COLUMNS), np.int64)
+    special = isinstance(denses[0], Embedding) or any(dense.parametric for dense in denses)
+    table = np.zeros((len(denses), COLUMNS), np.int32 if special else np.int64)
     kinds = tuple(activations.lookup(dense.activation) for dense in denses)
     fan_in, offset = n_inputs, 0
     shapes: list[dict[str, tuple[int, ...]]] = []
     products: list[int] = []
+    most = 2**31 - 1 if special else _MOST_PARAMETERS  # what the table can hold
     for number, dense in enumerate(denses):
         last = number == len(denses) - 1
         activation = kinds[number]
@@ -213,10 +215,10 @@ def make_plan(n_inputs: int, denses: Sequence[Layer]) -> Plan:
         shapes.append(dense.shapes(fan_in))
         products.append(dense.products(fan_in))
         size = sum(map(math.prod, shapes[-1].values()))
-        if size + offset > _MOST_PARAMETERS:
+        if size + offset > most:
             raise ValueError(
                 f"layer {number} has width={dense.width} and {fan_in} inputs: with it the network would have more than "
-                f"{_MOST_PARAMETERS:,} parameters. Take fewer units."
+                f"{most:,} parameters. Take fewer units."
             )
         row = table[number]
         row[FAN_IN], row[WIDTH], row[ACTIVATION], row[HAS_BIAS] = fan_in, dense.width, activation.id, dense.bias

@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from .columns import arrange_columns, column_block, narrow, predict_columns
-from .embedding import codes_fit
+from .embedding import rows_fit
 from .ids import ACTIVATION, WIDTH
 from .jit import entry, inner
 from .layers import forward_rows, output_rows
+from .layout import special
 from .maps import copy, finite
 from .network import (
     BUFFER,
@@ -19,7 +20,6 @@ from .network import (
     STRIDE,
     Net,
     arrange,
-    is_special,
     own_room,
 )
 from .scratch import room_of, scratch_size
@@ -38,7 +38,7 @@ def _answer_rows(all_layers, net, x, out, first, at, m, packed):
     layers = table.shape[0]
     ldx, k, ldo = x.shape[1], table[layers - 1, WIDTH], out.shape[1]
     z = address(out, at * ldo + ldo - k)
-    forward_rows(net, 0, 0, False, first, first + m, address(x, at * ldx), ldx, z, ldo, packed)
+    forward_rows(net.special, net, 0, 0, False, first, first + m, address(x, at * ldx), ldx, z, ldo, packed)
     output_rows(table[layers - 1, ACTIVATION], m, k, z, ldo)
     if all_layers:
         column = 0
@@ -77,16 +77,15 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
         arrange(table, x.shape[1], room, n, places)
         block = max(1, room // n)
         first = tid * block
-    packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(table, room)))
+    packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(special(table), table, room)))
     # Rates of dropout are not asked for.
-    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, sparse, is_special(table))
+    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, sparse, special(table))
     low, high = (rows * tid) // n, (rows * (tid + 1)) // n
     for at in range(low, high, block):
         if sync[ABORT] != 0 or sync[NOT_FINITE] != 0:
             break
         m = min(block, high - at)
-        rows_at = address(x, at * x.shape[1])
-        if not (finite(m * x.shape[1], rows_at) and codes_fit(table, m, rows_at, x.shape[1])):
+        if not rows_fit(net.special, table, m, x.shape[1], address(x, at * x.shape[1])):
             sync[NOT_FINITE] = 1
             break
         if columns:

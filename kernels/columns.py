@@ -17,7 +17,6 @@ from .ids import (
     CROSS_ENTROPY,
     FAN_IN,
     HALF_MSE,
-    HAS_ALPHA,
     HAS_BIAS,
     IDENTITY,
     LOSS,
@@ -28,7 +27,7 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .layout import PAD, _padded, embeds
+from .layout import PAD, _padded, is_special, special
 from .loss import is_sum
 from .maps import accumulate, copy, elementwise, fill, scale
 from .network import BUFFER, DELTA, EACH, PACK, ROWS, SCALES, TARGETS, few_parameters
@@ -51,12 +50,10 @@ def _times(d, s, factor):
 @inner
 def narrow(table, rows, backward):
     """Whether so many rows at once go through the network, and with `backward` back, by columns: a matter of shapes alone."""
-    if rows < LEAST_ROWS or not few_parameters(table):
+    if is_special(special(table)) or rows < LEAST_ROWS or not few_parameters(table):
         return False
     padded = exact = widest = 0
     for l in range(table.shape[0]):
-        if table[l, HAS_ALPHA] or embeds(table, l):
-            return False
         k, n = table[l, FAN_IN], table[l, WIDTH]
         vectors = 1 if n == 1 else _padded(n)
         widest = max(widest, n)

@@ -11,8 +11,8 @@ from .dots import products
 from .gemm import PACKED, gemm
 from .ids import CODES, ENTRIES, FAN_IN, NUMBERS, OFFSET, PARTS, SIZE, WAVES
 from .jit import glue, inner
-from .layout import _padded, embeds, n_of_number, n_weights
-from .maps import accumulate, copy, elementwise, fill
+from .layout import _padded, n_of_number, n_weights
+from .maps import accumulate, copy, elementwise, fill, finite
 from .simd import peek, poke, shift
 from .tile import END_ADD, END_STORE, END_TIMES, START_COLUMN, START_ZERO
 from .vmath import vcos, vsin
@@ -39,7 +39,7 @@ def _add_times(x, y, factor):
 @inner
 def embedding_room(table, ld):
     """Scratch for `ld` rows: 2π x and ones, cosines and ones, slopes, and the parts of one number."""
-    return (2 + table[0, WAVES] + 1 + table[0, WAVES] + table[0, PARTS]) * ld if embeds(table, 0) else 0
+    return (2 + table[0, WAVES] + 1 + table[0, WAVES] + table[0, PARTS]) * ld
 
 
 @glue
@@ -67,15 +67,24 @@ def _entry(table, a, code):
 
 
 @inner
-def codes_fit(table, m, a, lda):
-    """Whether m rows of inputs a name rows that the embedding's table has."""
-    if embeds(table, 0):
-        for i in range(m):
-            for code in range(table[0, FAN_IN] - table[0, CODES], table[0, FAN_IN]):
-                value = peek(a, i * lda + code)
-                if not (value >= 0.0 and value < table[0, ENTRIES] and value == int(value)):
-                    return False
+def rows_fit(kind, table, m, k, a):
+    """Whether m rows of k numbers are finite, and name what an embedding has, if they are not sparse and `kind` not None."""
+    if not finite(m * k, a):
+        return False
+    if kind is None:
+        return True
+    for i in range(m):
+        for code in range(table[0, FAN_IN] - table[0, CODES], table[0, FAN_IN]):
+            value = peek(a, i * k + code)
+            if not (value >= 0.0 and value < table[0, ENTRIES] and value == int(value)):
+                return False
     return True
+
+
+@inner
+def _multiply(m, n, k, a, rs, cs, b, c, start, bias, end, packed):
+    """As `gemm`, of columns, which are n apart: compiled once."""
+    gemm(m, n, k, a, rs, cs, b, n, False, None, c, n, start, bias, end, c, n, packed)
 
 
 @inner
@@ -96,14 +105,13 @@ def embed(table, params, m, a, lda, z, ldz, packed):
         _turn(m, shift(a, j), lda, ld, x, TURN)
         for h in range(waves):
             _cosines(ld, (x, shift(cosines, h * ld)), (peek(w, h), peek(w, waves + h)))
-        gemm(parts, ld, waves, w2, 1, parts, cosines, ld, False, None, made, ld, START_COLUMN, shift(w2, waves * parts),
-             END_STORE, made, ld, packed)  # fmt: skip
+        _multiply(parts, ld, waves, w2, 1, parts, cosines, made, START_COLUMN, shift(w2, waves * parts), END_STORE, packed)
         for k in range(parts):
             for i in range(m):
                 poke(z, i * ldz + j * parts + k, peek(made, k * ld + i))
 
 
-@glue
+@inner
 def _wave_deltas(table, m, a, lda, d, ldd, ld, w, j, x, cosines, slopes, made, packed):
     """Of number j: 2π x, cosines, the deltas of its parts in `made`, and those of its angles in `slopes`."""
     waves, parts = table[0, WAVES], table[0, PARTS]
@@ -113,8 +121,7 @@ def _wave_deltas(table, m, a, lda, d, ldd, ld, w, j, x, cosines, slopes, made, p
     for h in range(waves):
         at = h * ld
         _cosines_with_slopes(ld, (x, shift(cosines, at), shift(slopes, at)), (peek(w, h), peek(w, waves + h)))
-    gemm(waves, ld, parts, shift(w, 2 * waves), parts, 1, made, ld, False, None, slopes, ld, START_ZERO, slopes, END_TIMES,
-         slopes, ld, packed)  # fmt: skip
+    _multiply(waves, ld, parts, shift(w, 2 * waves), parts, 1, made, slopes, START_ZERO, slopes, END_TIMES, packed)
 
 
 @inner

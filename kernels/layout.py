@@ -2,9 +2,15 @@
 
 A dense layer has a row of weights for each input, one for the bias and one for alphas. An embedding (embedding.py) has its
 table, all of which counts as one row, and one row of parameters for each of its numbers.
+
+An embedding and layers with alphas are special: a network with some has a table of int32 instead of int64, for which Numba
+compiles kernels of their own when it comes to it. So others take neither longer for them nor wait for their compilation.
 """
 
 from __future__ import annotations
+
+from numba import types
+from numba.extending import intrinsic
 
 from .ids import (
     ACTIVATION,
@@ -32,10 +38,28 @@ def _padded(n):
     return (n + PAD - 1) // PAD * PAD
 
 
+@intrinsic
+def special(typingctx, table):
+    """None, or True for a network with an embedding or with alphas: a matter of types.
+
+    An argument that is None by its type spares the compiler the branches that are for others.
+    """
+    if table.dtype == types.int64:
+        return types.none(table), lambda context, builder, sig, args: context.get_dummy_value()
+    return types.boolean(table), lambda context, builder, sig, args: context.get_constant(types.boolean, True)
+
+
+@intrinsic
+def is_special(typingctx, kind):
+    """Whether what `special` returned is not None."""
+    answer = not isinstance(kind, types.NoneType)
+    return types.boolean(kind), lambda context, builder, sig, args: context.get_constant(types.boolean, answer)
+
+
 @glue
 def embeds(table, layer):
     """Whether a layer is an embedding, which only the first one may be."""
-    return table[layer, ACTIVATION] == EMBEDDING
+    return is_special(special(table)) and table[layer, ACTIVATION] == EMBEDDING
 
 
 @glue

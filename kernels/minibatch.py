@@ -8,7 +8,7 @@ from .columns import backward_columns, forward_columns, gather_columns, loss_col
 from .ids import ACTIVATION, FAN_IN, LOSS, LOSS_PARAM, SMOOTHING, WIDTH
 from .jit import glue, inner
 from .layers import backward_layer, backward_rows, forward_layer, forward_rows, input_rows, weight_gradients
-from .layout import PAD, _padded, embeds
+from .layout import PAD, _padded, is_special
 from .loss import is_sum, loss_rows
 from .maps import accumulate, copy, copy_rows
 from .network import (
@@ -136,22 +136,19 @@ def _rows(task, net, data, ints, reals, epoch, row, at, first, last, unit, d_in,
     _gather(net, data, at - first, first, last, unit)
     ldx, ldz = places[0, STRIDE], places[layers, STRIDE]
     x, z = shift(arena, places[0, BUFFER] + first * ldx), shift(arena, places[layers, BUFFER] + first * ldz)
-    forward_rows(net, epoch, row - first, task != LOSS_ONLY, first, last, x, ldx, z, ldz, packed)
+    forward_rows(net.special, net, epoch, row - first, task != LOSS_ONLY, first, last, x, ldx, z, ldz, packed)
     _loss_of_rows(net, ints, reals, data.classes, first, last, unit if data.weight.size == 0 else 0.0)
     if task != LOSS_ONLY:
-        backward_rows(net, first, last, packed)
+        backward_rows(net.special, net, first, last, packed)
     if task == INPUT_GRADIENT:
         k = net.table[0, FAN_IN]
-        input_rows(net, first, last, 0, k, shift(d_in, at * k), packed)
+        input_rows(net.special, net, first, last, 0, k, shift(d_in, at * k), packed)
 
 
 @glue
 def _share(net, l, units, first, last, m, part):
-    """This thread's rows and columns of buffer l's `units` units for a block of m rows, of which it has first..last.
-
-    On both sides of an embedding it has rows.
-    """
-    if shares_columns(units, m, part.n) and not (l < 2 and embeds(net.table, 0)):
+    """This thread's rows and columns of buffer l's `units` units for a block of m rows, of which it has first..last."""
+    if shares_columns(units, m, part.n):
         return 0, m, column_edge(net, l, units, part.tid, part.n), column_edge(net, l, units, part.tid + 1, part.n)
     return first, last, 0, units
 
@@ -174,7 +171,8 @@ def _layers(task, net, data, ints, reals, epoch, row, at, first, last, m, unit, 
         a, lda = rows_of(net, l, top)
         z, ldz = rows_of(net, l + 1, top)
         if left < right:
-            forward_layer(net, l, epoch, row, task != LOSS_ONLY, top, bottom, left, right, a, lda, z, ldz, part.packed)
+            gradient, hidden = task != LOSS_ONLY, l + 1 < layers
+            forward_layer(net, l, epoch, row, gradient, top, bottom, left, right, a, lda, z, ldz, hidden, part.packed)
     if shares_columns(table[layers - 1, WIDTH], m, part.n):
         barrier(part.sync, part.n)
     _loss_of_rows(net, ints, reals, data.classes, first, last, unit if data.weight.size == 0 else 0.0)
@@ -190,7 +188,7 @@ def _layers(task, net, data, ints, reals, epoch, row, at, first, last, m, unit, 
         if left < right and l > 0:
             backward_layer(net, l, top, bottom, left, right, part.packed)
         elif left < right:
-            input_rows(net, top, bottom, left, right, shift(d_in, (at + top) * units), part.packed)
+            input_rows(net.special, net, top, bottom, left, right, shift(d_in, (at + top) * units), part.packed)
 
 
 @inner
@@ -218,7 +216,7 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
             break
         if done > 0:
             barrier(part.sync, part.n)
-        if few or part.n == 1:
+        if few or part.n == 1 or is_special(net.special):  # which go over the same rows several times
             begin = at + done + first
             _rows(task, net, data, ints, reals, epoch, row + done + first, begin, first, last, unit, out, part.packed)
         else:

@@ -16,11 +16,11 @@ from .embedding import embedding_room
 from .gemm import PACKED
 from .ids import FAN_IN, HAS_ALPHA, WIDTH
 from .jit import glue, inner
-from .layout import PAD, _padded, embeds, n_of_number, n_params, n_rows, row_start
+from .layout import PAD, _padded, embeds, n_of_number, n_params, n_rows, row_start, special
 from .simd import poke, shift
 
 # What a way through the network needs: the layer table, dropout rates, flat parameters, scratch and where things are in it,
-# the seed, whether dropout is on, whether inputs are sparse rows, and whether there is an embedding or a layer with alphas.
+# the seed, whether dropout is on, whether inputs are sparse rows, and None if no layer is special.
 Net = namedtuple("Net", "table rates params arena places seed training sparse special")
 
 # Columns of `places`, one row per buffer; offsets in elements from the arena's start.
@@ -73,24 +73,17 @@ def arrange(table, inputs, block, n_threads, places):
     scratch = places[layers + 1]
     outputs = _padded(block * places[layers, STRIDE])
     for column, size in ((TARGETS, outputs), (ROWS, _padded(block)), (SCALES, _padded(block)), (EACH, outputs),
-                         (PACK, n_threads * own_room(table, block))):  # fmt: skip
+                         (PACK, n_threads * own_room(special(table), table, block))):  # fmt: skip
         scratch[column] = at
         at += size
     return at
 
 
 @inner
-def is_special(table):
-    """Whether there is an embedding or a layer with alphas."""
-    for l in range(table.shape[0]):
-        if embeds(table, l) or table[l, HAS_ALPHA]:
-            return True
-    return False
-
-
-@inner
-def own_room(table, block):
+def own_room(kind, table, block):
     """Scratch that each thread has for itself: for packing, and behind that what an embedding needs."""
+    if kind is None:
+        return PACKED
     return PACKED + embedding_room(table, _padded(block))
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .columns import arrange_columns, column_block, narrow
-from .embedding import codes_fit
+from .embedding import rows_fit
 from .ids import (
     ACTIVATION,
     BATCH,
@@ -43,9 +43,9 @@ from .ids import (
 )
 from .jit import entry, glue, inner
 from .layers import layer_gradient
-from .layout import _padded, n_params, row_start
+from .layout import _padded, n_params, row_start, special
 from .loss import mean_loss
-from .maps import copy, finite
+from .maps import copy
 from .minibatch import (
     GRADIENT,
     INPUT_GRADIENT,
@@ -66,7 +66,6 @@ from .network import (
     arrange,
     block_limit,
     few_parameters,
-    is_special,
     own_room,
     share,
     stretch,
@@ -93,7 +92,7 @@ def _descend(net, ints, reals, power1, power2, state, out, lr, decay, weight_sum
             begin, end = row_start(net.table, l, first), row_start(net.table, l, last)
             # Every chunk lies where the first one does, at the beginning of this thread's stretch.
             grad = shift(out, part.begin - begin)
-            layer_gradient(net, l, first, last, 0, m, grad, END_STORE, part.packed)
+            layer_gradient(net.special, net, l, first, last, 0, m, grad, END_STORE, part.packed)
             _penalize(net.table, ints, reals, net.params, grad, weight_sum, begin, end)
             _update(net.table, ints, reals, power1, power2, net.params, state, part.size, grad, lr, decay, begin, end)
 
@@ -244,17 +243,10 @@ def _by_columns(task, table, ints, rates, rows, sparse):
 
 
 @inner
-def _finite_rows(x, tid, n):
-    """Whether thread tid's stretch of the rows is finite."""
+def _fit(kind, table, x, tid, n):
+    """Whether thread tid's stretch of the rows is as `rows_fit` says."""
     low, high = (x.shape[0] * tid) // n, (x.shape[0] * (tid + 1)) // n
-    return finite((high - low) * x.shape[1], address(x, low * x.shape[1]))
-
-
-@inner
-def _codes_fit(table, x, tid, n):
-    """Whether thread tid's stretch of the rows names what an embedding has."""
-    low, high = (x.shape[0] * tid) // n, (x.shape[0] * (tid + 1)) // n
-    return codes_fit(table, high - low, address(x, low * x.shape[1]), x.shape[1])
+    return rows_fit(kind, table, high - low, x.shape[1], address(x, low * x.shape[1]))
 
 
 @entry
@@ -296,11 +288,11 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     share(table, 1, whole)
     begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
-    net = Net(table, rates, address(params, 0), base, places, ints[SEED], training, sparse, is_special(table))
+    net = Net(table, rates, address(params, 0), base, places, ints[SEED], training, sparse, special(table))
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH],
                 ints[WINDOW] if x.shape[0] < y.shape[0] else -1)  # fmt: skip
     part = Part(tid, n, sync, bounds, whole, begin, end, n_params(table),
-                shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(table, room))),
+                shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(net.special, table, room))),
                 shift(grad, _padded(n_params(table))), sync[SUMS:].view(np.float64), columns)  # fmt: skip
     if tid == 0 and not columns:
         for l in range(layers):
@@ -308,7 +300,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
                 _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
     if n == 1:
         sync[NOT_FINITE] = 0
-    if ints[LOOK] != 0 and not (_finite_rows(x, tid, n) and _finite_rows(y, tid, n) and _codes_fit(table, x, tid, n)):
+    if ints[LOOK] != 0 and not (_fit(net.special, table, x, tid, n) and _fit(None, table, y, tid, n)):
         sync[NOT_FINITE] = 1
     barrier(sync, n)
     result = math.nan

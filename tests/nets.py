@@ -110,7 +110,7 @@ def make_net(
         has_alphas = layer < layers - 1 and (alphas if isinstance(alphas, bool) else alphas[layer])
         rows.append([k, n, number(output if layer == layers - 1 else hidden), has_bias, start, has_alphas, *[0] * 6])
         start += (k + has_bias + has_alphas) * n
-    table = np.array(rows, np.int64)
+    table = np.array(rows, np.int32 if any(row[ids.HAS_ALPHA] for row in rows) else np.int64)
     params = np.random.default_rng(seed).normal(size=start)
     for k, n, _, _, at, *_ in rows:
         params[at : at + k * n] /= np.sqrt(k)
