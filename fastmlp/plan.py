@@ -188,6 +188,7 @@ def make_plan(n_inputs: int, denses: Sequence[Layer]) -> Plan:
 
     Examples
     --------
+    >>> from fastmlp.layers import Dense
     >>> make_plan(2, [Dense(8, "tanh"), Dense(1, "sigmoid")]).n_params
     33
     """

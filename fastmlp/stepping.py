@@ -186,7 +186,7 @@ class Stepping(Optimizer):
         decay: Any = 0.0 if self.scheduled else self.weight_decay
         reals[ids.L1], reals[ids.L2], reals[ids.DECAY] = self.l1, self.l2, decay
         reals[ids.CLIP_VALUE], reals[ids.CLIP_NORM] = self.clip_value or 0.0, self.clip_norm or 0.0
-        ints[ids.FACTORS], reals[ids.SCALE_RATE] = self.layered, 0.0
+        ints[ids.FACTORS], reals[ids.SCALE_RATE], reals[ids.SCALE_DECAY] = self.layered, 0.0, 0.0
         self._fill_own(ints, reals)
 
     @property

@@ -21,7 +21,8 @@ def test_the_table_of_a_network_by_hand() -> None:
         [3, 4, ids.RELU, 0, 9, 1, *nothing],
         [4, 1, ids.SIGMOID, 1, 25, 0, *nothing],
     ]
-    assert plan.table.dtype == np.int64
+    assert plan.table.dtype == np.int32  # since a layer has alphas
+    assert make_plan(2, [LAYERS[0], LAYERS[2]]).table.dtype == np.int64
     assert plan.table.flags.c_contiguous
     assert plan.dropout.tolist() == [0.25, 0.0, 0.0]
     assert plan.n_params == 30

@@ -96,7 +96,7 @@ def _edges(net, units, n):
 @pytest.mark.parametrize("rate", [0.0, 0.5])
 def test_every_thread_has_units_of_a_layer_whose_units_are_shared(rate) -> None:
     """With dropout 64 units are one group of masks, which one of two threads had to itself while the other waited."""
-    net = network.Net(0, np.array([rate]), 0, 0, 0, 0, True, False)
+    net = network.Net(0, np.array([rate]), 0, 0, 0, 0, True, False, None)
     for n in (2, 3, 5):
         for units in range(1, 700):
             shared, edges = _edges(net, units, n)

@@ -208,8 +208,9 @@ class FullRecipe(Recipe):
             drawn = rng.standard_normal(net.weights[layer].shape)
             outputs = inputs @ drawn
             spread = outputs.std(axis=0)
-            drawn /= np.where(spread > 0.0, spread, 1.0)
-            outputs /= np.where(spread > 0.0, spread, 1.0)
+            spread[spread <= 1e-5 * np.abs(outputs).max(axis=0)] = 1.0  # all rows are alike, but for rounding
+            drawn /= spread
+            outputs /= spread
             net.weights[layer] = drawn
             net.biases[layer] = -_means_of_some(outputs, rng)
         return net
