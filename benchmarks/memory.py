@@ -93,7 +93,7 @@ def training_call() -> Callable[[int], None]:
     scratch = aligned_zeros(size, net.dtype)
     y, none = data.y.astype(w.dtype)[:, None], np.zeros(0, w.dtype)
     order, losses = np.zeros(0, np.int64), np.zeros(100_000)
-    rates = np.full(100_000, 1e-4)
+    rates = np.full((100_000, 1), 1e-4)
     fm.set_threads(1)
 
     def call(steps: int) -> None:

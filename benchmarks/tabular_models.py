@@ -37,16 +37,30 @@ def fastmlp_ensemble(kind: str, X: pd.DataFrame, seed: int, **options: Any) -> A
     return fastmlp(kind, X, seed, n_ensemble=5, **options)
 
 
+def fastmlp_td(kind: str, X: pd.DataFrame, seed: int, **options: Any) -> Any:
+    """Return fastmlp's estimator with the whole recipe."""
+    return fastmlp(kind, X, seed, preset="td", **options)
+
+
 def pytabkit(kind: str, X: pd.DataFrame, seed: int, **options: Any) -> Any:
-    """Return the authors' own RealMLP-TD-S; it takes no missing numbers, so medians stand in for them."""
+    """Return the authors' own RealMLP-TD-S."""
+    return _authors_own("TD_S", kind, X, seed, options)
+
+
+def pytabkit_td(kind: str, X: pd.DataFrame, seed: int, **options: Any) -> Any:
+    """Return the authors' own RealMLP-TD."""
+    return _authors_own("TD", kind, X, seed, options)
+
+
+def _authors_own(name: str, kind: str, X: pd.DataFrame, seed: int, options: dict[str, Any]) -> Any:
+    """Return a RealMLP of pytabkit; it takes no missing numbers, so medians stand in for them."""
     import pytabkit as ptk
     from sklearn.compose import make_column_transformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
 
-    model = (ptk.RealMLP_TD_S_Classifier if kind == "classes" else ptk.RealMLP_TD_S_Regressor)(
-        device="cpu", random_state=seed, **options
-    )
+    make = getattr(ptk, f"RealMLP_{name}_{'Classifier' if kind == 'classes' else 'Regressor'}")
+    model = make(device="cpu", random_state=seed, **options)
     numbers = [name for name in X if name not in _categories(X)]
     if not X[numbers].isna().any(axis=None):
         return model
@@ -82,8 +96,10 @@ def hist_gradient_boosting(kind: str, X: pd.DataFrame, seed: int, **options: Any
 # Name: how it is made, what makes a first fit short, and options to try on the first split, of which the fastest stays.
 MODELS: dict[str, tuple[Callable[..., Any], dict[str, Any], list[dict[str, Any]]]] = {
     "fastmlp": (fastmlp, {"epochs": 1}, [{}]),
+    "fastmlp_td": (fastmlp_td, {"epochs": 1}, [{}]),
     "fastmlp_ensemble": (fastmlp_ensemble, {"epochs": 1}, [{}]),
     "pytabkit": (pytabkit, {"n_epochs": 1}, [{}, {"n_threads": 1}]),
+    "pytabkit_td": (pytabkit_td, {"n_epochs": 1}, [{}, {"n_threads": 1}]),
     "sklearn_mlp": (sklearn_mlp, {"max_iter": 1}, [{}]),
     "hist_gradient_boosting": (hist_gradient_boosting, {"max_iter": 1}, [{}]),
 }

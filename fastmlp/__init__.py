@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import activations, initializers, losses, metrics, optimizers, schedules
 from .callbacks import Callback, EarlyStopping
+from .embedding import Embedding
 from .engine import set_threads, use_engine, warmup
 from .errors import DivergenceError, DivergenceWarning, ModelFileError, PairingWarning, PrecisionWarning
 from .history import History
@@ -35,6 +36,7 @@ __all__ = [
     "DivergenceError",
     "DivergenceWarning",
     "EarlyStopping",
+    "Embedding",
     "History",
     "MLPClassifier",
     "MLPRegressor",

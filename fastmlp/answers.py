@@ -261,20 +261,25 @@ class Answers:
         chosen = optimizers.resolve(optimizer)
         if not isinstance(chosen, optimizers.Stepping):
             raise ValueError("L-BFGS takes no single steps: it evaluates the loss itself. Use fit(optimizer=fm.LBFGS()).")
-        if isinstance(chosen.lr, ReduceOnPlateau):
-            raise ValueError(
-                f"{chosen.lr!r} watches the losses of epochs, of which a single step knows none. Pass a number for each step, "
-                "such as its watch().update(loss) returns."
-            )
-        if isinstance(chosen.lr, OVER_A_FIT):
-            raise ValueError(
-                f"{chosen.lr!r} goes over the steps of a fit, whose number a single step does not know. Pass a number for each "
-                "step, or a schedule that needs no end, such as fm.schedules.InverseScaling."
-            )
+        for schedule in (chosen.lr, chosen.weight_decay):
+            if isinstance(schedule, ReduceOnPlateau):
+                raise ValueError(
+                    f"{schedule!r} watches the losses of epochs, of which a single step knows none. Pass a number for each "
+                    "step, such as its watch().update(loss) returns."
+                )
+            if isinstance(schedule, OVER_A_FIT):
+                raise ValueError(
+                    f"{schedule!r} goes over the steps of a fit, whose number a single step does not know. Pass a number for "
+                    "each step, or a schedule that needs no end, such as fm.schedules.InverseScaling."
+                )
         state = self._state
         at = int(state.ints[ids.STEP])
-        (rate,) = chosen.rates(np.array([at]), Span(at, 1, 1, at))
+        this, span = np.array([at]), Span(at, 1, 1, at)
+        (rate,) = chosen.rates(this, span)
+        decay = chosen.decays(this, span) if chosen.scheduled else None
         state.use(chosen)
+        if decay is not None:
+            (state.reals[ids.DECAY],) = decay
         grad = self._grad.copy()
         engine.active().step(self.plan.table, state.ints, state.reals, self._params, state.slots, grad, rate)
 
@@ -413,7 +418,7 @@ class Answers:
 
     def _inputs(self, X: ArrayLike) -> NDArray:
         """X checked."""
-        return checks.inputs(X, self.plan.n_inputs, self.dtype, self.plan.widths)
+        return self.plan.inputs(X, self.dtype)
 
     def _data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
         """All data checked."""

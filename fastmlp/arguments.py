@@ -19,6 +19,7 @@ from .optimizers import Optimizer
 from .progress import bar as progress_bar
 from .rows import Rows
 from .schedules import Plateau, Schedule
+from .stepping import Stepping, check_blind
 
 if TYPE_CHECKING:
     from .network import MLP
@@ -79,7 +80,7 @@ def prepare(
     kind, k = net.loss_spec.kind, net.plan.n_outputs
 
     def rows(X: Any, y: Any, weight: Any, name_x: str, name_y: str) -> Rows:
-        x = checks.inputs(X, net.plan.n_inputs, net.dtype, net.plan.widths, name_x)
+        x = net.plan.inputs(X, net.dtype, name_x)
         t = checks.targets(y, x.shape[0], k, kind, net.dtype, name_y)
         return Rows(x, t, weighting.sample_weight(weight, x.shape[0], net.dtype))
 
@@ -116,10 +117,12 @@ class Options:
         progress: Any,
         on_divergence: Any,
         networks: int | None = None,
+        dropout_schedule: Any = None,
     ) -> None:
         self.epochs = checks.integer("epochs", epochs, 0)
         self.batch_size = None if batch_size is None else checks.integer("batch_size", batch_size, 1)
         self.optimizer: Optimizer = optimizers.resolve(optimizer, networks=networks)
+        self.dropout_schedule = self._dropout_schedule(dropout_schedule)
         self.shuffle = checks.flag("shuffle", shuffle)
         self.drop_last = checks.flag("drop_last", drop_last)
         one = isinstance(metrics, str) or not isinstance(metrics, Iterable)
@@ -133,6 +136,23 @@ class Options:
         self.early_stopping: EarlyStopping | None = early_stopping
         self._check_metrics()
         self.reporter = progress_bar(self.epochs, show)
+
+    def _dropout_schedule(self, schedule: Any) -> Schedule | None:
+        """Return it checked: factors that make no dropout rate higher, known before a step."""
+        if schedule is None:
+            return None
+        if not isinstance(schedule, Schedule):
+            wanted = "a schedule such as fm.schedules.FlatCosine(1.0), or None"
+            raise TypeError(f"dropout_schedule must be {wanted}; got {shown(schedule)}.")
+        if not isinstance(self.optimizer, Stepping):
+            raise ValueError(f"dropout_schedule={schedule!r} is of no use to L-BFGS, which has no dropout. Leave it out.")
+        check_blind("dropout_schedule", schedule)
+        if schedule.lr > 1.0:
+            raise ValueError(
+                f"dropout_schedule={schedule!r} must not go above 1: dropout rates are multiplied by its rates. Give it lr=1.0 "
+                "and the layers their highest rates."
+            )
+        return schedule
 
     def _check_metrics(self) -> None:
         """Raise if two curves of the history would have one name."""

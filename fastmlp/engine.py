@@ -219,6 +219,8 @@ def at_most(n: int) -> contextlib.AbstractContextManager[None]:
 def warmup(dtypes: str | tuple[str, ...] = ("float32", "float64")) -> None:
     """Compile everything, or load it from the cache, before time matters.
 
+    The kernels of networks with an embedding or parametric layers are for the first of them to compile, which takes as long.
+
     Parameters
     ----------
     dtypes : str or tuple of str

@@ -1,4 +1,4 @@
-"""Initial weights: name -> how they are drawn. Biases start at zero."""
+"""Initial weights: name -> how they are drawn. Biases start at zero, and alphas at one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import activations, checks
+from .embedding import Embedding
 from .reference.ids import FAN_IN, OFFSET, WIDTH
 
 if TYPE_CHECKING:
-    from .layers import Dense
+    from .layers import Layer
     from .plan import Plan
 
 __all__ = ["INITIALIZERS", "Initializer", "Normal", "Uniform", "auto", "initialize", "initialize_each", "resolve", "to_spec"]
@@ -205,17 +206,20 @@ def _own_generator() -> tuple[np.random.Philox, np.random.Generator, Any]:
         return _of_thread.made
 
 
-def initialize(plan: Plan, layers: Sequence[Dense], seed: int, dtype: DTypeLike) -> NDArray:
-    """Return a flat parameter vector of `plan` with initial weights, aligned to a cache line; as :func:`initialize_each`."""
+def initialize(plan: Plan, layers: Sequence[Layer], seed: int, dtype: DTypeLike) -> NDArray:
+    """Return a flat parameter vector of `plan` as it begins, aligned to a cache line; weights as by :func:`initialize_each`."""
     from .plan import aligned_zeros
 
     flat = aligned_zeros(plan.n_params, dtype)
     initialize_each(plan, layers, [seed], flat[np.newaxis], range(1))
+    for alphas in plan.alphas(flat):
+        if alphas is not None:
+            alphas[...] = 1.0
     return flat
 
 
 def initialize_each(
-    plan: Plan, layers: Sequence[Dense], seeds: Sequence[int], params: NDArray, rows: Sequence[int], places: Any = None
+    plan: Plan, layers: Sequence[Layer], seeds: Sequence[int], params: NDArray, rows: Sequence[int], places: Any = None
 ) -> None:
     """Write the initial weights of networks of one architecture to some rows of an array.
 
@@ -243,18 +247,21 @@ def initialize_each(
     """
     # One generator with a key for each layer and network: to make one takes longer than to draw a small layer's weights. A
     # function of the user's own, which may keep it, gets one that nobody else uses.
-    built_in = all(isinstance(dense.init, (str, Normal, Uniform)) for dense in layers)
+    built_in = all(isinstance(layer.init, (str, Normal, Uniform)) for layer in layers)
     bits, rng, begin = _own_generator() if built_in else _new_generator()
-    for number, (dense, entry) in enumerate(zip(layers, plan.table.tolist(), strict=True)):
+    for number, (layer, entry) in enumerate(zip(layers, plan.table.tolist(), strict=True)):
         shape = entry[FAN_IN], entry[WIDTH]
         own = slice(entry[OFFSET], entry[OFFSET] + math.prod(shape))
         where = own if places is None else places[own]
-        init = dense.init
+        init = layer.init
         if isinstance(init, str):
-            init = INITIALIZERS[auto(dense.activation or "identity") if init == "auto" else init]
+            init = INITIALIZERS[auto(layer.activation or "identity") if init == "auto" else init]
         for seed, row in zip(seeds, rows, strict=True):
             begin["state"]["key"][:] = seed & (2**64 - 1), number
             bits.state = begin
+            if isinstance(layer, Embedding):
+                params[row, entry[OFFSET] : entry[OFFSET] + int(plan.sizes[number])] = layer.drawn(rng)
+                continue
             drawn = np.asarray(init(rng, *shape))
             if drawn.shape != shape or not np.isfinite(drawn).all():
                 came = f"shape {drawn.shape}" if drawn.shape != shape else "nan or infinite ones"

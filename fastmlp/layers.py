@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from . import activations, checks, initializers
+from .embedding import Embedding
 from .errors import shown
 
-__all__ = ["Dense", "as_dense", "as_denses", "output_layer", "split_layers"]
+__all__ = ["Dense", "Layer", "as_dense", "as_denses", "output_layer", "split_layers"]
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A layer of `width` units: activation(x @ weights + bias).
+    """A layer of `width` units: f(x @ weights + bias), f being its activation.
 
     Parameters
     ----------
@@ -33,6 +34,9 @@ class Dense:
     init : str or callable
         Initial weights: a name of `fastmlp.initializers.INITIALIZERS`, ``"auto"`` for what suits the activation, or a
         function ``(rng, fan_in, fan_out) -> (fan_in, fan_out)`` array.
+    parametric : bool
+        Whether each unit's output is z + alpha (f(z) - z), with z = x @ weights + bias and a number alpha of its own, which is
+        trained from 1 on (Holzmüller, Grinsztajn & Steinwart 2024). Hidden layers only.
 
     Raises
     ------
@@ -42,7 +46,7 @@ class Dense:
     Examples
     --------
     >>> Dense(8, activation="tanh")
-    Dense(width=8, activation='tanh', bias=True, dropout=0.0, init='auto')
+    Dense(width=8, activation='tanh', bias=True, dropout=0.0, init='auto', parametric=False)
     """
 
     width: int
@@ -50,6 +54,7 @@ class Dense:
     bias: bool = True
     dropout: float = 0.0
     init: Any = "auto"
+    parametric: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields and bring them to one form."""
@@ -60,6 +65,24 @@ class Dense:
         set_field(self, "bias", checks.flag("bias", self.bias))
         checks.real_field(self, "dropout", 0.0, 1.0, open_high=True)
         set_field(self, "init", initializers.resolve(self.init))
+        set_field(self, "parametric", checks.flag("parametric", self.parametric))
+
+    def shapes(self, fan_in: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of its parameters, as they follow each other."""
+        shapes: dict[str, tuple[int, ...]] = {"weight": (fan_in, self.width)}
+        for name, there in (("bias", self.bias), ("alpha", self.parametric)):
+            if there:
+                shapes[name] = (self.width,)
+        return shapes
+
+    def products(self, fan_in: int) -> int:
+        """Return how many multiplications a row takes."""
+        return fan_in * self.width
+
+    def spec(self) -> dict[str, Any]:
+        """Return its fields as a dict of plain values; `parametric` only where it is true, as files had none at first."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if self.parametric or field.name != "parametric"}
+        return own | {"activation": activations.lookup(self.activation).spec(), "init": initializers.to_spec(self.init)}
 
     def picklable(self) -> Dense:
         """Return the layer, with ``init="auto"`` if its own is a function that cannot be pickled.
@@ -74,6 +97,10 @@ class Dense:
         except (pickle.PicklingError, AttributeError, TypeError):
             return replace(self, init="auto")
         return self
+
+
+Layer = Dense | Embedding
+"""What a network is made of; an embedding may be its first layer."""
 
 
 def as_dense(spec: Any, default_activation: str | activations.Activation, *, dropout: float = 0.0, init: Any = "auto") -> Dense:
@@ -98,7 +125,7 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
     Examples
     --------
     >>> as_dense((16, False), "relu")
-    Dense(width=16, activation='relu', bias=False, dropout=0.0, init='auto')
+    Dense(width=16, activation='relu', bias=False, dropout=0.0, init='auto', parametric=False)
     """
     if isinstance(spec, Integral) and not isinstance(spec, (bool, np.bool_)):  # in one go, since each Dense is checked
         return Dense(int(spec), default_activation, dropout=dropout, init=init)
@@ -115,6 +142,8 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
                 f"Pass ({spec[0]!r}, True, {spec[1]!r})."
             )
         dense = Dense(spec[0], bias=spec[1], activation=spec[2] if len(spec) == 3 else None, dropout=dropout)
+    elif isinstance(spec, Embedding):
+        raise ValueError("an Embedding stands before all other layers: put it right behind the number of inputs.")
     else:
         raise TypeError(
             "a layer must be a width, a fm.Dense, a tuple (width, bias) or (width, bias, activation), or a dict of "
@@ -153,11 +182,24 @@ def as_denses(
     output: str | activations.Activation | None,
     init: Any,
     dropout: float = 0.0,
-) -> tuple[int, tuple[Dense, ...]]:
-    """Return the number of inputs and all layers as Dense; what they leave open is filled in."""
+) -> tuple[int, tuple[Layer, ...]]:
+    """Return the number of inputs and all layers, Dense but for an embedding at first; what they leave open is filled in."""
     n_inputs, specs = split_layers(layers)
-    hidden = [as_dense(spec, activation, dropout=dropout, init=init) for spec in specs[:-1]]
-    return n_inputs, (*hidden, output_layer(specs[-1], output, init))
+    first = [found for found in map(_as_embedding, specs[:1]) if found is not None]
+    if first and len(specs) == 1:
+        raise ValueError("an Embedding is no output layer: name the outputs behind it, such as [3, fm.Embedding(3), 32, 1].")
+    hidden = [as_dense(spec, activation, dropout=dropout, init=init) for spec in specs[len(first) : -1]]
+    return n_inputs, (*first, *hidden, output_layer(specs[-1], output, init))
+
+
+def _as_embedding(spec: Any) -> Embedding | None:
+    """Return the embedding that a layer is or that a dict of its fields stands for."""
+    if isinstance(spec, Mapping) and "numbers" in spec:
+        known = [field.name for field in fields(Embedding)]
+        for key in spec:
+            checks.choice("a key of an embedding's dict", key, known)
+        return Embedding(**spec)
+    return spec if isinstance(spec, Embedding) else None
 
 
 def output_layer(spec: Any, output: str | activations.Activation | None, init: Any) -> Dense:

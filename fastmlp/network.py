@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, DTypeLike
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from .history import History
     from .lr_range import RangeTest
     from .optimizers import Optimizer
+    from .schedules import Schedule
 
 __all__ = ["MLP"]
 
@@ -35,6 +35,7 @@ class MLP(Parameters, Answers):
     layers : sequence
         The number of inputs, then one entry for each layer, the outputs last. An entry is a width, a :class:`fastmlp.Dense`, a
         tuple ``(width, bias)`` or ``(width, bias, activation)``, or a dict of Dense's arguments. ``[n, k]`` is a linear model.
+        The first entry behind the number of inputs may be a :class:`fastmlp.Embedding`.
     activation : str or Activation
         Activation of hidden layers without one of their own; see ``fastmlp.activations.ACTIVATIONS`` and
         :func:`fastmlp.activation`.
@@ -57,13 +58,14 @@ class MLP(Parameters, Answers):
     Attributes
     ----------
     params : (P,) array
-        All parameters in one aligned vector; for each layer its weights (fan_in, width) row by row, then its bias.
-    weights, biases : sequences of arrays
-        Views of `params`, (fan_in, width) and (width,); None for a layer without bias. ``net.weights[0] = W`` copies into
-        them.
+        All parameters in one aligned vector; for each layer its weights (fan_in, width) row by row, then its bias, and its
+        alphas if it is parametric.
+    weights, biases, alphas : sequences of arrays
+        Views of `params`, (fan_in, width), (width,) and (width,); None for a layer without bias or alphas.
+        ``net.weights[0] = W`` copies into them.
     grad : (P,) array
         What :meth:`backward` adds to.
-    layers : tuple of Dense
+    layers : tuple of Dense, the first of which may be an Embedding
     n_inputs, n_outputs, n_params, seed : int
     history : History or None
         All trainings since the network was made or reset; None before the first.
@@ -147,13 +149,8 @@ class MLP(Parameters, Answers):
         >>> spec["loss"]["name"], spec["seed"], len(spec["layers"])
         ('mse', 5, 3)
         """
-        layers = [
-            {field.name: getattr(dense, field.name) for field in fields(dense)}
-            | {"activation": activations.lookup(dense.activation).spec(), "init": initializers.to_spec(dense.init)}
-            for dense in self.layers
-        ]
         return {
-            "layers": [self.plan.n_inputs, *layers],
+            "layers": [self.plan.n_inputs, *(layer.spec() for layer in self.layers)],
             "loss": self.loss_spec.to_dict(),
             "dtype": self.dtype.name,
             "seed": self.seed,
@@ -300,6 +297,7 @@ class MLP(Parameters, Answers):
         callbacks: Iterable[Any] | None = None,
         progress: bool | None = None,
         on_divergence: str = "warn",
+        dropout_schedule: Schedule | None = None,
     ) -> History:
         """Train, going on from where the last call ended.
 
@@ -313,7 +311,8 @@ class MLP(Parameters, Answers):
         batch_size : int, optional
             Rows in a step; the last one of an epoch may be shorter. None takes all rows.
         optimizer : str or Optimizer
-            Such as ``fm.Adam(1e-3)``; its rate may be a schedule of ``fm.schedules``. Its state is kept between calls.
+            Such as ``fm.Adam(1e-3)``; its rate and its weight decay may be schedules of ``fm.schedules``. Its state is kept
+            between calls.
         sample_weight : (n,) array, optional
             How much each row counts in the mean loss.
         class_weight : "balanced" or dict, optional
@@ -336,6 +335,9 @@ class MLP(Parameters, Answers):
         on_divergence : {"warn", "raise"}
             What happens when a loss or a parameter becomes infinite or NaN. The last finite epoch's parameters come back
             in any case.
+        dropout_schedule : Schedule, optional
+            Its rates, from 0 to 1, are what the dropout rates of all layers are multiplied by in each step, as those of
+            ``fm.schedules.FlatCosine(1.0)``.
 
         Returns
         -------
@@ -365,6 +367,7 @@ class MLP(Parameters, Answers):
         options = training.Options(
             epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=shuffle, drop_last=drop_last,
             metrics=metrics, early_stopping=early_stopping, callbacks=callbacks, progress=progress, on_divergence=on_divergence,
+            dropout_schedule=dropout_schedule,
         )  # fmt: skip
         data = training.prepare(self, X, y, sample_weight, class_weight, validation)
         return training.fit(self, data, options)

@@ -42,8 +42,9 @@ class SGD(Stepping):
         In [0, 1).
     nesterov : bool
         Whether the momentum is Nesterov's.
-    weight_decay : float
-        Decoupled: w *= 1 - lr weight_decay before each step; weights only.
+    weight_decay : float or Schedule
+        Decoupled: w *= 1 - lr weight_decay before each step; weights only. With a schedule, its rates are the decay of each
+        step. Populations take numbers only.
     l1, l2 : float
         Penalties l1 |w| and l2 w² / 2, by their gradients; weights only.
     l2_over_batch : bool
@@ -51,14 +52,14 @@ class SGD(Stepping):
         have the penalty in them.
     clip_value, clip_norm : float, optional
         Largest size of each element of the gradient, and of its norm.
-    weight_factor, bias_factor : float or tuple of float
-        What the learning rate of weights and of biases is multiplied by: one number, or one for each layer. With 0 they stay
-        as they are.
+    weight_factor, bias_factor, alpha_factor : float or tuple of float
+        What the learning rate of weights, of biases and of parametric layers' alphas is multiplied by: one number, or one for
+        each layer. With 0 they stay as they are.
 
     Raises
     ------
     TypeError, ValueError
-        If a value is out of its range, or `nesterov` is set without momentum.
+        If a value is out of its range, `nesterov` is set without momentum, or weight_decay's schedule goes by losses.
 
     Examples
     --------
@@ -114,7 +115,9 @@ class Adam(Stepping):
     scale_factor : float, optional
         Train the first layer's weights as diag(s) V, as if a layer before it multiplied each input by its own factor s. All
         s start at 1 and have this multiple of the learning rate. The network holds the product.
-    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor
+    scale_decay : float
+        How much faster than weights these s decay: s *= 1 - lr weight_decay scale_decay.
+    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor, alpha_factor
         As for :class:`SGD`.
 
     Raises
@@ -137,6 +140,7 @@ class Adam(Stepping):
     eps_hat: bool = field(default=False, kw_only=True)
     ntk: bool = field(default=False, kw_only=True)
     scale_factor: float | None = field(default=None, kw_only=True)
+    scale_decay: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -146,6 +150,7 @@ class Adam(Stepping):
         checks.reals_field(self, "eps", 0.0, open_low=True)
         for name in ("amsgrad", "eps_hat", "ntk"):
             object.__setattr__(self, name, checks.flag(name, getattr(self, name)))
+        checks.real_field(self, "scale_decay", 0.0)
         if self.scale_factor is not None:
             checks.real_field(self, "scale_factor", 0.0, open_low=True)
             if self.amsgrad:
@@ -174,7 +179,7 @@ class Adam(Stepping):
             factors[ids.WEIGHT_EPS] = np.sqrt(fan_in)
 
     def _fill_own(self, ints: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        reals[ids.SCALE_RATE] = self.scale_factor or 0.0
+        reals[ids.SCALE_RATE], reals[ids.SCALE_DECAY] = self.scale_factor or 0.0, self.scale_decay
         reals[ids.BETA1], reals[ids.BETA2] = self.beta1, self.beta2
         reals[ids.EPS] = np.maximum(self.eps, LEAST_EPS)
         ints[ids.AMSGRAD], ints[ids.EPS_HAT] = self.amsgrad, self.eps_hat
@@ -186,11 +191,11 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, beta1, beta2, eps, amsgrad, eps_hat, ntk, scale_factor, l1, l2, l2_over_batch, clip_value, clip_norm
+    lr, beta1, beta2, eps, amsgrad, eps_hat, ntk, scale_factor, scale_decay, l1, l2, l2_over_batch, clip_value, clip_norm
         As for :class:`Adam`.
-    weight_factor, bias_factor
+    weight_factor, bias_factor, alpha_factor
         As for :class:`SGD`.
-    weight_decay : float
+    weight_decay : float or Schedule
         As for :class:`SGD`, but 0.01 by default.
 
     Raises
@@ -204,7 +209,7 @@ class AdamW(Adam):
     0.01
     """
 
-    weight_decay: Numbers = field(default=0.01, kw_only=True)
+    weight_decay: Numbers | Schedule = field(default=0.01, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -221,7 +226,7 @@ class RMSprop(Stepping):
         How much of v is kept in a step, in [0, 1).
     eps : float
         Keeps the divisor from zero.
-    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor
+    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor, alpha_factor
         As for :class:`SGD`.
 
     Raises
@@ -267,7 +272,7 @@ class Adagrad(Stepping):
         Learning rate.
     eps : float
         Keeps the divisor from zero.
-    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor
+    weight_decay, l1, l2, l2_over_batch, clip_value, clip_norm, weight_factor, bias_factor, alpha_factor
         As for :class:`SGD`.
 
     Raises

@@ -56,7 +56,7 @@ class Views(Sequence[View]):
             return
         number = operator.index(layer) % len(self)
         if view is None:
-            raise self._no_bias(number)
+            raise self._lacks(number)
         view[...] = checks.parameters(values, view.shape, view.dtype, f"{self._name}[{number}]")
 
     def fill(self, values: Any) -> None:
@@ -67,7 +67,7 @@ class Views(Sequence[View]):
             raise ValueError(f"{self._name} has {counted(len(self), 'layer')}: pass a list of an array for each; got {came}.")
         for number, (view, own) in enumerate(zip(given, views, strict=True)):
             if view is not None and own is None:
-                raise self._no_bias(number)
+                raise self._lacks(number)
             given[number] = None
             if own is not None:
                 given[number] = checks.parameters(view, own.shape, own.dtype, f"{self._name}[{number}]").copy()
@@ -125,7 +125,9 @@ class Views(Sequence[View]):
             "layer, or compare net.params."
         )
 
-    def _no_bias(self, number: int) -> ValueError:
+    def _lacks(self, number: int) -> ValueError:
+        if self._name == "alphas":
+            return ValueError(f"layer {number} has no alphas. Make the network with fm.Dense(width, parametric=True) there.")
         return ValueError(f"layer {number} has no bias. Make the network with a bias there, as (width, True).")
 
     def _no_layer(self, layer: Any, error: type[Exception]) -> Exception:
@@ -185,6 +187,15 @@ class Parameters:
     @biases.setter
     def biases(self, values: Sequence[ArrayLike | None]) -> None:
         self.biases.fill(values)
+
+    @property
+    def alphas(self) -> Views[NDArray | None]:
+        """Views of the parametric layers' alphas, (width,), None for other layers; assigning to one or all copies into them."""
+        return Views("alphas", self.plan.alphas(self._params))
+
+    @alphas.setter
+    def alphas(self, values: Sequence[ArrayLike | None]) -> None:
+        self.alphas.fill(values)
 
     @property
     def n_inputs(self) -> int:

@@ -1,4 +1,4 @@
-"""Schedules: a learning rate for each step of a fit."""
+"""Schedules: a rate for each step of a fit, of learning, of weight decay, or for all dropout rates to be multiplied by."""
 
 from __future__ import annotations
 
@@ -13,21 +13,9 @@ from . import checks
 from .plateau import Plateau
 
 __all__ = [
-    "OVER_A_FIT",
-    "SCHEDULES",
-    "Constant",
-    "Cosine",
-    "CosineLog",
-    "Exponential",
-    "InverseScaling",
-    "OneCycle",
-    "Plateau",
-    "ReduceOnPlateau",
-    "Schedule",
-    "Span",
-    "Step",
-    "resolve",
-]
+    "OVER_A_FIT", "SCHEDULES", "Constant", "Cosine", "CosineLog", "Exponential", "FlatCosine", "InverseScaling", "OneCycle",
+    "Plateau", "ReduceOnPlateau", "Schedule", "Span", "Step", "resolve",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,6 +48,8 @@ class Span:
 @dataclass(frozen=True)
 class Schedule:
     """Base of all schedules; as it is, a rate that does not change.
+
+    It is an optimizer's `lr` or `weight_decay`, or the `dropout_schedule` of a fit, which all dropout rates are multiplied by.
 
     Your own schedule is a frozen dataclass that derives from it and overrides :meth:`rates`.
 
@@ -282,6 +272,41 @@ class CosineLog(Schedule):
 
 
 @dataclass(frozen=True)
+class FlatCosine(Schedule):
+    """`lr` for a part of the fit, then half a cosine down to 0 (Holzmüller, Grinsztajn & Steinwart 2024).
+
+    Parameters
+    ----------
+    lr : float
+        The first rate.
+    flat : float
+        The part of the fit's steps in which it stays, in [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `lr` is not positive, or `flat` is not in [0, 1).
+
+    Examples
+    --------
+    >>> FlatCosine(1.0).rates(np.arange(4), Span(0, 4, 1)).round(2).tolist()
+    [1.0, 1.0, 1.0, 0.5]
+    """
+
+    flat: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        checks.real_field(self, "flat", 0.0, 1.0, open_high=True)
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the rate of each step."""
+        part = (np.asarray(steps, np.float64) - span.start) / span.steps
+        return _cosine(self.lr, 0.0, (part - self.flat) / (1.0 - self.flat))
+
+
+@dataclass(frozen=True)
 class OneCycle(Schedule):
     """Up to `lr` and down to almost nothing over the fit, both as half cosines (Smith & Topin 2018, as in PyTorch).
 
@@ -422,7 +447,7 @@ class ReduceOnPlateau(Schedule):
 
 
 # They follow what one fit does from its first step to its last, which a single step knows nothing of.
-OVER_A_FIT = (Cosine, CosineLog, OneCycle, ReduceOnPlateau)
+OVER_A_FIT = (Cosine, CosineLog, FlatCosine, OneCycle, ReduceOnPlateau)
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constant": Constant,
@@ -430,6 +455,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "exponential": Exponential,
     "cosine": Cosine,
     "cosine_log": CosineLog,
+    "flat_cosine": FlatCosine,
     "one_cycle": OneCycle,
     "inverse_scaling": InverseScaling,
     "reduce_on_plateau": ReduceOnPlateau,

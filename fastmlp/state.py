@@ -82,12 +82,14 @@ class TrainingState:
             self.reals[ids.BETA1_POWER] = self.reals[ids.BETA2_POWER] = 1.0
             settings = ids.N_REALS + ids.LAYER_BLOCKS * self._plan.n_layers
             if optimizer.scales or self.reals.size > settings:
-                scales = np.zeros((ids.SCALE_BLOCKS, self._plan.n_inputs if optimizer.scales else 0))
+                scales = np.zeros(
+                    (ids.SCALE_BLOCKS, self._plan.table[self._plan.first_dense, ids.FAN_IN] if optimizer.scales else 0)
+                )
                 scales[ids.SCALE] = 1.0
                 self.reals = np.concatenate([self.reals[:settings], scales.ravel()])
         if optimizer.kind >= 0:
             factors = self.reals[ids.N_REALS :][: ids.LAYER_BLOCKS * self._plan.n_layers].reshape(ids.LAYER_BLOCKS, -1)
-            optimizer.fill_layers(self._plan.table[:, ids.FAN_IN], factors)
+            optimizer.fill_layers(self._plan.fan_in, factors)
             optimizer.fill(self.ints, self.reals)
         self.optimizer = optimizer
 

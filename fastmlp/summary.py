@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .network import MLP
 
-__all__ = ["table"]
+__all__ = ["layer_name", "table"]
+
+
+def layer_name(net: MLP, number: int) -> str:
+    """Return what people call a layer."""
+    before = net.plan.first_dense
+    return "output" if number == len(net.layers) - 1 else "embedding" if number < before else f"hidden {number + 1 - before}"
 
 
 def table(net: MLP) -> str:
@@ -17,13 +23,13 @@ def table(net: MLP) -> str:
     for number, dense in enumerate(net.layers):
         fan_in = net.plan.widths[number]
         rows.append((
-            "output" if number == len(net.layers) - 1 else f"hidden {number + 1}",
+            layer_name(net, number),
             f"{fan_in} → {dense.width}",
-            str(dense.activation),
+            f"{dense.activation}, parametric" if dense.parametric else str(dense.activation),
             "yes" if dense.bias else "no",
             f"{dense.dropout:g}" if dense.dropout else "",
-            f"{(fan_in + dense.bias) * dense.width:,}",
-            f"{2 * fan_in * dense.width:,}",
+            f"{net.plan.sizes[number]:,}",
+            f"{2 * net.plan.products[number]:,}",
         ))  # fmt: skip
     rows.append(("sum", "", "", "", "", f"{net.n_params:,}", f"{net.flops():,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]

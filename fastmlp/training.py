@@ -28,6 +28,7 @@ from .rows import apart, loss
 from .schedules import Span
 from .sparse import Reader, is_sparse
 from .state import Saved
+from .stepping import rates_of
 
 if TYPE_CHECKING:
     from .network import MLP
@@ -283,7 +284,7 @@ class Run(Fit):
         self.done = 0
         self.begin()
         # A schedule that does not fit this training says so now.
-        self._rates_of(self.span.start, min(1, self.span.steps))
+        self._for_engine(self._rates_of(self.span.start, min(1, self.span.steps)))
         self._set()
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
         self.reader = Reader(data.train.x, self.batch) if is_sparse(data.train.x) else None
@@ -385,6 +386,7 @@ class Run(Fit):
         if self.options.callbacks:  # they may have trained the network in their own way
             self._set()
         rates = self._rates(steps)
+        columns = self._for_engine(rates)
         # That of the first epoch's last step: where a later epoch goes wrong, each gets a call of its own.
         self.rate = float(rates[min(steps, self.per_epoch) - 1])
         epochs = -(-steps // self.per_epoch) + 1
@@ -395,7 +397,7 @@ class Run(Fit):
         kernels, scratch = net._arena.take(len(train), x.shape[1])
         finished = kernels.train_steps(
             net.plan.table, state.ints, state.reals, net.params, state.slots, x, train.y, train.weight, self.order,
-            rates, self.losses, scratch, self.copies if self.judged and steps > self.per_epoch else self.copies[:0],
+            columns, self.losses, scratch, self.copies if self.judged and steps > self.per_epoch else self.copies[:0],
         )  # fmt: skip
         net._arena.give(scratch)
         return finished, rates
@@ -415,6 +417,17 @@ class Run(Fit):
         """Learning rates of the next `steps` steps."""
         rates = self._rates_of(self.span.start + self.done, steps)
         return self.watch.apply(rates) if self.watch else rates
+
+    def _for_engine(self, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the next steps' rates, (n, 1), or (n, 3) with weight decays and factors of dropout if one has a schedule."""
+        optimizer: Any = self.options.optimizer
+        dropout = self.options.dropout_schedule
+        if dropout is None and not optimizer.scheduled:
+            return rates[:, np.newaxis]
+        first = self.span.start + self.done
+        steps = np.arange(first, first + len(rates))
+        factors = rates_of(1.0 if dropout is None else dropout, steps, self.span, most=1.0)
+        return np.stack([rates, optimizer.decays(steps, self.span), factors], axis=1)
 
     def _rates_of(self, first: int, steps: int) -> NDArray[np.float64]:
         optimizer: Any = self.options.optimizer

@@ -7,9 +7,11 @@ import math
 import numpy as np
 
 from .columns import arrange_columns, column_block, narrow, predict_columns
-from .gemm import PACKED
+from .embedding import rows_fit
 from .ids import ACTIVATION, WIDTH
 from .jit import entry, inner
+from .layers import forward_rows, output_rows
+from .layout import special
 from .maps import copy, finite
 from .network import (
     BUFFER,
@@ -18,8 +20,7 @@ from .network import (
     STRIDE,
     Net,
     arrange,
-    forward_rows,
-    output_rows,
+    own_room,
 )
 from .scratch import room_of, scratch_size
 from .simd import address, shift
@@ -37,7 +38,7 @@ def _answer_rows(all_layers, net, x, out, first, at, m, packed):
     layers = table.shape[0]
     ldx, k, ldo = x.shape[1], table[layers - 1, WIDTH], out.shape[1]
     z = address(out, at * ldo + ldo - k)
-    forward_rows(net, 0, 0, False, first, first + m, address(x, at * ldx), ldx, z, ldo, packed)
+    forward_rows(net.special, net, 0, 0, False, first, first + m, address(x, at * ldx), ldx, z, ldo, packed)
     output_rows(table[layers - 1, ACTIVATION], m, k, z, ldo)
     if all_layers:
         column = 0
@@ -67,24 +68,24 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
     mode = flush_denormals()
     base = address(arena, 0)
     sparse = sparse_width(table, x) > 0
+    room = room_of(table, rows, n)
     columns = not all_layers and not sparse and narrow(table, rows, False)
     if columns:
         block = column_block(table)
         base, first = shift(base, tid * arrange_columns(table, block, places)), 0
     else:
-        room = room_of(table, rows, n)
         arrange(table, x.shape[1], room, n, places)
         block = max(1, room // n)
         first = tid * block
-    packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED))
+    packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(special(table), table, room)))
     # Rates of dropout are not asked for.
-    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, sparse)
+    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, sparse, special(table))
     low, high = (rows * tid) // n, (rows * (tid + 1)) // n
     for at in range(low, high, block):
         if sync[ABORT] != 0 or sync[NOT_FINITE] != 0:
             break
         m = min(block, high - at)
-        if not finite(m * x.shape[1], address(x, at * x.shape[1])):
+        if not rows_fit(net.special, table, m, x.shape[1], address(x, at * x.shape[1])):
             sync[NOT_FINITE] = 1
             break
         if columns:

@@ -27,9 +27,10 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
+from .layout import PAD, _padded, is_special, special
 from .loss import is_sum
 from .maps import accumulate, copy, elementwise, fill, scale
-from .network import BUFFER, DELTA, EACH, PACK, PAD, ROWS, SCALES, TARGETS, _padded, few_parameters
+from .network import BUFFER, DELTA, EACH, PACK, ROWS, SCALES, TARGETS, few_parameters
 from .simd import address, lanes_of, peek, poke, shift
 from .tile import END_RELU, END_STORE, NV, START_COLUMN, START_ZERO
 from .transpose import transpose, transpose_narrow
@@ -49,7 +50,7 @@ def _times(d, s, factor):
 @inner
 def narrow(table, rows, backward):
     """Whether so many rows at once go through the network, and with `backward` back, by columns: a matter of shapes alone."""
-    if rows < LEAST_ROWS or not few_parameters(table):
+    if is_special(special(table)) or rows < LEAST_ROWS or not few_parameters(table):
         return False
     padded = exact = widest = 0
     for l in range(table.shape[0]):

@@ -1,7 +1,7 @@
 """The numbers by which Python names things to the kernels; the same as in fastmlp/reference/ids.py, as a test checks."""
 
-# Columns of the layer table, one row per layer.
-FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, COLUMNS = 0, 1, 2, 3, 4, 5
+# Columns of the layer table, one row per layer; those from NUMBERS on are an embedding's.
+FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, HAS_ALPHA, NUMBERS, CODES, ENTRIES, SIZE, WAVES, PARTS, COLUMNS = range(13)
 
 # Activations.
 (
@@ -24,6 +24,9 @@ FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET, COLUMNS = 0, 1, 2, 3, 4, 5
 ) = range(16)
 # Numbers of activations that are no part of the engine, and how many of them there may be.
 FIRST_CUSTOM, MOST_CUSTOM = 100, 16384
+
+# In the place of an activation: the first row is an embedding's, which stands before the layers.
+EMBEDDING = 99
 
 # Losses.
 CROSS_ENTROPY, BCE, MSE, SSE, HALF_MSE, MAE, HUBER, POISSON, QUANTILE, PRODUCT = range(10)
@@ -73,12 +76,13 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     WEIGHT_SUM,
     LOSS_FACTOR,
     SCALE_RATE,
+    SCALE_DECAY,
     N_REALS,
-) = range(17)
+) = range(18)
 
-# Behind them, blocks of one number for each layer: dropout; and with FACTORS what the learning rates of weights and biases
-# and the weights' eps are multiplied by.
-DROPOUT, WEIGHT_RATE, BIAS_RATE, WEIGHT_EPS, LAYER_BLOCKS = range(5)
+# Behind them, blocks of one number for each layer: dropout; and with FACTORS what the learning rates of weights, biases and
+# alphas and the weights' eps are multiplied by.
+DROPOUT, WEIGHT_RATE, BIAS_RATE, ALPHA_RATE, WEIGHT_EPS, LAYER_BLOCKS = range(6)
 # With SCALE_RATE > 0, behind those, blocks of one number for each input: its scale, and Adam's two moments of it.
 SCALE, SCALE_M, SCALE_V, SCALE_BLOCKS = range(4)
 

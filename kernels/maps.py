@@ -64,7 +64,7 @@ def elementwise(pointers: str, scalars: str = "", fold=None):
 
                 return loop(builder, count, lanes, elem, apply, fold) or context.get_dummy_value()
 
-            return result(n, operands, numbers), codegen
+            return result(types.intp, operands, numbers), codegen
 
         definition.__name__ = function.__name__
         definition.__doc__ = function.__doc__

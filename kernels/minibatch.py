@@ -7,28 +7,21 @@ from collections import namedtuple
 from .columns import backward_columns, forward_columns, gather_columns, loss_columns
 from .ids import ACTIVATION, FAN_IN, LOSS, LOSS_PARAM, SMOOTHING, WIDTH
 from .jit import glue, inner
+from .layers import backward_layer, backward_rows, forward_layer, forward_rows, input_rows, weight_gradients
+from .layout import PAD, _padded, is_special
 from .loss import is_sum, loss_rows
 from .maps import accumulate, copy, copy_rows
 from .network import (
     BUFFER,
     DELTA,
     EACH,
-    PAD,
     ROWS,
     SCALES,
     STRIDE,
     TARGETS,
-    _padded,
-    backward_layer,
-    backward_rows,
     column_edge,
-    delta_rows,
-    forward_layer,
-    forward_rows,
-    n_params,
     rows_of,
     shares_columns,
-    weight_gradients,
 )
 from .simd import address, peek, poke, shift
 from .sparse import copy_sparse
@@ -42,8 +35,9 @@ TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, PREDICT = range(5)
 # class indices; where in that order the first of the inputs stands, if they are a window of them, else -1.
 Data = namedtuple("Data", "x y weight order ordered classes window")
 # A thread's part: its number among n and their barrier; its rows of the weights (`whole`: all of them) and its stretch of the
-# flat vectors; room for packing, and for the groups' gradients and losses; whether blocks are taken by columns.
-Part = namedtuple("Part", "tid n sync bounds whole begin end packed partial sums columns")
+# flat vectors, of which there are `size` elements; room for packing, and for the groups' gradients and losses; whether blocks
+# are taken by columns.
+Part = namedtuple("Part", "tid n sync bounds whole begin end size packed partial sums columns")
 
 
 @glue
@@ -142,14 +136,13 @@ def _rows(task, net, data, ints, reals, epoch, row, at, first, last, unit, d_in,
     _gather(net, data, at - first, first, last, unit)
     ldx, ldz = places[0, STRIDE], places[layers, STRIDE]
     x, z = shift(arena, places[0, BUFFER] + first * ldx), shift(arena, places[layers, BUFFER] + first * ldz)
-    forward_rows(net, epoch, row - first, task != LOSS_ONLY, first, last, x, ldx, z, ldz, packed)
+    forward_rows(net.special, net, epoch, row - first, task != LOSS_ONLY, first, last, x, ldx, z, ldz, packed)
     _loss_of_rows(net, ints, reals, data.classes, first, last, unit if data.weight.size == 0 else 0.0)
     if task != LOSS_ONLY:
-        backward_rows(net, first, last, packed)
+        backward_rows(net.special, net, first, last, packed)
     if task == INPUT_GRADIENT:
         k = net.table[0, FAN_IN]
-        out = shift(d_in, at * k)
-        delta_rows(net, 0, first, last, 0, k, out, k, END_STORE, out, packed)
+        input_rows(net.special, net, first, last, 0, k, shift(d_in, at * k), packed)
 
 
 @glue
@@ -178,7 +171,8 @@ def _layers(task, net, data, ints, reals, epoch, row, at, first, last, m, unit, 
         a, lda = rows_of(net, l, top)
         z, ldz = rows_of(net, l + 1, top)
         if left < right:
-            forward_layer(net, l, epoch, row, task != LOSS_ONLY, top, bottom, left, right, a, lda, z, ldz, part.packed)
+            gradient, hidden = task != LOSS_ONLY, l + 1 < layers
+            forward_layer(net, l, epoch, row, gradient, top, bottom, left, right, a, lda, z, ldz, hidden, part.packed)
     if shares_columns(table[layers - 1, WIDTH], m, part.n):
         barrier(part.sync, part.n)
     _loss_of_rows(net, ints, reals, data.classes, first, last, unit if data.weight.size == 0 else 0.0)
@@ -194,8 +188,7 @@ def _layers(task, net, data, ints, reals, epoch, row, at, first, last, m, unit, 
         if left < right and l > 0:
             backward_layer(net, l, top, bottom, left, right, part.packed)
         elif left < right:
-            out = shift(d_in, (at + top) * units)
-            delta_rows(net, 0, top, bottom, left, right, out, units, END_STORE, out, part.packed)
+            input_rows(net.special, net, top, bottom, left, right, shift(d_in, (at + top) * units), part.packed)
 
 
 @inner
@@ -223,7 +216,7 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
             break
         if done > 0:
             barrier(part.sync, part.n)
-        if few or part.n == 1:
+        if few or part.n == 1 or is_special(net.special):  # which go over the same rows several times
             begin = at + done + first
             _rows(task, net, data, ints, reals, epoch, row + done + first, begin, first, last, unit, out, part.packed)
         else:
@@ -246,7 +239,7 @@ def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out
 
     There is an even number of groups, of as many rows each as whole tiles allow: two threads have the same to do.
     """
-    size = n_params(net.table)
+    size = part.size
     first = 0 if part.columns else part.tid * block
     tile = NV * PAD if part.columns else 8
     blocks, tiles = (count + block - 1) // block, (count + tile - 1) // tile

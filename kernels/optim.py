@@ -9,6 +9,7 @@ import numpy as np
 from .ids import (
     ADAGRAD,
     ADAM,
+    ALPHA_RATE,
     AMSGRAD,
     BETA1,
     BETA1_POWER,
@@ -22,7 +23,7 @@ from .ids import (
     EPS_HAT,
     FACTORS,
     FAN_IN,
-    HAS_BIAS,
+    HAS_ALPHA,
     L1,
     L2,
     L2_OVER_BATCH,
@@ -32,6 +33,7 @@ from .ids import (
     OFFSET,
     OPTIMIZER,
     RMSPROP,
+    SCALE_DECAY,
     SCALE_M,
     SCALE_RATE,
     SCALE_V,
@@ -40,6 +42,7 @@ from .ids import (
     WIDTH,
 )
 from .jit import entry, glue, inner
+from .layout import embeds, n_biases, n_weights
 from .maps import add, elementwise, largest, scale
 from .simd import address, peek, shift
 from .threads import flush_denormals, restore_mode
@@ -152,7 +155,7 @@ def _sum_of_squares(n, w):
 def _weights_in(table, layer, first, last):
     """The part of the stretch first..last of the flat vector that holds weights of a layer: its start and length."""
     start = table[layer, OFFSET]
-    end = min(last, start + table[layer, FAN_IN] * table[layer, WIDTH])
+    end = min(last, start + n_weights(table, layer))
     start = max(first, start)
     return start, max(0, end - start)
 
@@ -205,13 +208,16 @@ def _norm_factors(reals, g, n):
 
 
 @inner
-def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, first, last):
-    """One step on first..last of the flat vectors; state vector s starts at slots + s*stride, powerN is betaN^t."""
-    if reals[DECAY] != 0.0:
+def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, decay, first, last):
+    """One step on first..last of the flat vectors; state vector s starts at slots + s*stride, powerN is betaN^t.
+
+    `decay` is this step's weight decay, which may be another than DECAY.
+    """
+    if decay != 0.0:
         for layer in range(table.shape[0]):
             if not ints[FACTORS] or reals[N_REALS + WEIGHT_RATE * table.shape[0] + layer] > 0.0:
                 start, count = _weights_in(table, layer, first, last)
-                scale(count, (shift(w, start),), (1.0 - lr * reals[DECAY],))
+                scale(count, (shift(w, start),), (1.0 - lr * decay,))
     if not ints[FACTORS]:
         _move(ints, reals, power1, power2, w, slots, stride, g, lr, reals[EPS], first, last)
         return
@@ -220,15 +226,23 @@ def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, first, 
         at = N_REALS + layer
         start, count = _weights_in(table, layer, first, last)
         rate, eps = lr * reals[at + WEIGHT_RATE * layers], reals[EPS] * reals[at + WEIGHT_EPS * layers]
-        if layer == 0 and reals[SCALE_RATE] > 0.0:
-            _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, start, start + count)
+        if layer == _first_dense(table) and reals[SCALE_RATE] > 0.0:
+            _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, decay, start, start + count)
         elif reals[at + WEIGHT_RATE * layers] > 0.0:
             _move(ints, reals, power1, power2, w, slots, stride, g, rate, eps, start, start + count)
-        if table[layer, HAS_BIAS] and reals[at + BIAS_RATE * layers] > 0.0:
-            start = table[layer, OFFSET] + table[layer, FAN_IN] * table[layer, WIDTH]
-            begin, end = max(first, start), min(last, start + table[layer, WIDTH])
-            rate = lr * reals[at + BIAS_RATE * layers]
-            _move(ints, reals, power1, power2, w, slots, stride, g, rate, reals[EPS], begin, max(begin, end))
+        start = table[layer, OFFSET] + n_weights(table, layer)
+        for block, n in ((BIAS_RATE, n_biases(table, layer)), (ALPHA_RATE, table[layer, HAS_ALPHA] * table[layer, WIDTH])):
+            begin, end = max(first, start), min(last, start + n)
+            rate = lr * reals[at + block * layers]
+            if rate > 0.0 and begin < end:
+                _move(ints, reals, power1, power2, w, slots, stride, g, rate, reals[EPS], begin, end)
+            start += n
+
+
+@glue
+def _first_dense(table):
+    """The layer whose weights have a scale for each of its inputs: the first one, or the first behind an embedding."""
+    return 1 if embeds(table, 0) else 0
 
 
 @glue
@@ -241,20 +255,22 @@ def _corrections(ints, power1, power2):
 
 
 @inner
-def _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, first, last):
+def _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, decay, first, last):
     """Adam on V and s, where the first layer's weights are diag(s) V, for whole rows of them: first..last; see the twin."""
-    n, k = table[0, WIDTH], table[0, FAN_IN]
+    layer = _first_dense(table)
+    n, k, offset = table[layer, WIDTH], table[layer, FAN_IN], table[layer, OFFSET]
     scales = N_REALS + LAYER_BLOCKS * table.shape[0]
     beta1, beta2 = reals[BETA1], reals[BETA2]
     correct, root = _corrections(ints, power1, power2)
+    kept = 1.0 - lr * decay * reals[SCALE_DECAY]
     for start in range(first, last, n):
-        i = scales + start // n
+        i = scales + (start - offset) // n
         s = reals[i]
         p, dp, s0 = shift(w, start), shift(g, start), shift(slots, start)
         slope = _dot(n, (p, dp), ()) / s
         m = beta1 * reals[i + SCALE_M * k] + (1.0 - beta1) * slope
         v = beta2 * reals[i + SCALE_V * k] + (1.0 - beta2) * slope * slope
-        new = s - lr * reals[SCALE_RATE] * correct * m / (math.sqrt(v) * root + reals[EPS])
+        new = s * kept - lr * reals[SCALE_RATE] * correct * m / (math.sqrt(v) * root + reals[EPS])
         if abs(new) < LEAST_SCALE:
             new = math.copysign(LEAST_SCALE, new)
         _adam_scaled(n, (p, s0, shift(s0, stride), dp),
@@ -314,5 +330,5 @@ def update(table, ints, reals, params, slots, grad, lr):
     flat = slots.reshape(slots.size)
     mode = flush_denormals()
     _update(table, ints, reals, reals[BETA1_POWER], reals[BETA2_POWER], address(params, 0), address(flat, 0), params.size,
-            address(grad, 0), lr, 0, grad.size)  # fmt: skip
+            address(grad, 0), lr, reals[DECAY], 0, grad.size)  # fmt: skip
     restore_mode(mode)

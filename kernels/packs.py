@@ -66,10 +66,10 @@ from .lanes import (
     set_ones,
     update_pack,
 )
+from .layout import n_params
 from .loss import mean_loss
 from .maps import copy, fill
 from .minibatch import LOSS_ONLY, TRAIN
-from .network import n_params
 from .pack_rows import (
     LAST_RATE,
     LOSS_SUM,

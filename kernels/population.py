@@ -138,7 +138,7 @@ def train_population(
         order, own = np.empty(len(x), np.int64), np.full(epochs + 1, np.nan)
         network, data = (table, ints[i], reals[i], params[i], slots[i]), (x, _of(y, i), _weight(weight, i), order)
         for epoch in range(0, epochs, at_once):
-            rates = lr[epoch * steps : (epoch + at_once) * steps] * factor[i]
+            rates = lr[epoch * steps : (epoch + at_once) * steps, np.newaxis] * factor[i]
             train.train_steps(*network, *data, rates, own[epoch:], scratch)
             if at_once == 1 and not _note(i, epoch, own[epoch], params, slots, reals, *given):
                 break

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .columns import arrange_columns, column_block, narrow
-from .gemm import PACKED
+from .embedding import rows_fit
 from .ids import (
     ACTIVATION,
     BATCH,
@@ -17,7 +17,9 @@ from .ids import (
     BETA2_POWER,
     CLIP_NORM,
     CROSS_ENTROPY,
+    DECAY,
     DROP_LAST,
+    DROPOUT,
     EACH_STEP,
     EPOCH,
     FAN_IN,
@@ -28,7 +30,6 @@ from .ids import (
     LOSS_FACTOR,
     LOSS_SUM,
     N_REALS,
-    OFFSET,
     ROW,
     SEED,
     SHUFFLE,
@@ -40,9 +41,11 @@ from .ids import (
     WIDTH,
     WINDOW,
 )
-from .jit import entry, inner
+from .jit import entry, glue, inner
+from .layers import layer_gradient
+from .layout import _padded, n_params, row_start, special
 from .loss import mean_loss
-from .maps import copy, finite
+from .maps import copy
 from .minibatch import (
     GRADIENT,
     INPUT_GRADIENT,
@@ -59,13 +62,11 @@ from .network import (
     PLACES,
     STRIDE,
     Net,
-    _padded,
     _set_ones,
     arrange,
     block_limit,
     few_parameters,
-    layer_gradient,
-    n_params,
+    own_room,
     share,
     stretch,
 )
@@ -82,20 +83,32 @@ CHUNK = 128 * 1024
 
 
 @inner
-def _descend(net, ints, reals, power1, power2, state, out, lr, weight_sum, m, part):
+def _descend(net, ints, reals, power1, power2, state, out, lr, decay, weight_sum, m, part):
     """This thread's part of the weight gradients of a block of m rows and the step on it, a chunk of rows at a time."""
-    size = n_params(net.table)
     for l in range(net.table.shape[0]):
-        n, offset = net.table[l, WIDTH], net.table[l, OFFSET]
-        rows = max(1, CHUNK // n // 8) * 8
+        rows = max(1, CHUNK // net.table[l, WIDTH] // 8) * 8
         for first in range(part.bounds[l, part.tid], part.bounds[l, part.tid + 1], rows):
             last = min(first + rows, part.bounds[l, part.tid + 1])
-            begin, end = offset + first * n, offset + last * n
+            begin, end = row_start(net.table, l, first), row_start(net.table, l, last)
             # Every chunk lies where the first one does, at the beginning of this thread's stretch.
             grad = shift(out, part.begin - begin)
-            layer_gradient(net, l, first, last, 0, m, grad, END_STORE, part.packed)
+            layer_gradient(net.special, net, l, first, last, 0, m, grad, END_STORE, part.packed)
             _penalize(net.table, ints, reals, net.params, grad, weight_sum, begin, end)
-            _update(net.table, ints, reals, power1, power2, net.params, state, size, grad, lr, begin, end)
+            _update(net.table, ints, reals, power1, power2, net.params, state, part.size, grad, lr, decay, begin, end)
+
+
+@glue
+def _descend_at_once(net, ints, reals, power1, power2, state, grad, lr, decay, weight_sum, part):
+    """This thread's part of the step on a gradient that is there as a whole."""
+    size, begin, end = part.size, part.begin, part.end
+    _penalize(net.table, ints, reals, net.params, grad, weight_sum, begin, end)
+    if reals[CLIP_NORM] > 0.0:
+        barrier(part.sync, part.n)
+        unit, rest = _norm_factors(reals, grad, size)
+        barrier(part.sync, part.n)
+        if unit != 1.0 or rest != 1.0:
+            _shorten(end - begin, (shift(grad, begin),), (unit, rest))
+    _update(net.table, ints, reals, power1, power2, net.params, state, size, grad, lr, decay, begin, end)
 
 
 @inner
@@ -104,7 +117,7 @@ def _start_penalty(net, part, few):
 
     They are complete after the next barrier, which comes before any thread changes a weight.
     """
-    size, parts = n_params(net.table), 1 if few else N_SUMS
+    size, parts = part.size, 1 if few else N_SUMS
     for i in range((parts * part.tid) // part.n, (parts * (part.tid + 1)) // part.n):
         first, last = (size * i) // parts, (size * (i + 1)) // parts
         part.sums[N_SUMS + i] = _squared_weights(net.table, net.params, first, last)
@@ -133,15 +146,21 @@ def _note(net, ints, losses, copies, number, loss_sum, weight_total, part):
 
 
 @inner
+def _set_dropout(net, reals, factor):
+    """Set this thread's dropout rates to those of the network times a factor."""
+    for l in range(net.table.shape[0]):
+        net.rates[l] = factor * reals[N_REALS + DROPOUT * net.table.shape[0] + l]
+
+
+@inner
 def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, few, limit):
-    """For TRAIN lr.size steps, returning the losses written; else one minibatch of all rows, returning its loss.
+    """For TRAIN a step for each row of `lr`, returning the losses written; else one minibatch of all rows, returning its loss.
 
     `copies` (epochs, P) is filled with the parameters after each loss, as far as it goes.
 
     Every thread follows the same counters, number 0 writes them down.
     """
     rows = data.y.shape[0]
-    size = n_params(net.table)
     row, epoch = ints[ROW], ints[EPOCH]
     power1, power2 = reals[BETA1_POWER], reals[BETA2_POWER]
     loss_sum, weight_total = reals[LOSS_SUM], reals[WEIGHT_SUM]
@@ -151,7 +170,8 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
     ends = deadline(part.sync) if task == TRAIN and part.n > 1 and part.tid == 0 else 0
     if task == TRAIN and ints[DROP_LAST]:
         rows -= rows % ints[BATCH]
-    for step in range(lr.size if task == TRAIN else 1):
+    scheduled = task == TRAIN and lr.shape[1] > 1
+    for step in range(lr.shape[0] if task == TRAIN else 1):
         at, count = row, min(ints[BATCH], rows - row)
         if task != TRAIN:
             at, count = 0, rows
@@ -161,6 +181,8 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
                 if part.tid == 0:
                     permute(ints[SHUFFLE_SEED], epoch, data.order)
                 barrier(part.sync, part.n)
+        if scheduled:
+            _set_dropout(net, reals, lr[step, 2])
         weight_sum = _weight_sum(data, at, count)
         penalized = task == TRAIN and ints[L2_OVER_BATCH] != 0
         if penalized and reals[L2] != 0.0:
@@ -176,21 +198,15 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
         else:
             loss_sum += loss
             weight_total += weight_sum
+        decay = lr[step, 1] if scheduled else reals[DECAY]
         power1 *= reals[BETA1]
         power2 *= reals[BETA2]
         if fused and part.sync[ABORT] != 0:  # as in `_together`
             break
         if fused:
-            _descend(net, ints, reals, power1, power2, state, out, lr[step], weight_sum, count, part)
+            _descend(net, ints, reals, power1, power2, state, out, lr[step, 0], decay, weight_sum, count, part)
         else:
-            _penalize(net.table, ints, reals, net.params, out, weight_sum, part.begin, part.end)
-            if reals[CLIP_NORM] > 0.0:
-                barrier(part.sync, part.n)
-                unit, rest = _norm_factors(reals, out, size)
-                barrier(part.sync, part.n)
-                if unit != 1.0 or rest != 1.0:
-                    _shorten(part.end - part.begin, (shift(out, part.begin),), (unit, rest))
-            _update(net.table, ints, reals, power1, power2, net.params, state, size, out, lr[step], part.begin, part.end)
+            _descend_at_once(net, ints, reals, power1, power2, state, out, lr[step, 0], decay, weight_sum, part)
         steps += 1
         row += count
         counts = row == rows or each
@@ -227,10 +243,10 @@ def _by_columns(task, table, ints, rates, rows, sparse):
 
 
 @inner
-def _finite_rows(x, tid, n):
-    """Whether thread tid's stretch of the rows is finite."""
+def _fit(kind, table, x, tid, n):
+    """Whether thread tid's stretch of the rows is as `rows_fit` says."""
     low, high = (x.shape[0] * tid) // n, (x.shape[0] * (tid + 1)) // n
-    return finite((high - low) * x.shape[1], address(x, low * x.shape[1]))
+    return rows_fit(kind, table, high - low, x.shape[1], address(x, low * x.shape[1]))
 
 
 @entry
@@ -242,7 +258,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     """
     layers = table.shape[0]
     room_for_places, room_for_bounds = (layers + 2) * PLACES, layers * (n + 1)
-    numbers = np.empty(room_for_places + room_for_bounds + 2 * layers, np.int64)
+    numbers = np.empty(room_for_places + room_for_bounds + 3 * layers, np.int64)
     places = numbers[:room_for_places].reshape(layers + 2, PLACES)
     rows = min(ints[BATCH], y.shape[0]) if task == TRAIN else y.shape[0]
     if n > 1 and scratch_size(table, x.shape[1], rows, n, places) > arena.size:
@@ -263,30 +279,34 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     else:
         grad = shift(base, arrange(table, x.shape[1], room, n, places))
     bounds = numbers[room_for_places : room_for_places + layers * (n + 1)].reshape(layers, n + 1)
-    whole = numbers[room_for_places + room_for_bounds :].reshape(layers, 2)
+    whole = numbers[room_for_places + room_for_bounds : numbers.size - layers].reshape(layers, 2)
+    # Each thread's own, since they may change from step to step.
+    rates = numbers[numbers.size - layers :].view(np.float64)
+    for l in range(layers):
+        rates[l] = reals[N_REALS + DROPOUT * layers + l]
     share(table, n, bounds)
     share(table, 1, whole)
     begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
-    net = Net(table, reals[N_REALS:], address(params, 0), base, places, ints[SEED], training, sparse)
+    net = Net(table, rates, address(params, 0), base, places, ints[SEED], training, sparse, special(table))
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH],
                 ints[WINDOW] if x.shape[0] < y.shape[0] else -1)  # fmt: skip
-    part = Part(tid, n, sync, bounds, whole, begin, end,
-                shift(base, places[layers + 1, PACK] + (0 if columns else tid * PACKED)), shift(grad, _padded(n_params(table))),
-                sync[SUMS:].view(np.float64), columns)  # fmt: skip
+    part = Part(tid, n, sync, bounds, whole, begin, end, n_params(table),
+                shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(net.special, table, room))),
+                shift(grad, _padded(n_params(table))), sync[SUMS:].view(np.float64), columns)  # fmt: skip
     if tid == 0 and not columns:
         for l in range(layers):
             if l > 0 or not sparse:
                 _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
     if n == 1:
         sync[NOT_FINITE] = 0
-    if ints[LOOK] != 0 and not (_finite_rows(x, tid, n) and _finite_rows(y, tid, n)):
+    if ints[LOOK] != 0 and not (_fit(net.special, table, x, tid, n) and _fit(None, table, y, tid, n)):
         sync[NOT_FINITE] = 1
     barrier(sync, n)
     result = math.nan
     if sync[NOT_FINITE] == 0:
         gradient = grad if task == TRAIN else target
-        copies = out if task == TRAIN and out.shape[1] == n_params(table) else out[:0]
+        copies = out if task == TRAIN and out.shape[1] == part.size else out[:0]
         result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, copies, part, few, limit)
     restore_mode(mode)
     return result

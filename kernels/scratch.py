@@ -6,7 +6,8 @@ import numpy as np
 
 from .columns import arrange_columns, column_block, narrow
 from .jit import entry, inner
-from .network import PLACES, _padded, arrange, block_limit, few_parameters, n_params
+from .layout import _padded, n_params
+from .network import PLACES, arrange, block_limit, few_parameters
 from .threads import N_SUMS
 
 

@@ -39,7 +39,8 @@ def _ask(kernel, flops, x, args):
 @functools.cache
 def _nothing(dtype):
     """Stand-ins for the arguments that a task does not use."""
-    return (np.zeros(N_INTS, np.int64), np.zeros((1, 1), dtype), np.zeros(0, dtype), np.zeros(0, np.int64), np.zeros(0))
+    zeros = np.zeros
+    return zeros(N_INTS, np.int64), zeros((1, 1), dtype), zeros(0, dtype), zeros(0, np.int64), zeros((0, 1)), zeros(0)
 
 
 def arena_size(table, rows, width=None):
@@ -67,11 +68,11 @@ def finite(values):
 
 
 def _evaluate(task, table, ints, reals, params, x, y, weight, out, arena):
-    _, matrix, _, order, none = _nothing(params.dtype)
+    _, matrix, _, order, lr, none = _nothing(params.dtype)
     flops = 6 * x.shape[0] * params.size
     if flops < _FLOPS_CALL:
-        return _run(task, table, ints, reals, params, matrix, x, y, weight, order, none, none, out, arena, 0, 1, sync_of_one())
-    job = task, table, ints, reals, params, matrix, x, y, weight, order, none, none, out, arena
+        return _run(task, table, ints, reals, params, matrix, x, y, weight, order, lr, none, out, arena, 0, 1, sync_of_one())
+    job = task, table, ints, reals, params, matrix, x, y, weight, order, lr, none, out, arena
     return _ask(_run, flops, x, job)
 
 
@@ -91,16 +92,16 @@ def input_gradient(table, ints, reals, params, x, y, weight, d_in, arena):
 
 
 def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, losses, arena, copies=None):
-    """len(lr) optimizer steps; see the reference."""
+    """len(lr) optimizer steps, lr being (steps, 1) or (steps, 3); see the reference."""
     matrix = _nothing(params.dtype)[1]
     slots = slots if slots.size else matrix
     copies = matrix[:0] if copies is None else copies
     batch = min(ints[BATCH], len(y))
     done = finished = 0
-    long = lr.size * (6 * batch * params.size + _FLOPS_STEP) >= _FLOPS_LONG
+    long = len(lr) * (6 * batch * params.size + _FLOPS_STEP) >= _FLOPS_LONG
     pace = pace_of((table.tobytes(), x.shape[1] < table[0, FAN_IN], batch, params.dtype.char), 6e-11 * batch * params.size)
-    while done < lr.size:
-        n, steps = pace.next(lr.size - done, threads_here())
+    while done < len(lr):
+        n, steps = pace.next(len(lr) - done, threads_here())
         before = ints[STEP]
         began = time.perf_counter()
         rates, results = lr[done : done + steps], (losses[finished:], copies[finished:])

@@ -57,10 +57,21 @@ _ERFC64 = (
     -0.00045449316799105029, 0.00020549217547054027, 0.00015058268331805497, 5.2092830876906917e-6,
     -1.8468273559963198e-5,
 )  # fmt: skip
+# (sin(r) - r) / r^3 in r^2 for |r| <= pi/2; relative error of sin(r): 6e-9 and 3e-19.
+_SIN32 = (-0.16666659547504346, 0.0083330661645032724, -0.00019809596509522921, 2.6057656835660634e-6)
+_SIN64 = (
+    -0.16666666666666666, 0.0083333333333331942, -0.00019841269841209182, 2.7557319211130744e-6, -2.505210687218914e-8,
+    1.6058939674348406e-10, -7.6429906500582517e-13, 2.7211659409762899e-15,
+)  # fmt: skip
 
 _LOG2E = math.log2(math.e)
 # ln(2) in two parts, the first so short that its multiples by whole numbers are exact.
 _LN2 = {32: (0.693359375, -2.12194440e-4), 64: (6.93147180369123816490e-01, 1.90821492927058770002e-10)}
+# pi in three parts, of which the multiples of the first two by some thousands are exact.
+_PI = {
+    32: (3.140625, 9.67502593994140625e-4, 1.5099579909783764e-7),
+    64: (3.1415925025939941406, 1.5099578831723193e-7, 1.0780605716316238e-14),
+}
 # The bits of sqrt(1/2).
 _ROOT_HALF = {32: 0x3F3504F3, 64: 0x3FE6A09E667F3BCD}
 # Adding it rounds to a whole number, which then stands in the lowest bits.
@@ -251,6 +262,36 @@ def _exp(x):
 @elementwise("x +y")
 def _log(x):
     return vlog(x)
+
+
+def _sine(r: Vec, parity) -> Vec:
+    """sin(r) for |r| <= pi/2, with the other sign if `parity` (LLVM integers) is odd."""
+    # Where x is so large that it says nothing of its sine, r is anything.
+    r = r.maximum(-0.5 * math.pi).minimum(0.5 * math.pi)
+    z = r * r
+    value = (r * z).fma(polynomial(z, _SIN32 if r.bits == 32 else _SIN64), r)
+    return r.from_int(r.b.xor(value.as_int(), r.b.shl(parity, r.int_const(r.bits - 1))))
+
+
+def _less_half_turns(x: Vec, offset: float):
+    """x - (n + offset) pi for the whole number n that makes it smallest, and n (LLVM integers, whose low bits count)."""
+    rounder = x.const(_ROUNDER[x.bits])
+    shifted = x.fma(1.0 / math.pi, -offset) + rounder
+    turns = (shifted - rounder) + offset
+    for part in _PI[x.bits]:
+        x = turns.fma(-part, x)
+    return x, shifted.as_int()
+
+
+def vsin(x: Vec) -> Vec:
+    """sin(x), for |x| up to some thousands."""
+    return _sine(*_less_half_turns(x, 0.0))
+
+
+def vcos(x: Vec) -> Vec:
+    """cos(x), for |x| up to some thousands: that of r + (n + 1/2) pi is -sin(r), or sin(r) if n is odd."""
+    r, n = _less_half_turns(x, 0.5)
+    return _sine(r, x.b.add(n, x.int_const(1)))
 
 
 @elementwise("x +y")

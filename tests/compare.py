@@ -17,8 +17,8 @@ from fastmlp.reference.activations import activate, softmax
 from fastmlp.reference.loss import loss_and_delta
 from tests.nets import PARTNER, Data, Net
 
-# Largest |f''| of any activation but exp (SELU's), and the error of f, f' and the losses in eps.
-_CURVED, _MATHS = 1.8, 4
+# Largest |f''| and |f'| of any activation but exp (SELU's), and the error of f, f' and the losses in eps.
+_CURVED, _STEEP, _MATHS = 1.8, 1.8, 4
 
 
 def eps(dtype) -> float:
@@ -88,16 +88,19 @@ def network_bounds(net: Net, data: Data, dtype) -> Bounds:
     u = eps(dtype)
     drop = train._dropout(net.ints, net.reals, len(net.table), int(net.ints[ids.ROW]))
     layers = train._layers(net.table, net.params)
-    inputs, slopes, z = train._forward(net.table, layers, data.x, drop)
+    z, (inputs, slopes, gains) = train._forward(net.table, layers, data.x, drop)
     scale = 1 / (1 - net.reals[ids.N_REALS :][: len(net.table)].max())  # dropout's
-    of_inputs, of_slopes = [np.zeros_like(data.x)], [None]
-    for layer, (w, bias) in enumerate(layers):
+    of_inputs, of_slopes, of_gains = [np.zeros_like(data.x)], [None], [None]
+    for layer, (w, bias, alpha) in enumerate(layers):
         magnitude = np.abs(inputs[layer]) @ np.abs(w) + (np.abs(bias) if bias.size else 0)
         of_z = of_inputs[layer] @ np.abs(w) + (len(w) + 2) * u * magnitude
         if layer + 1 < len(layers):
             own = scale * _MATHS * u * (1 + magnitude)
+            of_gains.append(scale * (1 + _STEEP) * of_z + 2 * own)
+            part = np.abs(alpha) if alpha.size else 1
+            own = own * (1 + part) if alpha.size else own
             of_inputs.append(np.abs(slopes[layer + 1]) * of_z + own)
-            of_slopes.append(scale * _CURVED * of_z + own)
+            of_slopes.append(scale * _CURVED * part * of_z + own)
     p, steep, curved = _output_shape(net, z)
     logits = of_z.max(axis=1, keepdims=True) + _MATHS * u * np.abs(z).max(axis=1, keepdims=True)  # (n, 1)
     outputs = steep * logits + _MATHS * u * (1 + np.abs(z))
@@ -117,7 +120,8 @@ def network_bounds(net: Net, data: Data, dtype) -> Bounds:
     share = 1 if net.loss in ("SSE", "PRODUCT", "HALF_MSE", "CROSS_ENTROPY") else 1 / z.shape[1]
     of_delta = scales[:, None] * share * (bend * logits + _MATHS * u * (np.abs(p) + np.abs(data.y)))
     grad = np.empty_like(net.params)
-    d_in = _backward(layers, inputs, slopes, of_inputs, of_slopes, delta, of_delta, u, train._layers(net.table, grad))
+    values, errors = (inputs, slopes, gains), (of_inputs, of_slopes, of_gains)
+    d_in = _backward(layers, values, errors, delta, of_delta, u, train._layers(net.table, grad))
     # Twice, for errors of errors.
     activations = np.concatenate([*of_inputs[1:], outputs], axis=1)
     return Bounds(2 * outputs, 2 * activations, 2 * loss, 2 * grad, 2 * d_in)
@@ -135,16 +139,20 @@ def _output_shape(net, z):
     return p, np.abs(slope), p if activation == ids.EXP else _CURVED * np.ones_like(p) * (activation != ids.IDENTITY)
 
 
-def _backward(layers, inputs, slopes, of_inputs, of_slopes, delta, of_delta, u, gradients):
+def _backward(layers, values, errors, delta, of_delta, u, gradients):
     """Errors of the gradients, left in `gradients`, and of ∂L/∂x, which is returned."""
+    (inputs, slopes, gains), (of_inputs, of_slopes, of_gains) = values, errors
     d = np.abs(delta)
     for layer in range(len(layers) - 1, -1, -1):
         w, x = np.abs(layers[layer][0]), np.abs(inputs[layer])
-        dw, db = gradients[layer]
+        dw, db, _ = gradients[layer]
         terms = (len(x) + 2) * u
         dw[:] = of_inputs[layer].T @ d + x.T @ of_delta + terms * (x.T @ d)
         db[:] = (of_delta + terms * d).sum(axis=0) if db.size else 0
         d, of_delta = d @ w.T, of_delta @ w.T + (w.shape[1] + 2) * u * (d @ w.T)
+        if layer > 0 and gains[layer] is not None:
+            gain = np.abs(gains[layer])
+            gradients[layer - 1][2][:] = (of_delta * gain + d * of_gains[layer] + terms * d * gain).sum(axis=0)
         if layer > 0:
             g = np.abs(slopes[layer])
             d, of_delta = d * g, of_delta * g + d * of_slopes[layer]

@@ -98,8 +98,10 @@ def steps(net: Net, data: Data, at_end: bool) -> None:
     batch, slots = int(net.ints[ids.BATCH]), np.zeros((3, net.params.size), net.params.dtype)
     rows, asked = len(data.x), (net.table, net.ints, net.reals, net.params, slots)
     arena = np.zeros(train.arena_size(net.table, min(batch, rows), data.x.shape[1]), net.params.dtype)
-    rates, losses, copies = np.full(2 * -(-rows // batch), 1e-3), np.zeros(2), np.zeros((2, net.params.size), net.params.dtype)
-    compare(train.train_steps, at_end, *asked, *data.arrays, np.zeros(rows, np.int64), rates, losses, arena, copies)
+    losses, copies, order = np.zeros(2), np.zeros((2, net.params.size), net.params.dtype), np.zeros(rows, np.int64)
+    for numbers in ([1e-3], [1e-3, 0.1, 0.5]):
+        rates = np.tile(numbers, (2 * -(-rows // batch), 1))
+        compare(train.train_steps, at_end, *asked, *data.arrays, order, rates, losses, arena, copies)
     compare(train.step, at_end, *asked, np.full_like(net.params, 0.01), 1e-3)
     compare(rng.permutation, at_end, 1, 2, np.zeros(rows, np.int64))
 
@@ -133,6 +135,7 @@ def populations(net: Net, data: Data, size: int, own: bool, at_end: bool) -> Non
 
 def case(chosen: random.Random) -> None:
     """A network of a few odd widths, and one or the other thing that it does."""
+    do = chosen.choice([questions, steps, populations])
     widths = [chosen.choice(WIDTHS) for _ in range(chosen.choice([2, 2, 3, 3, 4]))]
     loss = chosen.choice(LOSSES)
     output = PARTNER.get(loss) or chosen.choice([name for name in ACTIVATIONS if name != "EXP"])
@@ -140,9 +143,10 @@ def case(chosen: random.Random) -> None:
         widths, chosen.choice(HIDDEN), output, loss, chosen.random() < 0.8, chosen.choice([0.0, 0.3]),
         chosen.choice([np.float32, np.float64]), training=1, optimizer=chosen.choice(["SGD", "ADAM"]), beta1=0.9, beta2=0.99,
         batch=chosen.choice([1, 7, 64, 65, 130, 1000]), shuffle=chosen.randrange(2), l2=0.01, clip_norm=chosen.choice([0, 0.5]),
+        alphas=do is not populations and chosen.random() < 0.3,
     )  # fmt: skip
     data = make_data(net, chosen.choice(ROWS), loss == "CROSS_ENTROPY" and widths[-1] > 1, chosen.random() < 0.4)
-    at_end, do = chosen.random() < 0.7, chosen.choice([questions, steps, populations])
+    at_end = chosen.random() < 0.7
     threads.set_threads(chosen.choice([1, 1, 3]))
     if do is populations:
         populations(net, data, chosen.choice([1, 2, 5, 16, 17]), chosen.random() < 0.3, at_end)

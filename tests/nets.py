@@ -15,7 +15,7 @@ INTS = """
 """.split()
 REALS = """
     L1 L2 DECAY CLIP_VALUE CLIP_NORM BETA1 BETA2 EPS BETA1_POWER BETA2_POWER LOSS_PARAM SMOOTHING LOSS_SUM WEIGHT_SUM
-    LOSS_FACTOR SCALE_RATE
+    LOSS_FACTOR SCALE_RATE SCALE_DECAY
 """.split()
 ACTIVATIONS = """
     IDENTITY RELU LEAKY_RELU ELU SELU GELU GELU_TANH SILU MISH SOFTPLUS TANH SIGMOID HARD_SIGMOID HARD_SWISH SOFTMAX EXP
@@ -88,20 +88,31 @@ def settings(ints: np.ndarray, reals: np.ndarray, **values) -> None:
 
 
 def make_net(
-    widths, hidden="TANH", output="IDENTITY", loss="MSE", bias=True, dropout=0.0, dtype=np.float64, seed=0, **values
+    widths,
+    hidden="TANH",
+    output="IDENTITY",
+    loss="MSE",
+    bias=True,
+    dropout=0.0,
+    dtype=np.float64,
+    seed=0,
+    alphas=False,
+    **values,
 ) -> Net:
     """A network of the given widths, inputs first, with random parameters whose size keeps signals near 1.
 
-    `values` are fields of ints and reals in lower case; `seed` is the run's and the parameters'.
+    `values` are fields of ints and reals in lower case; `seed` is the run's and the parameters'; with `alphas` all hidden
+    layers are parametric, or those that a list says.
     """
     layers, rows, start = len(widths) - 1, [], 0
     for layer, (k, n) in enumerate(pairwise(widths)):
         has_bias = bias if isinstance(bias, bool) else bias[layer]
-        rows.append([k, n, number(output if layer == layers - 1 else hidden), has_bias, start])
-        start += k * n + has_bias * n
-    table = np.array(rows, np.int64)
+        has_alphas = layer < layers - 1 and (alphas if isinstance(alphas, bool) else alphas[layer])
+        rows.append([k, n, number(output if layer == layers - 1 else hidden), has_bias, start, has_alphas, *[0] * 6])
+        start += (k + has_bias + has_alphas) * n
+    table = np.array(rows, np.int32 if any(row[ids.HAS_ALPHA] for row in rows) else np.int64)
     params = np.random.default_rng(seed).normal(size=start)
-    for k, n, _, _, at in rows:
+    for k, n, _, _, at, *_ in rows:
         params[at : at + k * n] /= np.sqrt(k)
     ints, reals = np.zeros(ids.N_INTS, np.int64), np.ones(ids.N_REALS + ids.LAYER_BLOCKS * layers)
     reals[: ids.N_REALS] = 0.0

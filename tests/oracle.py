@@ -29,9 +29,10 @@ ACTIVATIONS = {
 def forward(net, X):
     """Every layer's activations, and the last one's logits; X (n, in)."""
     a, layers = np.asarray(X, np.float64), []
-    for dense, w, b in zip(net.layers, net.weights, net.biases, strict=True):
+    for dense, w, b, alpha in zip(net.layers, net.weights, net.biases, net.alphas, strict=True):
         z = a @ w.astype(np.float64) + (0 if b is None else b.astype(np.float64))
         a = ACTIVATIONS[dense.activation](z)
+        a = a if alpha is None else (1 - alpha.astype(np.float64)) * z + alpha * a
         layers.append(a)
     return layers, z
 

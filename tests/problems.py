@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -110,7 +111,7 @@ class ByHand:
         return w - lr * g / (np.sqrt(self.v) + o.eps)
 
 
-def fit_by_hand(net, X, y, *, epochs, batch, optimizer, shuffle=False, weight=None, rates=None):
+def fit_by_hand(net, X, y, *, epochs, batch, optimizer, shuffle=False, weight=None, rates=None, decays=None):
     """What fit is to do, in NumPy; returns the epochs' losses. Gradients are the network's own, which other tests judge."""
     hand, w, losses, t = ByHand(optimizer, on_weights(net)), net.params.copy(), [], 0
     weight = np.ones(len(X)) if weight is None else weight
@@ -124,6 +125,8 @@ def fit_by_hand(net, X, y, *, epochs, batch, optimizer, shuffle=False, weight=No
             net.params = w
             value, g = net.value_and_grad(X[rows], y[rows], weight[rows])
             total += value * (1 if net.loss_spec.name == "sse" else weight[rows].sum())
+            if decays is not None:
+                hand.o = replace(optimizer, weight_decay=decays[t])
             w = hand.step(w, g, optimizer.lr if rates is None else rates[t])
             t += 1
         losses.append(total / (1 if net.loss_spec.name == "sse" else weight.sum()))

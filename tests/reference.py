@@ -44,6 +44,6 @@ def steps(net, data, slots, rates):
     """train_steps with arrays of the right sizes; returns the epochs' losses."""
     losses, order = np.full(len(rates) + 1, np.nan), np.empty(len(data.x), np.int64)
     n = train.train_steps(net.table, net.ints, net.reals, net.params, slots, *data.arrays, order,
-                          np.asarray(rates, np.float64), losses, NO_ARENA)  # fmt: skip
+                          np.asarray(rates, np.float64).reshape(len(rates), -1), losses, NO_ARENA)  # fmt: skip
     assert np.isnan(losses[n:]).all()
     return losses[:n]

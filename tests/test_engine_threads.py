@@ -119,6 +119,38 @@ def test_the_number_of_threads_changes_no_bit(dtype, any_threads, monkeypatch) -
             np.testing.assert_array_equal(one, other)
 
 
+class InTurn(fm.schedules.Schedule):
+    """Nothing, a half and the whole of it in turn."""
+
+    def rates(self, steps, span):
+        return self.lr * (steps % 3) / 2
+
+
+@needs_compiler
+@pytest.mark.parametrize("rows", [20, 96, 300])
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_the_number_of_threads_changes_no_bit_where_decay_and_dropout_change_from_step_to_step(
+    rows, clip_norm, any_threads, monkeypatch
+) -> None:
+    from fastmlp.kernels import train
+
+    fm.use_engine("numba")
+    optimizer = fm.Adam(1e-3, weight_decay=InTurn(0.1), clip_norm=clip_norm)
+    found = []
+    for n in (1, 2, 3):
+        fm.set_threads(n)
+        for pace in (AllThreads(), AnyThreads()):
+            monkeypatch.setattr(train, "pace_of", lambda *kind, pace=pace: pace)
+            net, X, y = large("float32")
+            wide = fm.MLP([50, 260, 200, 5], output="softmax", activation="tanh", dropout=0.2, seed=1)
+            for each in (net, wide):
+                each.fit(X, y, epochs=2, batch_size=rows, optimizer=optimizer, dropout_schedule=InTurn(1.0))
+            found.append([net.params, wide.params])
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 @needs_compiler
 @pytest.mark.skipif(sys.platform == "win32", reason="kernels have no clock there, and no call is too long")
 @pytest.mark.parametrize("shape", [[20, 24, 3], [30, 300, 300, 3]])

@@ -44,7 +44,7 @@ def slope(activation, z, h=1e-6):
     return (ACTIVATIONS[activation](z + h) - ACTIVATIONS[activation](z - h)) / (2 * h)
 
 
-def train_by_hand(net, X, y, steps, lr, scale_factor, bias_factor, eps):
+def train_by_hand(net, X, y, steps, lr, scale_factor, bias_factor, eps, decay, scale_decay):
     """Least squares with a layer of scales and weights / sqrt(fan_in), every parameter of its own; returns what it predicts.
 
     Nothing is folded into anything: x -> s x -> (s x) V1 / sqrt(d) + b1 -> ...
@@ -72,16 +72,17 @@ def train_by_hand(net, X, y, steps, lr, scale_factor, bias_factor, eps):
             root = np.sqrt(len(V[layer]))
             gradients.append((layer, inputs[layer].T @ delta / root, delta.sum(axis=0)))
             delta = delta @ V[layer].T / root
-        s_slope = (X * delta).sum(axis=0)
+        s_slope = (X * delta).sum(axis=0) * (1 - lr * decay)  # V decays before it
         for layer, dv, db in gradients:
-            V[layer] = move_v[layer].step(V[layer], dv)
+            V[layer] = move_v[layer].step(V[layer] * (1 - lr * decay), dv)
             b[layer] = move_b[layer].step(b[layer], db)
-        s = move_s.step(s, s_slope)
+        s = move_s.step(s * (1 - lr * decay * scale_decay), s_slope)
     return forward(X)[0][-1]
 
 
 @pytest.mark.parametrize("eps", [1e-8, 1e-2])
-def test_it_is_a_layer_of_scales_before_weights_in_the_neural_tangent_parametrisation(engine, eps) -> None:
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_it_is_a_layer_of_scales_before_weights_in_the_neural_tangent_parametrisation(engine, eps, decay) -> None:
     """Folding s and 1 / sqrt(fan_in) into the weights changes nothing but rounding; eps is large enough to matter once."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 2))
@@ -89,8 +90,9 @@ def test_it_is_a_layer_of_scales_before_weights_in_the_neural_tangent_parametris
     net = fm.MLP([5, 9, 7, 2], activation="mish", dtype="float64", seed=1)
     for bias in net.biases:
         bias[...] = rng.normal(size=bias.shape)
-    expected = train_by_hand(net, X, y, 30, lr=0.01, scale_factor=6.0, bias_factor=0.1, eps=eps)
-    optimizer = Adam(0.01, BETA1, BETA2, eps, ntk=True, scale_factor=6.0, bias_factor=0.1)
+    options = {"scale_factor": 6.0, "bias_factor": 0.1, "scale_decay": 4.0}
+    expected = train_by_hand(net, X, y, 30, lr=0.01, eps=eps, decay=decay, **options)
+    optimizer = Adam(0.01, BETA1, BETA2, eps, ntk=True, weight_decay=decay, **options)
     net.fit(X, y, epochs=30, batch_size=None, optimizer=optimizer)
     np.testing.assert_allclose(net.predict(X), expected, atol=1e-6)  # by_hand takes f' from differences
 
@@ -103,10 +105,11 @@ def test_update_matches_reference(n, eps_hat, dtype) -> None:
     kernels = pytest.importorskip("fastmlp.kernels.optim")
     results = []
     for update in (kernels.update, plain.update):
-        net = make_net([5, n, 3], bias=[True, False], dtype=dtype, optimizer="ADAM", beta1=BETA1, beta2=BETA2, eps=1e-3,
-                       eps_hat=eps_hat, factors=1, scale_rate=2.0)  # fmt: skip
+        net = make_net([5, n, 3], bias=[True, False], alphas=True, dtype=dtype, optimizer="ADAM", beta1=BETA1, beta2=BETA2,
+                       eps=1e-3, eps_hat=eps_hat, factors=1, scale_rate=2.0, decay=0.1, scale_decay=3.0)  # fmt: skip
         blocks = net.reals[ids.N_REALS :].reshape(ids.LAYER_BLOCKS, 2)
         blocks[[ids.WEIGHT_RATE, ids.BIAS_RATE, ids.WEIGHT_EPS]] = [[0.5, 0.25], [0.1, 0.2], [3.0, 2.0]]
+        blocks[ids.ALPHA_RATE] = 0.3, 0.4
         scales = np.zeros((ids.SCALE_BLOCKS, 5))
         scales[ids.SCALE] = [1.0, -2.0, 0.5, -0.1, 1.0]
         reals = np.concatenate([net.reals, scales.ravel()])

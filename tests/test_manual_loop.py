@@ -118,12 +118,26 @@ def test_a_step_takes_its_rate_from_a_schedule(engine) -> None:
         np.testing.assert_allclose(net.params, expected, rtol=1e-14)
 
 
+def test_a_step_takes_its_weight_decay_from_a_schedule(engine) -> None:
+    net, other = fm.MLP([1, 1], dtype="float64"), fm.MLP([1, 1], dtype="float64")
+    for decay in (0.5, 0.5 * 2**-0.5, 0.5 * 3**-0.5):
+        net.grad[:] = other.grad[:] = 1.0
+        net.step(fm.Adam(0.1, weight_decay=fm.schedules.InverseScaling(0.5)))
+        other.step(fm.Adam(0.1, weight_decay=decay))
+        np.testing.assert_array_equal(net.params, other.params)
+
+
+def test_a_weight_decay_that_goes_over_a_fit_is_refused_in_a_step() -> None:
+    with pytest.raises(ValueError, match=r"^FlatCosine\(lr=0.1, flat=0.5\) goes over the steps of a fit, .* Pass a number"):
+        fm.MLP([1, 1]).step(fm.AdamW(weight_decay=fm.schedules.FlatCosine(0.1)))
+
+
 @pytest.mark.parametrize("name", sorted(fm.schedules.SCHEDULES))
 def test_a_schedule_moves_single_steps_as_it_says_or_is_refused(name, engine) -> None:
     """Of a fit of one step each, CosineLog's rate was 0 for ever and OneCycle's almost."""
     schedule = fm.schedules.SCHEDULES[name](0.1)
     net = fm.MLP([1, 1], dtype="float64", init="zeros")
-    if name in ("cosine", "cosine_log", "one_cycle", "reduce_on_plateau"):
+    if name in ("cosine", "cosine_log", "flat_cosine", "one_cycle", "reduce_on_plateau"):
         why = "watches the losses of epochs" if name == "reduce_on_plateau" else "goes over the steps of a fit"
         with pytest.raises(ValueError, match=rf"^\w+\(lr=0.1, .*\) {why}, .* Pass a number for each step"):
             net.step(fm.SGD(schedule))

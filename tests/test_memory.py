@@ -48,7 +48,7 @@ def test_compiled_code_allocates_as_often_for_one_step_as_for_thousands() -> Non
         for steps in (1, 100, 5000):
             before = rtsys.get_allocation_stats().alloc
             kernels.train_steps(net.plan.table, state.ints, state.reals, net.params, state.slots, X, y[:, None].astype(float),
-                                np.empty(0), order, np.full(steps, 1e-3), np.zeros(steps), scratch)  # fmt: skip
+                                np.empty(0), order, np.full((steps, 1), 1e-3), np.zeros(steps), scratch)  # fmt: skip
             counts.append(rtsys.get_allocation_stats().alloc - before)
     finally:
         _nrt_python.memsys_disable_stats()

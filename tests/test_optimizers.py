@@ -38,7 +38,8 @@ def test_every_optimizer_writes_all_its_settings_and_nothing_else(name: str) -> 
     ints, reals = filled(resolve(name))
     own = {ids.OPTIMIZER, ids.NESTEROV, ids.AMSGRAD, ids.EPS_HAT, ids.L2_OVER_BATCH, ids.FACTORS}
     assert {i for i in range(ids.N_INTS) if ints[i] != 77} == own
-    own = {ids.L1, ids.L2, ids.DECAY, ids.CLIP_VALUE, ids.CLIP_NORM, ids.BETA1, ids.BETA2, ids.EPS, ids.SCALE_RATE}
+    own = {ids.L1, ids.L2, ids.DECAY, ids.CLIP_VALUE, ids.CLIP_NORM, ids.BETA1, ids.BETA2, ids.EPS}
+    own |= {ids.SCALE_RATE, ids.SCALE_DECAY}
     assert {i for i in range(ids.N_REALS) if reals[i] != 77.0} == own
 
 
@@ -117,6 +118,24 @@ def test_every_optimizer_needs_a_positive_rate(name: str, lr: float) -> None:
 def test_every_optimizer_takes_a_schedule(name: str) -> None:
     optimizer = OPTIMIZERS[name](lr=schedules.Exponential(1.0, factor=0.5))
     assert optimizer.rates(np.arange(4), SPAN).tolist() == [1.0, 1.0, 0.5, 0.5]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", STEPPING)
+def test_every_optimizer_takes_a_schedule_of_its_weight_decay(name: str) -> None:
+    optimizer = OPTIMIZERS[name](weight_decay=schedules.Exponential(0.1, factor=0.5))
+    assert optimizer.decays(np.arange(4), SPAN).tolist() == [0.1, 0.1, 0.05, 0.05]  # type: ignore[attr-defined]
+    assert filled(optimizer)[1][ids.DECAY] == 0.0
+
+
+def test_a_weight_decay_that_goes_by_losses_is_refused() -> None:
+    wanted = r"^weight_decay=ReduceOnPlateau\(lr=0.1, .*\) goes by losses, as only lr can\. Pass a schedule that goes by steps"
+    with pytest.raises(ValueError, match=wanted):
+        SGD(weight_decay=schedules.ReduceOnPlateau(0.1))
+
+
+def test_a_weight_decay_by_the_name_of_a_schedule_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^weight_decay must be a number or a schedule such as .*; got 'flat_cosine'"):
+        AdamW(weight_decay="flat_cosine")  # type: ignore[arg-type]
 
 
 def test_a_rate_alone_is_constant() -> None:

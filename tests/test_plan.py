@@ -10,30 +10,33 @@ from fastmlp.layers import Dense
 from fastmlp.plan import aligned_zeros, make_plan
 from fastmlp.reference import ids
 
-LAYERS = [Dense(3, "tanh", dropout=0.25), Dense(4, "relu", bias=False), Dense(1, "sigmoid")]
+LAYERS = [Dense(3, "tanh", dropout=0.25), Dense(4, "relu", bias=False, parametric=True), Dense(1, "sigmoid")]
 
 
 def test_the_table_of_a_network_by_hand() -> None:
-    """2 -> 3 with bias: 9 numbers; 3 -> 4 without: 12; 4 -> 1 with: 5."""
-    plan = make_plan(2, LAYERS)
+    """2 -> 3 with bias: 9 numbers; 3 -> 4 without, but with alphas: 16; 4 -> 1 with bias: 5."""
+    plan, nothing = make_plan(2, LAYERS), [0] * 6  # of an embedding
     assert plan.table.tolist() == [
-        [2, 3, ids.TANH, 1, 0],
-        [3, 4, ids.RELU, 0, 9],
-        [4, 1, ids.SIGMOID, 1, 21],
+        [2, 3, ids.TANH, 1, 0, 0, *nothing],
+        [3, 4, ids.RELU, 0, 9, 1, *nothing],
+        [4, 1, ids.SIGMOID, 1, 25, 0, *nothing],
     ]
-    assert plan.table.dtype == np.int64
+    assert plan.table.dtype == np.int32  # since a layer has alphas
+    assert make_plan(2, [LAYERS[0], LAYERS[2]]).table.dtype == np.int64
     assert plan.table.flags.c_contiguous
     assert plan.dropout.tolist() == [0.25, 0.0, 0.0]
-    assert plan.n_params == 26
+    assert plan.n_params == 30
+    assert plan.sizes.tolist() == [9, 16, 5]
     assert (plan.n_inputs, plan.n_outputs, plan.n_layers, plan.widths) == (2, 1, 3, (2, 3, 4, 1))
 
 
-def test_weights_and_biases_are_views_that_cover_the_vector_once() -> None:
+def test_weights_biases_and_alphas_are_views_that_cover_the_vector_once() -> None:
     plan = make_plan(2, LAYERS)
     flat = np.zeros(plan.n_params)
     assert [w.shape for w in plan.weights(flat)] == [(2, 3), (3, 4), (4, 1)]
     assert [None if b is None else b.shape for b in plan.biases(flat)] == [(3,), None, (1,)]
-    for view in (*plan.weights(flat), *plan.biases(flat)):
+    assert [None if a is None else a.shape for a in plan.alphas(flat)] == [None, (4,), None]
+    for view in (*plan.weights(flat), *plan.biases(flat), *plan.alphas(flat)):
         if view is not None:
             view += 1.0
     assert flat.tolist() == [1.0] * plan.n_params
@@ -41,8 +44,8 @@ def test_weights_and_biases_are_views_that_cover_the_vector_once() -> None:
 
 def test_weights_are_row_major() -> None:
     plan = make_plan(2, LAYERS)
-    assert plan.weights(np.arange(26.0))[0].tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
-    bias = plan.biases(np.arange(26.0))[0]
+    assert plan.weights(np.arange(30.0))[0].tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    bias = plan.biases(np.arange(30.0))[0]
     assert bias is not None
     assert bias.tolist() == [6.0, 7.0, 8.0]
 
@@ -78,6 +81,11 @@ def test_outputs_are_not_dropped() -> None:
         make_plan(2, [Dense(1, "identity", dropout=0.5)])
 
 
+def test_outputs_are_not_parametric() -> None:
+    with pytest.raises(ValueError, match="the output layer has parametric=True, but its activation is the loss's"):
+        make_plan(2, [Dense(1, "identity", parametric=True)])
+
+
 def test_softmax_needs_two_outputs() -> None:
     with pytest.raises(ValueError, match=r"output='softmax' with one output is always 1\. Use output='sigmoid'"):
         make_plan(2, [Dense(1, "softmax")])
@@ -94,7 +102,7 @@ def test_a_network_has_inputs() -> None:
 
 
 def test_views_need_a_vector_of_the_right_length() -> None:
-    with pytest.raises(ValueError, match=r"a flat vector of this network has shape \(26,\); got \(25,\)"):
+    with pytest.raises(ValueError, match=r"a flat vector of this network has shape \(30,\); got \(25,\)"):
         make_plan(2, LAYERS).weights(np.zeros(25))
 
 

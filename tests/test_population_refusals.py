@@ -47,6 +47,10 @@ REFUSALS = {
         lambda: fm.Population([3, 1], size=2).fit(X, Y, optimizer=fm.SGD([0.1] * 3)),
         r"lr has shape \(3,\), but there are 2",
     ),
+    "scheduled decay": (
+        lambda: fm.Population([3, 1], size=2).fit(X, Y, optimizer=fm.AdamW(weight_decay=fm.schedules.FlatCosine(0.1))),
+        r"^weight_decay=FlatCosine\(lr=0.1, flat=0.5\) is a schedule, but each network of a population .* Pass a number",
+    ),
     "single": (lambda: fm.MLP([3, 1]).fit(X, Y, optimizer=fm.SGD([0.1] * 3)), "SGD has 3 values of lr, one for each network"),
     "weight": (lambda: fm.Population([3, 1], size=2).fit(X, Y, sample_weight=np.ones((3, 70))), "has 2 networks"),
     "targets": (lambda: fm.Population([3, 1], size=2).fit(X, np.ones((3, 70, 1))), "has 2 networks"),

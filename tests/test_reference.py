@@ -227,6 +227,8 @@ ARCHITECTURES = {
     "three hidden layers": {"widths": [3, 5, 4, 3, 2]},
     "no bias": {"widths": [3, 4, 2], "bias": False},
     "bias in some layers": {"widths": [3, 4, 3, 2], "bias": [True, False, True]},
+    "parametric": {"widths": [3, 5, 4, 2], "alphas": True},
+    "parametric with dropout": {"widths": [3, 6, 5, 2], "alphas": True, "dropout": [0.3, 0.5, 0.0], "training": 1},
     "dropout": {"widths": [3, 6, 5, 2], "dropout": [0.3, 0.5, 0.0], "training": 1, "seed": 9, "epoch": 2, "row": 5},
 }
 

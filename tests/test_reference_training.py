@@ -198,7 +198,7 @@ def test_an_epoch_in_parts_is_the_epoch_in_one(loss):
         for n in parts:
             of_epochs = np.empty(n)
             finished = train.train_steps(net.table, net.ints, net.reals, net.params, slots, *data.arrays, order,
-                                         np.full(n, 0.01), of_epochs, NO_ARENA)  # fmt: skip
+                                         np.full((n, 1), 0.01), of_epochs, NO_ARENA)  # fmt: skip
             losses += of_epochs[:finished].tolist()
         assert [net.ints[i] for i in (ids.EPOCH, ids.ROW, ids.STEP)] == [2, 0, 8]
         results.append([*net.params, *slots[0], *losses, *net.reals])
@@ -280,11 +280,11 @@ def test_an_epoch_is_scikit_learns_from_the_same_weights(kind, solver):
     model.partial_fit(data.x, y, **({"classes": range(3)} if classes else {}))
     del model._optimizer
     layers = train._layers(net.table, net.params)
-    for (w, b), coef, intercept in zip(layers, model.coefs_, model.intercepts_, strict=True):
+    for (w, b, _), coef, intercept in zip(layers, model.coefs_, model.intercepts_, strict=True):
         coef[:], intercept[:] = w, b
     model.partial_fit(data.x, y)
     steps(net, data, np.zeros((2, net.params.size)), [0.01] * 3)
-    for (w, b), coef, intercept in zip(layers, model.coefs_, model.intercepts_, strict=True):
+    for (w, b, _), coef, intercept in zip(layers, model.coefs_, model.intercepts_, strict=True):
         np.testing.assert_allclose(w, coef, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(b, intercept, rtol=1e-10, atol=1e-12)
 

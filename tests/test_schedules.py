@@ -13,6 +13,7 @@ from fastmlp.schedules import (
     Constant,
     Cosine,
     Exponential,
+    FlatCosine,
     InverseScaling,
     OneCycle,
     ReduceOnPlateau,
@@ -117,6 +118,24 @@ def test_cosine_refuses_a_fit_shorter_than_its_warmup() -> None:
         rates(Cosine(1.0, warmup=5), 3)
 
 
+@pytest.mark.parametrize("start", [0, 100])
+def test_flat_cosine_stays_for_half_the_fit_and_falls_by_half_a_cosine(start: int) -> None:
+    expected = [2.0 * 0.5 * (1.0 + math.cos(math.pi * (max(1.0, 2.0 * step / 10) - 1.0))) for step in range(10)]
+    assert rates(FlatCosine(2.0), 10, start=start) == pytest.approx(expected, rel=1e-15)
+    assert rates(FlatCosine(2.0), 10)[:6] == [2.0] * 6
+
+
+@pytest.mark.parametrize("flat", [0.0, 0.25, 0.8])
+def test_flat_cosine_falls_in_what_is_left_of_the_fit(flat: float) -> None:
+    found, first = rates(FlatCosine(2.0, flat), 20), round(20 * flat)
+    assert found[:first] == [2.0] * first
+    assert found[first:] == pytest.approx(rates(Cosine(2.0), 20 - first), rel=1e-12)
+
+
+def test_flat_cosine_stays_down_past_its_end() -> None:
+    assert FlatCosine(2.0).rates(np.array([4, 5]), Span(0, 4, 1)).tolist() == [0.0, 0.0]
+
+
 def test_one_cycle_starts_low_peaks_and_ends_lower() -> None:
     found = rates(OneCycle(1.0, peak=0.3, start_factor=25, end_factor=1e4), 100)
     assert found[0] == pytest.approx(1 / 25)
@@ -175,6 +194,8 @@ def test_other_schedules_watch_nothing() -> None:
         (lambda: Cosine(0.1, warmup=-1), "warmup must be a finite number >= 0"),
         (lambda: Cosine(0.1, restarts=-1), "restarts must be an integer >= 0"),
         (lambda: Cosine(0.1, floor=0.2), "floor must be a finite number >= 0 and <= 0.1"),
+        (lambda: FlatCosine(0.1, flat=1.0), "flat must be a finite number >= 0 and < 1; got 1.0"),
+        (lambda: FlatCosine(0.1, flat=-0.1), "flat must be a finite number >= 0 and < 1; got -0.1"),
         (lambda: OneCycle(0.1, peak=1.0), "peak must be a finite number > 0 and < 1"),
         (lambda: OneCycle(0.1, start_factor=0.5), "start_factor must be a finite number >= 1"),
         (lambda: OneCycle(0.1, end_factor=0.5), "end_factor must be a finite number >= 1"),

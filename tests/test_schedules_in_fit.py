@@ -14,7 +14,7 @@ from tests.problems import fit_by_hand, numbers, regressor
 SCHEDULES = [
     schedules.Constant(0.01), schedules.Step(0.01, every=2, factor=0.5), schedules.Exponential(0.01, 0.8),
     schedules.Cosine(0.01), schedules.Cosine(0.01, warmup=1.5, restarts=1, floor=1e-3), schedules.OneCycle(0.05),
-    schedules.CosineLog(0.05), schedules.InverseScaling(0.05, 0.3),
+    schedules.CosineLog(0.05), schedules.FlatCosine(0.05), schedules.InverseScaling(0.05, 0.3),
 ]  # fmt: skip
 
 

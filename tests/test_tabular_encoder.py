@@ -316,3 +316,28 @@ def test_one_hot_codes_that_are_not_made_are_scaled_to_the_same_bits(rows, block
     assert (encoder.median_ == dense.median_).all()
     assert (encoder.factor_ == dense.factor_).all()
     assert (encoder.transform(X) == dense.transform(np.hstack(codes))).all()
+
+
+def test_with_max_one_hot_numbers_come_first_and_numbers_of_many_categories_last() -> None:
+    X = pd.DataFrame(
+        {
+            "many": pd.Categorical(["c", "a", "b", None, "c"]),
+            "x": [0.0, 1.0, 2.0, 3.0, 4.0],
+            "two": pd.Categorical(["u", "v", "u", "v", "u"]),
+            "more": pd.Categorical(["p", "q", "r", "s", "p"]),
+            "y": [5.0, 4.0, 3.0, 2.0, 1.0],
+        }
+    )
+    encoder, plain = TabularEncoder(max_one_hot=2), TabularEncoder()
+    out, expected = encoder.fit_transform(X), plain.fit_transform(X)
+    assert encoder.get_feature_names_out().tolist() == ["x", "y", "two_u", "many", "more"]
+    names = plain.get_feature_names_out().tolist()
+    np.testing.assert_array_equal(out[:, :3], expected[:, [names.index(name) for name in ("x", "y", "two_u")]])
+    assert out[:, 3].tolist() == [3, 1, 2, 0, 3]  # 0 is for what is missing
+    assert out[:, 4].tolist() == [5, 6, 7, 8, 5]  # behind the four of the other column
+    assert (encoder.n_numbers_, encoder.n_codes_, encoder.n_entries_) == (2, 2, 9)
+    odd = X.assign(many="unknown", more=None)
+    assert encoder.transform(odd)[:, 3:].tolist() == [[0, 4]] * 5
+    np.testing.assert_array_equal(encoder.transform(X), out)
+    with pytest.raises(ValueError, match="max_one_hot"):
+        TabularEncoder(max_one_hot=-1).fit(X)

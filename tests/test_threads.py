@@ -27,8 +27,11 @@ ACTIVATIONS = [name for name, activation in fm.activations.ACTIVATIONS.items() i
 OPTIMIZERS = [fm.SGD(0.01, momentum=0.9), fm.Adam(1e-3), fm.Adam(1e-3, clip_norm=0.5, l1=0.01, l2=0.01), fm.AdamW(1e-3)]
 
 
-def trained_by(n: int, net: fm.MLP, X, y, weight, optimizer, batch: int, steps: int):
-    """Parameters, state vectors and losses after `steps` steps of exactly n threads, whatever the network's size."""
+def trained_by(n: int, net: fm.MLP, X, y, weight, optimizer, batch: int, steps: int, scheduled: bool):
+    """Parameters, state vectors and losses after `steps` steps of exactly n threads, whatever the network's size.
+
+    `scheduled` steps have weight decays and factors of dropout, 0 among them.
+    """
     net = net.copy()
     state = net._state
     state.use(optimizer)
@@ -37,9 +40,11 @@ def trained_by(n: int, net: fm.MLP, X, y, weight, optimizer, batch: int, steps: 
     arena = np.full(train.arena_size(net.plan.table, len(X)), np.nan, net.dtype)
     losses, order = np.zeros(steps + 1), np.zeros(len(X), np.int64)
     slots = state.slots if state.slots.size else np.zeros((1, 1), net.dtype)
+    each = np.arange(steps)
+    rates = np.column_stack([np.full(steps, 1e-3), each % 2, each % 3 / 2][: 3 if scheduled else 1])
     threads.together(
         run._run, n, False, minibatch.TRAIN, net.plan.table, state.ints, state.reals, net.params, slots, X, y, weight, order,
-        np.full(steps, 1e-3), losses, np.zeros((1, 1), net.dtype), arena,
+        rates, losses, np.zeros((1, 1), net.dtype), arena,
     )  # fmt: skip
     return net.params, state.slots, losses
 
@@ -60,21 +65,23 @@ def test_bits_do_not_depend_on_the_number_of_threads(seed, any_threads) -> None:
     y = rng.normal(size=(rows, widths[-1])).astype(net.dtype)
     weight = rng.uniform(0.1, 1, rows if rng.integers(2) else 0).astype(net.dtype)
     optimizer = OPTIMIZERS[rng.integers(len(OPTIMIZERS))]
-    one = trained_by(1, net, X, y, weight, optimizer, batch, 3 if seed % 2 else 20)
+    job = net, X, y, weight, optimizer, batch, 3 if seed % 2 else 20, seed % 4 < 2
+    one = trained_by(1, *job)
     assert np.isfinite(one[0]).all()
     for n in (2, 3, 5):
-        for part, expected in zip(trained_by(n, net, X, y, weight, optimizer, batch, 3 if seed % 2 else 20), one, strict=True):
+        for part, expected in zip(trained_by(n, *job), one, strict=True):
             np.testing.assert_array_equal(part, expected)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_wide_layers_with_dropout_have_the_same_bits(activation, any_threads) -> None:
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_wide_layers_with_dropout_have_the_same_bits(activation, scheduled, any_threads) -> None:
     """Its masks are cut at every 64th unit: of 129 the first of two threads has 64, the second one a column behind them."""
     rng = np.random.default_rng(0)
     hidden = [fm.Dense(129, activation, dropout=0.2), fm.Dense(193, activation, dropout=0.5)]
     net = fm.MLP([400, *hidden, 130])
     X, y = rng.normal(size=(60, 400)).astype("f4"), rng.normal(size=(60, 130)).astype("f4")
-    one, *others = (trained_by(n, net, X, y, np.empty(0, "f4"), fm.Adam(1e-3), 20, 9) for n in (1, 2, 3))
+    one, *others = (trained_by(n, net, X, y, np.empty(0, "f4"), fm.Adam(1e-3), 20, 9, scheduled) for n in (1, 2, 3))
     assert net.params.size > FEW_PARAMETERS
     for other in others:
         for got, expected in zip(other, one, strict=True):
@@ -89,7 +96,7 @@ def _edges(net, units, n):
 @pytest.mark.parametrize("rate", [0.0, 0.5])
 def test_every_thread_has_units_of_a_layer_whose_units_are_shared(rate) -> None:
     """With dropout 64 units are one group of masks, which one of two threads had to itself while the other waited."""
-    net = network.Net(0, np.array([rate]), 0, 0, 0, 0, True, False)
+    net = network.Net(0, np.array([rate]), 0, 0, 0, 0, True, False, None)
     for n in (2, 3, 5):
         for units in range(1, 700):
             shared, edges = _edges(net, units, n)
@@ -259,7 +266,7 @@ x = np.tile(np.array([2, 0, 1, 2999, 1], "f4"), ({rows}, 1))
 nothing = np.zeros((1, 1), "f4")
 data = x, np.zeros(({rows}, 1), "f4"), np.zeros(0, "f4"), np.zeros(0, np.int64)
 how = minibatch.TRAIN, net.plan.table, state.ints, state.reals
-job = *how, net.params, nothing, *data, np.full(1, 1e-3), np.zeros(2), nothing
+job = *how, net.params, nothing, *data, np.full((1, 1), 1e-3), np.zeros(2), nothing
 arena = np.zeros(train.arena_size(net.plan.table, {rows}, 5), "f4")
 run._run(*job, arena, 0, 1, threads.sync_of_one())
 # The second thread of two was at the barrier before the first step, and is not seen again.

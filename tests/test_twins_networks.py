@@ -43,6 +43,16 @@ NETWORKS = {
     "softmax with mse": {"widths": [3, 8, 4], "output": "SOFTMAX", "hidden": "MISH"},
     "wider than a panel": {"widths": [3, 8, gemm.KC + 1, 2]},
     "relu wider than a panel": {"widths": [3, 8, gemm.KC + 1, 5], "hidden": "RELU"},
+    "parametric": {"widths": [5, 19, 33, 3], "hidden": "MISH", "alphas": True},
+    "parametric in some layers": {"widths": [3, 16, 1, 70, 2], "hidden": "RELU", "alphas": [True, True, False], "bias": False},
+    "parametric with dropout": {
+        "widths": [3, 65, 20, 2],
+        "hidden": "SELU",
+        "alphas": True,
+        "dropout": [0.3, 0.5, 0.0],
+        "training": 1,
+        "row": 5,
+    },
     "bounded output": {"widths": [3, 8, 4], "output": "TANH", "hidden": "SOFTPLUS"},
 }
 # One row, a few, and more than the tile has; not more than one block, for which see below.
@@ -127,9 +137,10 @@ def test_gradient_with_every_activation(hidden, dtype):
 
 
 @PRECISION
-def test_gradient_of_more_rows_than_a_block_has(dtype):
+@pytest.mark.parametrize("alphas", [False, True], ids=["", "parametric"])
+def test_gradient_of_more_rows_than_a_block_has(alphas, dtype):
     """Rows go through the network in blocks, whose gradients are summed; their number is no multiple of anything."""
-    net = make_net([6, 40, 3], "RELU", dropout=[0.2, 0.0], training=1).astype(dtype).astype(np.float64)
+    net = make_net([6, 40, 3], "RELU", dropout=[0.2, 0.0], training=1, alphas=alphas).astype(dtype).astype(np.float64)
     data = make_data(net, 2003, weighted=True).astype(dtype).astype(np.float64)
     bounds = network_bounds(net, data, dtype)
     got, grad = run(compiled, "value_and_grad", net, data, dtype)
@@ -150,11 +161,12 @@ def test_gradient_of_more_rows_than_a_block_has(dtype):
     [([64, 201, 130, 10], "TANH", 301), ([150, 330, 200, 97], "RELU", 40), ([200, 100, 300, 1], "GELU", 90)],
     ids=["rows shared", "columns shared", "both"],
 )
+@pytest.mark.parametrize("alphas", [False, True], ids=["", "parametric"])
 @pytest.mark.usefixtures("any_threads")
-def test_several_threads_give_the_same_bits_and_the_right_ones(widths, hidden, rows, dtype):
+def test_several_threads_give_the_same_bits_and_the_right_ones(widths, hidden, rows, alphas, dtype):
     """A network large enough to be shared among threads, whose parts are uneven."""
     output, loss = ("SOFTMAX", "CROSS_ENTROPY") if widths[-1] > 1 else ("IDENTITY", "MSE")
-    net = make_net(widths, hidden, output, loss, batch=rows, shuffle=1)
+    net = make_net(widths, hidden, output, loss, batch=rows, shuffle=1, alphas=alphas)
     net, results = net.astype(dtype).astype(np.float64), []
     data = make_data(net, rows, classes=widths[-1] > 1, weighted=True).astype(dtype).astype(np.float64)
     for n in (1, 2, 3):
@@ -200,12 +212,12 @@ def test_predictions_with_each_of_several_parameters(dtype):
 
 
 def train_run(engine, net, data, rates, dtype, calls=1):
-    """Parameters, state, losses and counters after training, in `calls` calls."""
+    """Parameters, state, losses and counters after training, in `calls` calls; `rates` are (steps,) or (steps, 3)."""
     net, data = net.astype(dtype), data.astype(dtype)
     n, slots = len(data.x), optimizer_state(net, dtype)
     arena = np.full(engine.arena_size(net.table, n), np.nan, dtype)
     order, losses, finished = np.empty(n, np.int64), np.full(len(rates) + 1, np.nan), 0
-    for part in np.array_split(np.asarray(rates, np.float64), calls):
+    for part in np.array_split(np.asarray(rates, np.float64).reshape(len(rates), -1), calls):
         finished += engine.train_steps(net.table, net.ints, net.reals, net.params, slots, *data.arrays, order, part,
                                        losses[finished:], arena)  # fmt: skip
     assert np.isnan(losses[finished:]).all()
@@ -273,6 +285,36 @@ def test_train_steps(name, calls, dtype):
     np.testing.assert_allclose(got.reals, expected.reals, rtol=1e3 * eps(dtype), atol=1e3 * eps(dtype))
 
 
+SCHEDULED = {
+    "decay": ({"widths": [3, 6, 2], "batch": 4, "shuffle": 1, "decay": 9.0}, 10),
+    "dropout": ({"widths": [3, 70, 9, 2], "batch": 3, "shuffle": 1, "dropout": [0.5, 0.2, 0.0], "training": 1}, 10),
+    "both": ({"widths": [3, 70, 9, 2], "batch": 3, "dropout": [0.5, 0.2, 0.0], "training": 1, "hidden": "RELU"}, 10),
+    "many weights": ({"widths": [40, 300, 70, 20], "batch": 4, "dropout": [0.5, 0.2, 0.0], "training": 1}, 10),
+    "many rows": ({"widths": [3, 6, 2], "batch": 100, "dropout": [0.5, 0.0], "training": 1, "hidden": "RELU"}, 130),
+    "narrow": ({"widths": [3, 6, 2], "batch": 100}, 130),
+    "factors": ({"widths": [3, 6, 2], "batch": 4, "factors": 1, **OPTIMIZERS["adam"], "eps": 1e-3}, 10),
+}
+
+
+@PRECISION
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_train_steps_with_a_weight_decay_and_a_factor_of_dropout_for_each(name, dtype):
+    """DECAY does not matter then; a factor of 0 is no dropout."""
+    fields, n = SCHEDULED[name]
+    net = make_net(**{"seed": 3, **fields}).astype(dtype).astype(np.float64)
+    data = make_data(net, n).astype(dtype).astype(np.float64)
+    rates = np.column_stack([np.linspace(0.02, 0.01, 11), np.linspace(3.0, 0.0, 11), np.linspace(1.0, 0.0, 11)])
+    (expected, slots, losses), moved = moved_by_rounding(net, data, rates, dtype)
+    for calls in (1, 3):
+        got, got_slots, got_losses = train_run(compiled, net, data, rates, dtype, calls)
+        terms = len(rates) * (net.table[:, ids.FAN_IN].max() + 2)
+        for x, y, by in ((got.params, expected.params, moved[0]), (got_slots, slots, moved[1]), (got_losses, losses, moved[2])):
+            assert_within(x, y, terms * (by + eps(dtype) * 1e-2))
+        np.testing.assert_array_equal(got.ints, expected.ints)
+        np.testing.assert_array_equal(got.reals[ids.N_REALS :], net.reals[ids.N_REALS :])
+        assert got.reals[ids.DECAY] == net.reals[ids.DECAY]
+
+
 @pytest.mark.parametrize("widths", [[3, 5, 2], [40, 300, 20]])
 def test_the_parameters_after_each_epoch(widths):
     net, rates = make_net(widths, batch=4), np.full(8, 0.1)
@@ -281,8 +323,8 @@ def test_the_parameters_after_each_epoch(widths):
         trained, slots, order = net.copy(), optimizer_state(net, np.float64), np.empty(10, np.int64)
         copies, losses = np.zeros((3, net.params.size)), np.empty(4)
         arena = np.empty(engine.arena_size(net.table, 10))
-        engine.train_steps(trained.table, trained.ints, trained.reals, trained.params, slots, *data.arrays, order, rates,
-                           losses, arena, copies)  # fmt: skip
+        engine.train_steps(trained.table, trained.ints, trained.reals, trained.params, slots, *data.arrays, order,
+                           rates[:, np.newaxis], losses, arena, copies)  # fmt: skip
         one = train_run(engine, net.copy(), data, rates[:3], np.float64)[0]
         two = train_run(engine, net.copy(), data, rates[:6], np.float64)[0]
         np.testing.assert_array_equal(copies[:2], [one.params, two.params])

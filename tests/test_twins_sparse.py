@@ -87,7 +87,7 @@ def trained(engine, net, data, steps, rows_of):
         plain.permutation(int(net.ints[ids.SHUFFLE_SEED]), int(net.ints[ids.EPOCH]), order)
         x = data.x if rows_of is None else rows_of(order[first : first + net.ints[ids.BATCH]])
         finished += engine.train_steps(
-            net.table, net.ints, net.reals, net.params, slots, x, data.y, data.weight, order, np.array([0.01]),
+            net.table, net.ints, net.reals, net.params, slots, x, data.y, data.weight, order, np.array([[0.01]]),
             losses[finished:], arena,
         )  # fmt: skip
     return net.params, losses[:finished]

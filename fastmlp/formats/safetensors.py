@@ -1,17 +1,21 @@
 """Networks as safetensors files: tensors that any program can read, and the architecture as JSON beside them.
 
-Tensors are called ``layers.0.weight`` (in, out) and ``layers.0.bias`` (out,). The architecture is what ``MLP.spec`` returns.
-Equal networks give equal files.
+Tensors are called ``layers.0.weight`` (in, out), ``layers.0.bias`` (out,) and ``layers.0.alpha`` (out,). The architecture is
+what ``MLP.spec`` returns. Equal networks give equal files.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..embedding import Embedding
 from ..errors import PairingWarning
 from ..layers import Dense
 from ..network import MLP
@@ -20,6 +24,9 @@ from .container import DTYPES, KEY, check_keys, fail, is_int, read, short, write
 __all__ = ["KEY", "load", "made", "save", "shapes_of"]
 
 _LAYER_KEYS = frozenset(["activation", "bias", "dropout", "init", "width"])
+_EMBEDDING_KEYS = frozenset(field.name for field in fields(Embedding))
+# Of a layer that is so; others lack it.
+_PARAMETRIC = "parametric"
 _KEYS = frozenset(["dtype", "layers", "loss", "seed", "version"])
 
 
@@ -50,10 +57,8 @@ def save(net: MLP, path: str | os.PathLike) -> None:
         index = int(np.argmin(np.isfinite(net.params)))
         raise ValueError(f"net.params[{index}] is {net.params[index]}: only a network of finite numbers can be saved.")
     tensors = {}
-    for number, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-        tensors[f"layers.{number}.weight"] = np.ascontiguousarray(weight)
-        if bias is not None:
-            tensors[f"layers.{number}.bias"] = np.ascontiguousarray(bias)
+    for name, view in _views(net):
+        tensors[name] = np.ascontiguousarray(view)
     write(path, net.spec(), tensors)
 
 
@@ -85,11 +90,17 @@ def load(path: str | os.PathLike) -> MLP:
     """
     spec, tensors = read(path, _check_network)
     net = made(path, spec)
-    for number, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-        weight[...] = tensors[f"layers.{number}.weight"]
-        if bias is not None:
-            bias[...] = tensors[f"layers.{number}.bias"]
+    for name, view in _views(net):
+        view[...] = tensors[name]
     return net
+
+
+def _views(net: MLP) -> Iterator[tuple[str, NDArray]]:
+    """Yield each tensor's name and numbers, in their order in a file."""
+    for number, arrays in enumerate(zip(net.weights, net.biases, net.alphas, strict=True)):
+        for name, view in zip(("weight", "bias", "alpha"), arrays, strict=True):
+            if view is not None:
+                yield f"layers.{number}.{name}", view
 
 
 def _check_network(path: str | os.PathLike, spec: dict[str, Any]) -> dict[str, list[int]]:
@@ -110,7 +121,11 @@ def shapes_of(path: str | os.PathLike, spec: dict[str, Any]) -> dict[str, list[i
     if not isinstance(layers, list) or len(layers) < 2 or not is_int(layers[0]) or layers[0] < 1:
         fail(path, "its layers are not a list of the number of inputs and at least one layer")
     for number, layer in enumerate(layers[1:]):
-        check_keys(path, f"layer {number}", layer, _LAYER_KEYS)
+        if number == 0 and isinstance(layer, dict) and "numbers" in layer:
+            check_keys(path, "layer 0", layer, _EMBEDDING_KEYS)
+            continue
+        more = {_PARAMETRIC} if isinstance(layer, dict) and _PARAMETRIC in layer else set()
+        check_keys(path, f"layer {number}", layer, _LAYER_KEYS | more)
         if not isinstance(layer["activation"], (str, dict)):
             fail(path, f"layer {number} has the activation {short(layer['activation'])}, not a name or a formula")
     check_keys(path, "the loss", spec["loss"], frozenset(["name", "parameter", "smoothing"]))
@@ -118,12 +133,11 @@ def shapes_of(path: str | os.PathLike, spec: dict[str, Any]) -> dict[str, list[i
     fan_in = spec["layers"][0]
     for number, layer in enumerate(spec["layers"][1:]):
         try:
-            dense = Dense(**layer)
+            dense = Embedding(**layer) if "numbers" in layer else Dense(**layer)
+            own = dense.shapes(fan_in)
         except (TypeError, ValueError, OverflowError) as error:
             fail(path, f"its layer {number} is wrong ({str(error).rstrip('.')})", error)
-        shapes[f"layers.{number}.weight"] = [fan_in, dense.width]
-        if dense.bias:
-            shapes[f"layers.{number}.bias"] = [dense.width]
+        shapes |= {f"layers.{number}.{name}": list(shape) for name, shape in own.items()}
         fan_in = dense.width
     return shapes
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import shown
 from ..network import MLP
+from ..summary import layer_name
 from .figures import COLOURS, axes_of, figure_of, plain
 
 if TYPE_CHECKING:
@@ -119,17 +120,13 @@ def _rows(net: MLP) -> list[_Row]:
     """Return the inputs and each layer."""
     rows = [_Row("input", net.plan.n_inputs)]
     for number, dense in enumerate(net.layers):
-        fan_in = rows[-1].width or 0
         kind = str(dense.activation)
         kind = kind if len(kind) <= _LONGEST_NAME else kind[: _LONGEST_NAME - 1] + "…"
+        kind += ", parametric" if dense.parametric else ""
         kind += f", dropout {dense.dropout:.2g}" if dense.dropout else ""
-        parameters, flops = (fan_in + dense.bias) * dense.width, 2 * fan_in * dense.width
-        rows.append(_Row(_layer_name(net, number), dense.width, kind, parameters, flops))
+        parameters, flops = int(net.plan.sizes[number]), 2 * net.plan.products[number]
+        rows.append(_Row(layer_name(net, number), dense.width, kind, parameters, flops))
     return rows
-
-
-def _layer_name(net: MLP, number: int) -> str:
-    return "output" if number == len(net.layers) - 1 else f"hidden {number + 1}"
 
 
 def _shortened(rows: list[_Row], most: int) -> list[_Row]:
@@ -240,7 +237,7 @@ def _draw_panels(ax: Axes, net: MLP, layers: Sequence[NDArray], rows: int, colum
     bar.ax.tick_params(labelsize="small")
     width, height = _points(ax)
     cell = (width / columns, height / rows)
-    names = [f"{_layer_name(net, k)}\n{each.shape[0]} × {each.shape[1]}" for k, each in enumerate(layers)]
+    names = [f"{layer_name(net, k)}\n{each.shape[0]} × {each.shape[1]}" for k, each in enumerate(layers)]
     longest = max(len(part) for name in names for part in name.split("\n"))
     size = min(8.0, 0.95 * cell[0] / (_CHARACTER * longest), 0.2 * cell[1])
     if size < _SMALLEST:  # only the layers' numbers have room

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import engine, initializers
 from ..network import MLP
-from ..optimizers import Optimizer
+from ..optimizers import Optimizer, Stepping
 from ..plan import Plan, aligned_copies, aligned_zeros
 from ..reference import ids
 from ..state import SEED_MASK
@@ -167,6 +167,11 @@ class Group:
             raise ValueError(
                 "a population has one learning rate for all of a network. Leave out weight_factor, bias_factor, ntk and "
                 "scale_factor, or train networks of fm.MLP one by one."
+            )
+        if isinstance(optimizer, Stepping) and optimizer.scheduled:
+            raise ValueError(
+                f"weight_decay={optimizer.weight_decay!r} is a schedule, but each network of a population has one weight decay "
+                "for all steps. Pass a number, or one for each network, or train networks of fm.MLP one by one."
             )
         optimizers = optimizer.each(len(self))
         most, before = max(one.slots for one in optimizers), self.slots

@@ -170,6 +170,11 @@ class Population(PopulationAnswers):
                     f"network {i} is {net!r} and network 0 is {first!r}: networks of a population have the same number of "
                     "inputs and of outputs, the same dtype, and losses that take the same kind of targets."
                 )
+            odd = "an Embedding" if net.plan.first_dense else "a layer with parametric=True"
+            if net.plan.first_dense or any(layer.parametric for layer in net.layers):
+                raise ValueError(
+                    f"network {i} has {odd}, which networks of a population have not. Train fm.MLP one by one, or leave it out."
+                )
         self._members = [np.array(group) for group in sort_out(prototypes, seeds)]
         self._groups = [Group([prototypes[i] for i in part], [seeds[i] for i in part], self.seed) for part in self._members]
         self._index()

@@ -1,6 +1,6 @@
 """Optimizers: what happens to a gradient before the step, and the step.
 
-Penalties and weight decay concern weights only, not biases. `ints` and `reals` hold a run's settings, see ids.py.
+Penalties and weight decay concern weights only, not biases and alphas. `ints` and `reals` hold a run's settings, see ids.py.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import math
 
 import numpy as np
 
+from .embedding import embeds, n_biases, n_weights
 from .ids import (
     ADAGRAD,
     ADAM,
+    ALPHA_RATE,
     AMSGRAD,
     BETA1,
     BETA1_POWER,
@@ -25,7 +27,7 @@ from .ids import (
     EPS_HAT,
     FACTORS,
     FAN_IN,
-    HAS_BIAS,
+    HAS_ALPHA,
     L1,
     L2,
     L2_OVER_BATCH,
@@ -36,6 +38,7 @@ from .ids import (
     OPTIMIZER,
     RMSPROP,
     SCALE_BLOCKS,
+    SCALE_DECAY,
     SCALE_RATE,
     WEIGHT_EPS,
     WEIGHT_RATE,
@@ -48,7 +51,7 @@ LEAST_SCALE = 1e-6
 
 def _weights(table, flat):
     """Return the weights in a flat vector, layer by layer, as views."""
-    return [flat[row[OFFSET] : row[OFFSET] + row[FAN_IN] * row[WIDTH]] for row in table]
+    return [flat[row[OFFSET] : row[OFFSET] + n_weights(row)] for row in table]
 
 
 def _norm(g):
@@ -72,7 +75,7 @@ def condition(
 
     Parameters
     ----------
-    table : ndarray of shape (L, 5), int64
+    table : ndarray of shape (L, 12), int64
         The layers.
     ints, reals : ndarray
         Settings; read.
@@ -123,19 +126,21 @@ def update(
 
     Adam is that of Kingma and Ba (ICLR 2015), algorithm 1; EPS_HAT its form at the end of their section 2.
 
-    With FACTORS, each layer's weights have lr times WEIGHT_RATE and EPS times WEIGHT_EPS, and its bias lr times BIAS_RATE.
+    With FACTORS, each layer's weights have lr times WEIGHT_RATE and EPS times WEIGHT_EPS, its bias lr times BIAS_RATE, and its
+    alphas lr times ALPHA_RATE.
     Where that is 0 nothing changes, neither by DECAY nor the state.
-    With SCALE_RATE also, Adam trains V and s in the place of the first layer's weights W = diag(s) V, which is a layer that
-    multiplies each input by a factor of its own, folded into the weights behind it. Their gradients are, G being that of W::
+    With SCALE_RATE also, Adam trains V and s in the place of the first dense layer's weights W = diag(s) V, which is a layer
+    that multiplies each input by a factor of its own, folded into the weights behind it. Their gradients are, G being that of
+    W::
 
         dV[j, :] = s[j] G[j, :]        ds[j] = Σ_k V[j, k] G[j, k]
 
-    The learning rate of s is lr times SCALE_RATE. V is W / s and need not be kept: a product and a quotient have an error of
-    half a unit in the last place each. So s stays away from 0 by 1e-6.
+    The learning rate of s is lr times SCALE_RATE, and it decays first, by SCALE_DECAY times what V does. V is W / s and need
+    not be kept: a product and a quotient have an error of half a unit in the last place each. So s stays away from 0 by 1e-6.
 
     Parameters
     ----------
-    table : ndarray of shape (L, 5), int64
+    table : ndarray of shape (L, 12), int64
         The layers.
     ints, reals : ndarray
         Settings; reals' BETA1_POWER and BETA2_POWER are multiplied by BETA1 and BETA2.
@@ -149,11 +154,16 @@ def update(
     lr : float
         Learning rate.
     """
-    lr = float(lr)
+    # Python's floats, unlike NumPy's, leave float32 arrays in float32.
+    _update(table, ints, reals, params, slots, grad, float(lr), float(reals[DECAY]))
+
+
+@np.errstate(all="ignore")
+def _update(table, ints, reals, params, slots, grad, lr, decay):
+    """As `update`, with `decay` in the place of DECAY."""
     reals[BETA1_POWER] *= reals[BETA1]
     reals[BETA2_POWER] *= reals[BETA2]
-    # Python's floats, unlike NumPy's, leave float32 arrays in float32.
-    eps, decay = float(reals[EPS]), float(reals[DECAY])
+    eps = float(reals[EPS])
     rates = reals[N_REALS:][: LAYER_BLOCKS * len(table)].reshape(LAYER_BLOCKS, len(table))
     if decay:
         for layer, w in enumerate(_weights(table, params)):
@@ -163,23 +173,27 @@ def update(
         _move(ints, reals, params, slots, grad, lr, eps)
         return
     for layer, row in enumerate(table):
-        end = row[OFFSET] + row[FAN_IN] * row[WIDTH]
-        part, bias = slice(row[OFFSET], end), slice(end, end + row[HAS_BIAS] * row[WIDTH])
+        end = row[OFFSET] + n_weights(row)
+        part, bias = slice(row[OFFSET], end), slice(end, end + n_biases(row))
+        alpha = slice(bias.stop, bias.stop + row[HAS_ALPHA] * row[WIDTH])
         own = lr * float(rates[WEIGHT_RATE, layer]), eps * float(rates[WEIGHT_EPS, layer])
-        if layer == 0 and reals[SCALE_RATE] > 0:
+        if layer == int(embeds(table[0])) and reals[SCALE_RATE] > 0:
             shape = row[FAN_IN], row[WIDTH]
             views = (params[part].reshape(shape), slots[:2, part].reshape(2, *shape), grad[part].reshape(shape))
-            _move_scaled(ints, reals, reals[N_REALS + rates.size :].reshape(SCALE_BLOCKS, -1), *views, lr, eps, *own)
+            kept = 1 - lr * decay * float(reals[SCALE_DECAY])
+            _move_scaled(ints, reals, reals[N_REALS + rates.size :].reshape(SCALE_BLOCKS, -1), *views, kept, lr, eps, *own)
         elif rates[WEIGHT_RATE, layer] > 0:
             _move(ints, reals, params[part], slots[:, part], grad[part], *own)
-        if rates[BIAS_RATE, layer] > 0:
-            _move(ints, reals, params[bias], slots[:, bias], grad[bias], lr * float(rates[BIAS_RATE, layer]), eps)
+        for block, part in ((BIAS_RATE, bias), (ALPHA_RATE, alpha)):
+            if rates[block, layer] > 0:
+                _move(ints, reals, params[part], slots[:, part], grad[part], lr * float(rates[block, layer]), eps)
 
 
-def _move_scaled(ints, reals, state, w, moments, g, lr, eps, w_lr, w_eps):
-    """Adam on V and s, where w = diag(s) V; state (3, k) has s and its moments."""
+def _move_scaled(ints, reals, state, w, moments, g, kept, lr, eps, w_lr, w_eps):
+    """Adam on V and s, of which a part is kept, where w = diag(s) V; state (3, k) has s and its moments."""
     s = state[0].copy()
     slope = (w * g).sum(axis=1, dtype=np.float64) / s
+    state[0] *= kept
     _adam(ints, reals, state[0], state[1:], slope, lr * float(reals[SCALE_RATE]), eps)
     state[0] = np.copysign(np.maximum(np.abs(state[0]), LEAST_SCALE), state[0])
     old, new = (values.astype(w.dtype)[:, None] for values in (s, state[0]))

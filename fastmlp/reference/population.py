@@ -56,7 +56,7 @@ def train_population(
 
     Parameters
     ----------
-    table : ndarray of shape (L, 5), int64
+    table : ndarray of shape (L, 12), int64
         The layers that all networks have.
     ints, reals, params, slots : ndarray
         Each network's settings, counters, parameters and optimizer state; change. ROW must be 0.
@@ -82,7 +82,7 @@ def train_population(
     order, loss, steps = np.empty(len(x), np.int64), np.empty(2), len(lr) // max(1, len(losses))
     for i in range(len(params)):
         for epoch in range(len(losses)):
-            rates = lr[epoch * steps : (epoch + 1) * steps] * factor[i]
+            rates = lr[epoch * steps : (epoch + 1) * steps, np.newaxis] * factor[i]
             train.train_steps(
                 table, ints[i], reals[i], params[i], slots[i], x, _of(y, i), _weight(weight, i), order, rates, loss, arena
             )

@@ -1,7 +1,7 @@
 """What Python asks of a network, and whole stretches of training in one call.
 
-Words used throughout: `table` is the (L, 5) int64 table of layers and `params` the flat vector of their weights and
-biases (see ids.py); a is an activation, z = a w + b what comes before it (for the last layer: the logits), and a delta
+Words used throughout: `table` is the (L, 12) int64 table of layers and `params` the flat vector of their weights, biases
+and alphas (see ids.py); a is an activation, z = a w + b what comes before it (for the last layer: the logits), and a delta
 is ∂L/∂z. `ints` and `reals` hold a run's settings and counters. `arena` is the compiled engine's scratch memory, which
 is of no use here. All arrays are C-contiguous, and all but table, ints, reals, order, lr and losses have one dtype.
 """
@@ -12,16 +12,21 @@ import math
 
 import numpy as np
 
+from . import embedding
 from .activations import activate, apply, softmax
 from .dense import linear_bwd_d, linear_bwd_w, linear_fwd
+from .embedding import embeds
 from .ids import (
     ACTIVATION,
     BATCH,
+    DECAY,
     DROP_LAST,
     DROPOUT,
     EACH_STEP,
     EPOCH,
     FAN_IN,
+    HAS_ALPHA,
+    HAS_BIAS,
     L2,
     L2_OVER_BATCH,
     LOOK,
@@ -30,6 +35,7 @@ from .ids import (
     LOSS_PARAM,
     LOSS_SUM,
     N_REALS,
+    OFFSET,
     ROW,
     SEED,
     SHUFFLE,
@@ -39,19 +45,28 @@ from .ids import (
     STEP,
     TRAINING,
     WEIGHT_SUM,
+    WIDTH,
     WINDOW,
 )
 from .loss import SUMS, loss_and_delta
-from .optim import _weights, condition, update
+from .optim import _update, _weights, condition, update
 from .rng import dropout_mask, permutation
 
 
 def _layers(table, flat):
-    """Return views of a flat vector, layer by layer: weights (in, out) and bias (out,), or (0,) if there is none."""
+    """Return views of a flat vector, layer by layer: weights (in, out), bias and alpha (out,), or (0,) if there is none.
+
+    Of an embedding there is the vector itself.
+    """
     views = []
-    for k, n, _, has_bias, start in table.tolist():
+    for row in table:
+        k, n, start = row[FAN_IN], row[WIDTH], row[OFFSET]
         end = start + k * n
-        views.append((flat[start:end].reshape(k, n), flat[end : end + n * has_bias]))
+        last = end + n * row[HAS_BIAS]
+        own = (
+            (flat[start:end].reshape(k, n), flat[end:last], flat[last : last + n * row[HAS_ALPHA]]) if not embeds(row) else flat
+        )
+        views.append(own)
     return views
 
 
@@ -69,23 +84,36 @@ def _dense(table, x):
 
 
 def _forward(table, layers, x, drop=None):
-    """Return each layer's input a (x is the first), f' where each but the first came from, and the logits.
+    """Return the logits, and for the way back each layer's input a (x is the first), ∂a/∂z and ∂a/∂alpha or None.
 
-    `drop(layer, a, g)` masks the output of a hidden layer; None is for no dropout.
+    `drop(layer, arrays)` masks the output of a hidden layer and its derivatives; None is for no dropout.
     """
     x = _dense(table, x)
-    inputs, slopes, z = [x], [x], x  # slopes[0] is not used
-    for layer, (w, bias) in enumerate(layers):
+    inputs, slopes, gains, z = [x], [x], [None], x  # slopes[0] and gains[0] are not used
+    for layer, own in enumerate(layers):
+        if embeds(table[layer]):
+            inputs.append(embedding.forward(table[0], own, x))
+            slopes.append(np.ones_like(inputs[1]))
+            gains.append(None)
+            continue
+        w, bias, alpha = own
         z = np.empty((len(x), w.shape[1]), x.dtype)
         linear_fwd(inputs[layer], w, bias, z)  # (n, in) @ (in, out) -> (n, out)
         if layer + 1 < len(layers):
             g = np.empty_like(z)
-            activate(table[layer, ACTIVATION], z.reshape(-1), z.reshape(-1), g.reshape(-1))
+            gain = np.empty_like(z) if alpha.size else None
+            f = z if gain is None else gain
+            activate(table[layer, ACTIVATION], z.reshape(-1), f.reshape(-1), g.reshape(-1))
+            if gain is not None:
+                gain -= z
+                z += alpha * gain
+                g[:] = 1 + alpha * (g - 1)
             if drop is not None:
-                drop(layer, z, g)
+                drop(layer, [array for array in (z, g, gain) if array is not None])
             inputs.append(z)
             slopes.append(g)
-    return inputs, slopes, z
+            gains.append(gain)
+    return z, (inputs, slopes, gains)
 
 
 def _output(table, z):
@@ -96,33 +124,43 @@ def _output(table, z):
         apply(table[-1, ACTIVATION], z.reshape(-1), z.reshape(-1))
 
 
-def _backward(layers, inputs, slopes, delta, gradients=None):
+def _backward(table, layers, way, delta, gradients=None):
     """Go back from the last delta to ∂L/∂x, which is returned, or leave ∂L/∂params in `gradients` (see `_layers`)."""
+    inputs, slopes, gains = way
     for layer in range(len(layers) - 1, -1, -1):
-        w, _ = layers[layer]
+        if embeds(table[layer]):
+            if gradients is None:
+                return embedding.input_gradient(table[0], layers[0], inputs[0], delta)
+            embedding.backward(table[0], layers[0], inputs[0], delta, gradients[0])
+            continue
+        w, _, _ = layers[layer]
         if gradients is not None:
-            linear_bwd_w(inputs[layer], delta, *gradients[layer])  # (in, n) @ (n, out) -> (in, out)
+            dw, db, _ = gradients[layer]
+            linear_bwd_w(inputs[layer], delta, dw, db)  # (in, n) @ (n, out) -> (in, out)
         if layer > 0:
-            before = slopes[layer]
+            gain, before = gains[layer], slopes[layer]
+            if gain is not None and gradients is not None:
+                linear_bwd_d(delta, w, gain, gain)
+                gradients[layer - 1][2][:] = gain.sum(axis=0)
             linear_bwd_d(delta, w, before, before)  # (n, out) @ (out, in) -> (n, in)
             delta = before
     return delta @ layers[0][0].T if gradients is None else None
 
 
-def _dropout(ints, reals, layers, row):
-    """Make what `_forward` takes as `drop` for the minibatch at `row` of the current epoch."""
-    rates = reals[N_REALS + DROPOUT :][:layers]
+def _dropout(ints, reals, layers, row, factor=1.0):
+    """Make what `_forward` takes as `drop` for the minibatch at `row` of the current epoch, with `factor` on all rates."""
+    rates = factor * reals[N_REALS + DROPOUT * layers :][:layers]
     if not ints[TRAINING] or not rates.any():
         return None
     seed, epoch = int(ints[SEED]), int(ints[EPOCH])
 
-    def drop(layer, a, g):
+    def drop(layer, arrays):
         rate = float(rates[layer])
         if rate > 0:
-            mask = np.empty_like(a)
+            mask = np.empty_like(arrays[0])
             dropout_mask(seed, epoch, row, layer, rate, mask)
-            a *= mask
-            g *= mask
+            for array in arrays:
+                array *= mask
 
     return drop
 
@@ -158,8 +196,13 @@ def arena_size(table: np.ndarray, rows: int, width: int | None = None) -> int:
     return 0
 
 
-def _finite(*arrays):
-    return all(np.isfinite(array).all() for array in arrays)
+def _finite(array):
+    return bool(np.isfinite(array).all())
+
+
+def _fit(table, x):
+    """Return whether inputs are numbers that the network takes."""
+    return _finite(x) and embedding.codes_fit(table[0], x)
 
 
 @np.errstate(all="ignore")
@@ -172,16 +215,16 @@ def predict(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarra
     --------
     Three inputs, no hidden layer, one output:
 
-    >>> table = np.array([[3, 1, 0, 1, 0]])  # FAN_IN, WIDTH, ACTIVATION, HAS_BIAS, OFFSET
+    >>> table = np.array([[3, 1, 0, 1] + [0] * 8])  # FAN_IN, WIDTH, ACTIVATION, HAS_BIAS; nothing else here
     >>> out = np.empty((1, 1))
     >>> predict(table, np.array([1.0, 10.0, 100.0, 0.5]), np.array([[1.0, 2.0, 3.0]]), out, np.empty(0))
     0.0
     >>> out
     array([[321.5]])
     """
-    out[:] = _forward(table, _layers(table, params), x)[2]
+    out[:] = _forward(table, _layers(table, params), x)[0]
     _output(table, out)
-    return 0.0 if _finite(x) else math.nan
+    return 0.0 if _fit(table, x) else math.nan
 
 
 @np.errstate(all="ignore")
@@ -190,10 +233,10 @@ def activations(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.nd
 
     Returns what `predict` does.
     """
-    inputs, _, z = _forward(table, _layers(table, params), x)
+    z, (inputs, _, _) = _forward(table, _layers(table, params), x)
     _output(table, z)
     out[:] = np.concatenate([*inputs[1:], z], axis=1)
-    return 0.0 if _finite(x) else math.nan
+    return 0.0 if _fit(table, x) else math.nan
 
 
 def finite(values: np.ndarray) -> bool:
@@ -236,9 +279,9 @@ def loss(
     float
         The loss; with LOOK set, NaN if x or y is not finite.
     """
-    if ints[LOOK] and not _finite(x, y):
+    if ints[LOOK] and not (_fit(table, x) and _finite(y)):
         return math.nan
-    z = _forward(table, _layers(table, params), x)[2]
+    z = _forward(table, _layers(table, params), x)[0]
     loss_sum, weight_sum, _ = _loss(table, ints, reals, z, y, weight)
     return _mean(ints, loss_sum, weight_sum)
 
@@ -260,12 +303,12 @@ def value_and_grad(
     Other arguments are as in `loss`. With TRAINING set there is dropout, with the masks of epoch EPOCH and of the rows
     from ROW on, and the loss is that of the masked network.
     """
-    if ints[LOOK] and not _finite(x, y):
+    if ints[LOOK] and not (_fit(table, x) and _finite(y)):
         return math.nan
     layers = _layers(table, params)
-    inputs, slopes, z = _forward(table, layers, x, _dropout(ints, reals, len(layers), int(ints[ROW])))
+    z, way = _forward(table, layers, x, _dropout(ints, reals, len(layers), int(ints[ROW])))
     loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y, weight)
-    _backward(layers, inputs, slopes, delta, _layers(table, grad))
+    _backward(table, layers, way, delta, _layers(table, grad))
     return _mean(ints, loss_sum, weight_sum)
 
 
@@ -283,8 +326,8 @@ def input_gradient(
 ) -> None:
     """Compute the loss's gradient by the inputs, d_in (n, in) = ∂L/∂x, without dropout; the rest is as in `loss`."""
     layers = _layers(table, params)
-    inputs, slopes, z = _forward(table, layers, x)
-    d_in[:] = _backward(layers, inputs, slopes, _loss(table, ints, reals, z, y, weight)[2])
+    z, way = _forward(table, layers, x)
+    d_in[:] = _backward(table, layers, way, _loss(table, ints, reals, z, y, weight)[2])
 
 
 @np.errstate(all="ignore")
@@ -307,7 +350,7 @@ def train_steps(
 
     An epoch goes once through all rows, BATCH at a time, the last minibatch being what is left, which DROP_LAST leaves
     out; with SHUFFLE in the order of `permutation(SHUFFLE_SEED, EPOCH)`. Each step is: forward, loss, backward,
-    `condition`, `update`.
+    `condition`, `update`. Where weight decay and dropout follow schedules, lr has three columns.
 
     Parameters
     ----------
@@ -324,8 +367,9 @@ def train_steps(
         place WINDOW on, in the epoch's order; the steps must not leave it.
     order : ndarray of shape (n,), int64
         Overwritten with the permutation at the beginning of an epoch, and read until its end; not used without SHUFFLE.
-    lr : ndarray, float64
-        One learning rate per step.
+    lr : ndarray of shape (steps, 1) or (steps, 3), float64
+        Each step's learning rate; or that, a weight decay in the place of DECAY, and what all dropout rates are multiplied
+        by, in [0, 1].
     losses : ndarray, float64
         Overwritten with the mean training loss of each epoch that ends (SSE: the sum), as seen during its steps; with
         EACH_STEP set, of each step's minibatch before the step. With L2_OVER_BATCH a minibatch's loss is LOSS_FACTOR times
@@ -344,7 +388,8 @@ def train_steps(
     gradients = _layers(table, grad)
     rows_per_epoch = len(y) - (len(y) % int(ints[BATCH]) if ints[DROP_LAST] else 0)
     finished = 0
-    for rate in lr.tolist():
+    for rate, *scheduled in lr.tolist():
+        decay, factor = scheduled or (float(reals[DECAY]), 1.0)
         row = int(ints[ROW])
         if row == 0 or ints[EACH_STEP]:
             reals[LOSS_SUM] = reals[WEIGHT_SUM] = 0.0
@@ -353,9 +398,9 @@ def train_steps(
         batch = slice(row, min(row + int(ints[BATCH]), rows_per_epoch))
         rows = order[batch] if ints[SHUFFLE] else batch
         seen = x[batch.start - ints[WINDOW] : batch.stop - ints[WINDOW]] if len(x) < len(y) else x[rows]
-        inputs, slopes, z = _forward(table, layers, seen, _dropout(ints, reals, len(layers), row))
+        z, way = _forward(table, layers, seen, _dropout(ints, reals, len(layers), row, factor))
         loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y[rows], weight[rows] if weight.size else weight)
-        _backward(layers, inputs, slopes, delta, gradients)
+        _backward(table, layers, way, delta, gradients)
         if ints[L2_OVER_BATCH]:
             reals[LOSS_SUM] += _penalized(table, reals, params, loss_sum, weight_sum) * len(z)
             reals[WEIGHT_SUM] += len(z)
@@ -363,7 +408,7 @@ def train_steps(
             reals[LOSS_SUM] += loss_sum
             reals[WEIGHT_SUM] += weight_sum
         condition(table, ints, reals, params, grad, weight_sum)
-        update(table, ints, reals, params, slots, grad, rate)
+        _update(table, ints, reals, params, slots, grad, rate, decay)
         ints[STEP] += 1
         ints[ROW] = batch.stop
         if batch.stop == rows_per_epoch:

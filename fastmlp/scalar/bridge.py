@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
+from ..embedding import Embedding
 from ..layers import Dense
 from ..network import MLP as Network
 from .nn import ACTIVATIONS, MLP, Neuron
@@ -75,7 +76,7 @@ def from_network(net: Network) -> MLP:
     Raises
     ------
     TypeError, ValueError
-        If `net` is no such network, or has an activation that Values have not.
+        If `net` is no such network, or has an activation that Values have not, or a parametric layer or an embedding.
 
     Examples
     --------
@@ -86,6 +87,10 @@ def from_network(net: Network) -> MLP:
     """
     if not isinstance(net, Network):
         raise TypeError(f"net must be a fastmlp.MLP; got {net!r} ({type(net).__name__}).")
+    for number, dense in enumerate(net.layers, 1):
+        if dense.parametric or isinstance(dense, Embedding):
+            odd = "parametric=True" if dense.parametric else "an Embedding"
+            raise ValueError(f"layer {number} of net has {odd}, which Values have not. Make a network without it.")
     mlp = MLP(net.plan.n_inputs, net.plan.widths[1:], "identity", seed=0)
     for layer, dense in zip(mlp.layers, net.layers, strict=True):
         layer.activation = str(dense.activation)

@@ -54,7 +54,7 @@ class Network:
     def together(self) -> bool:
         """Whether it is trained in a population; by itself alone, so that results do not depend on others."""
         optimizer = self.setting.optimizer
-        return self.n_params < LARGE and isinstance(optimizer, Stepping) and not optimizer.layered
+        return self.n_params < LARGE and isinstance(optimizer, Stepping) and not (optimizer.layered or optimizer.scheduled)
 
     def order(self) -> tuple[int, int]:
         """Return what decides between equally good networks."""

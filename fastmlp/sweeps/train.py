@@ -101,6 +101,8 @@ def _single(work: Work, group: Group, rows: Rows, held: Rows | None) -> Done:
     monitors = work.monitors(optimizer, held)
     if hasattr(optimizer, "lr"):
         optimizer = replace(optimizer, lr=WholeSchedule(schedules.resolve(optimizer.lr), work.epochs))
+        if optimizer.scheduled:
+            optimizer = replace(optimizer, weight_decay=WholeSchedule(optimizer.weight_decay, work.epochs))
     net = work.network(network, rows.x.shape[1], None if group.states is None else group.states[0])
     before = 0 if net.history is None else len(net.history)
     # The validation loss after each epoch costs as much as a part of the training: only where somebody looks at it.

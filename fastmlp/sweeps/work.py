@@ -55,7 +55,7 @@ class Work:
     output, loss, n_outputs, metric, dtype
         What networks have in common.
     epochs : int
-        Of the whole training, by which learning-rate schedules go.
+        Of the whole training, by which schedules go.
     shuffle : {"shared", "each"}
         Whether all networks see the rows in one order, or each in its seed's.
     early_stopping : EarlyStopping or None

@@ -17,7 +17,7 @@ from ..errors import counted
 from ..interruption import side_by_side
 from ..network import MLP
 from .preprocessing import TabularEncoder, noted
-from .recipe import LastBest, Rows
+from .recipe import RECIPES, LastBest, Recipe, Rows
 
 __all__ = ["Tabular"]
 
@@ -38,7 +38,7 @@ class Tabular(BaseEstimator):
         weight = _weights(sample_weight, X)
         if weight is not None:
             weighting.sample_weight(weight, len(weight), np.dtype(np.float32))
-        encoder = TabularEncoder(self.categorical_features)
+        encoder = TabularEncoder(self.categorical_features, max_one_hot=recipe.max_one_hot)
         rows = Rows(encoder.fit_transform(X), y, weight)
         if rows.X.shape[1] == 0:
             raise ValueError("X has no column with a number or a category in it. Pass one that has some.")
@@ -50,7 +50,7 @@ class Tabular(BaseEstimator):
         jobs = self._jobs(rows, judge, fraction, seeds)
         # Several bars at once would be drawn over each other.
         together = 1 if recipe.progress else min(len(jobs), workers)
-        trained = _run([(recipe, *job, n_outputs) for job in jobs], together)
+        trained = _run([(recipe, *job, encoder, n_outputs) for job in jobs], together)
         self.encoder_ = encoder
         self.networks_: list[MLP] = [net for net, _, _ in trained]
         judges = [judge for _, judge, _ in trained]
@@ -91,16 +91,18 @@ class Tabular(BaseEstimator):
         x = self.encoder_._transformed(noted(self, X, reset=False))
         return [net.predict(x) for net in self.networks_]
 
-    def _shared(self) -> dict[str, Any]:
-        """Return what a recipe takes from an estimator as it is, checked."""
+    def _made(self, rates: dict[str, float], **own: Any) -> Recipe:
+        """Return the preset's recipe with an estimator's parameters, checked; `rates` has the learning rate of each preset."""
+        preset = checks.choice("preset", self.preset, RECIPES)
         hidden = [self.hidden] if np.ndim(self.hidden) == 0 else list(self.hidden)
-        return {
-            "hidden": tuple(checks.integer("a width of hidden", width, 1) for width in hidden),
-            "epochs": checks.integer("epochs", self.epochs, 1),
-            "batch_size": checks.integer("batch_size", self.batch_size, 1),
-            "lr": checks.real("lr", self.lr, 0.0, open_low=True),
-            "progress": checks.flag("progress", self.progress),
-        }
+        return RECIPES[preset](
+            hidden=tuple(checks.integer("a width of hidden", width, 1) for width in hidden),
+            epochs=checks.integer("epochs", self.epochs, 1),
+            batch_size=checks.integer("batch_size", self.batch_size, 1),
+            lr=rates[preset] if self.lr is None else checks.real("lr", self.lr, 0.0, open_low=True),
+            progress=checks.flag("progress", self.progress),
+            **own,
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -130,12 +132,12 @@ def _weights(sample_weight: Any, X: Any) -> NDArray | None:
 def _run(jobs: list[tuple], workers: int) -> list[tuple[MLP, LastBest | None, Any]]:
     """Train each job's network: one at a time on all threads, or several side by side, one thread each."""
 
-    def one(recipe, train, held_out, seed, n_outputs):
+    def one(recipe, train, held_out, seed, encoder, n_outputs):
         shift = None
         if recipe.output == "identity":
             shift = train.y.mean(axis=0), train.y.std(axis=0)
             train, held_out = (_standardized(rows, *shift) for rows in (train, held_out))
-        return *recipe.train(train, held_out, n_outputs, seed), shift
+        return *recipe.train(train, held_out, encoder, n_outputs, seed), shift
 
     return side_by_side(one, jobs, workers)
 

@@ -1,4 +1,4 @@
-"""TabularClassifier and TabularRegressor: RealMLP-TD-S as scikit-learn estimators."""
+"""TabularClassifier and TabularRegressor: RealMLP-TD-S and RealMLP-TD as scikit-learn estimators."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SMALLEST = 1e-150
 
 
 class TabularClassifier(ClassifierMixin, Tabular):
-    """A classifier for tables that needs no tuning: RealMLP-TD-S of Holzmüller, Grinsztajn & Steinwart (2024).
+    """A classifier for tables that needs no tuning: RealMLP of Holzmüller, Grinsztajn & Steinwart (2024).
 
     Numbers may be missing (NaN) and columns may be categories; see :class:`fastmlp.tabular.TabularEncoder`. A network of
     three hidden layers of 256 SELU units is trained for 256 epochs with label smoothing, and the last epoch with the least
@@ -38,6 +38,10 @@ class TabularClassifier(ClassifierMixin, Tabular):
 
     Parameters
     ----------
+    preset : {"td-s", "td"}
+        "td-s" is RealMLP-TD-S, the simple one. "td" is RealMLP-TD, which takes two to three times as long: numbers as sums of
+        waves, categories of which there are many as rows of a table (:class:`fastmlp.Embedding`), parametric activations,
+        dropout of 0.15 and weight decay of 0.02 that fall to nothing, and initial parameters from the data.
     n_ensemble : int
         Number of networks, whose probabilities are averaged. From 2 on, each has its own fold of the rows to be judged by and
         is trained on all others, side by side on the cores.
@@ -47,8 +51,8 @@ class TabularClassifier(ClassifierMixin, Tabular):
         How many times to go through the rows.
     batch_size : int
         Rows in a step; what is left over at the end of an epoch is left out.
-    lr : float
-        The highest learning rate.
+    lr : float, optional
+        The highest learning rate; None takes 0.04.
     hidden : int or tuple of int
         Widths of the hidden layers.
     label_smoothing : float, optional
@@ -99,11 +103,12 @@ class TabularClassifier(ClassifierMixin, Tabular):
     def __init__(
         self,
         *,
+        preset: str = "td-s",
         n_ensemble: int = 1,
         metric: str = "error",
         epochs: int = 256,
         batch_size: int = 256,
-        lr: float = 0.04,
+        lr: float | None = None,
         hidden: Any = (256, 256, 256),
         label_smoothing: float | None = None,
         validation_fraction: float = 0.2,
@@ -112,6 +117,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         random_state: Any = None,
         progress: bool = False,
     ) -> None:
+        self.preset = preset
         self.n_ensemble = n_ensemble
         self.metric = metric
         self.epochs = epochs
@@ -170,7 +176,8 @@ class TabularClassifier(ClassifierMixin, Tabular):
         if smoothing is None:
             smoothing = 0.1 if metric == "error" else 0.0
         error = error_rate if metric == "error" else log_loss
-        return Recipe(activation="selu", output="softmax", loss=CrossEntropy(smoothing), error=error, **self._shared())
+        rates = {"td-s": 0.04, "td": 0.04}
+        return self._made(rates, activation="selu", output="softmax", loss=CrossEntropy(smoothing), error=error)
 
     def predict_proba(self, X: Any) -> NDArray:
         """Return the probability of each class, (n, n_classes); X has the columns of fit."""
@@ -187,7 +194,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
 
 
 class TabularRegressor(RegressorMixin, Tabular):
-    """A regressor for tables that needs no tuning: RealMLP-TD-S of Holzmüller, Grinsztajn & Steinwart (2024).
+    """A regressor for tables that needs no tuning: RealMLP of Holzmüller, Grinsztajn & Steinwart (2024).
 
     Numbers may be missing (NaN) and columns may be categories; see :class:`fastmlp.tabular.TabularEncoder`. A network of
     three hidden layers of 256 Mish units is trained for 256 epochs on standardised targets, and the last epoch with the least
@@ -195,10 +202,14 @@ class TabularRegressor(RegressorMixin, Tabular):
 
     Parameters
     ----------
+    preset : {"td-s", "td"}
+        As for :class:`TabularClassifier`.
     n_ensemble : int
         Number of networks, whose predictions are averaged. From 2 on, each has its own fold of the rows to be judged by and
         is trained on all others, side by side on the cores.
-    epochs, batch_size, lr, hidden, validation_fraction, categorical_features, n_jobs, random_state, progress
+    lr : float, optional
+        The highest learning rate; None takes 0.07, and for "td" 0.2.
+    epochs, batch_size, hidden, validation_fraction, categorical_features, n_jobs, random_state, progress
         As for :class:`TabularClassifier`.
 
     Attributes
@@ -223,10 +234,11 @@ class TabularRegressor(RegressorMixin, Tabular):
     def __init__(
         self,
         *,
+        preset: str = "td-s",
         n_ensemble: int = 1,
         epochs: int = 256,
         batch_size: int = 256,
-        lr: float = 0.07,
+        lr: float | None = None,
         hidden: Any = (256, 256, 256),
         validation_fraction: float = 0.2,
         categorical_features: Any = "from_dtype",
@@ -234,6 +246,7 @@ class TabularRegressor(RegressorMixin, Tabular):
         random_state: Any = None,
         progress: bool = False,
     ) -> None:
+        self.preset = preset
         self.n_ensemble = n_ensemble
         self.epochs = epochs
         self.batch_size = batch_size
@@ -284,7 +297,8 @@ class TabularRegressor(RegressorMixin, Tabular):
         return self
 
     def _recipe(self) -> Recipe:
-        return Recipe(activation="mish", output="identity", loss="mse", error=squared_error, **self._shared())
+        rates = {"td-s": 0.07, "td": 0.2}
+        return self._made(rates, activation="mish", output="identity", loss="mse", error=squared_error)
 
     def predict(self, X: Any) -> NDArray:
         """Return the predictions, (n,) or (n, outputs) as y in fit; X has the columns of fit."""

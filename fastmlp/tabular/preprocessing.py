@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from .. import checks
 from ..errors import counted, shown
 from ..estimators.refits import unchanged_by_errors
 
@@ -28,6 +29,8 @@ _BLOCK = 1 << 17
 # Beyond about this many times a column's usual spread, values are squeezed.
 CLIP = 3.0
 MISSING = -1
+# What becomes of a column, in the order in which they come with `max_one_hot`; two categories are one-hot, too.
+NUMBERS, ONE_HOT, CODES = range(3)
 # With more categories than this and than half the rows, a column is one of names or numbers of rows.
 _FEW = 100
 # pandas's values for nothing, which is not imported for their sake.
@@ -43,14 +46,23 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     x' = (x - median) / IQR (half the range where the IQR is 0, and 0 for a constant column), and x' / sqrt(1 + (x' / 3)²).
     Missing numbers become 0, where the median is.
 
+    With `max_one_hot`, a column of more categories than that becomes one column of their numbers, for a
+    :class:`fastmlp.Embedding`: those of the first such column from 0 on, where 0 is for missing and unknown ones, those of the
+    next from where these end. Then all numbers come first, and such columns last.
+
     Parameters
     ----------
     categorical_features : "from_dtype", None, or array-like of bool, int or str
         Which columns are categories: those of a category, string or object dtype in a pandas or polars frame, but for Decimals,
         and those with text in an array; none; or the ones marked, numbered or named.
+    max_one_hot : int, optional
+        The most categories that get a column each; None is for any number, and leaves columns in their order.
 
     Attributes
     ----------
+    n_numbers_, n_codes_, n_entries_ : int
+        With `max_one_hot`: how many columns, the first ones, are numbers of X, how many, the last ones, are numbers of
+        categories, and how many such numbers there are.
     categorical_ : (n_features_in_,) bool array
         Which columns are categories.
     categories_ : list of arrays
@@ -78,8 +90,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     [[-0.95, 0.4], [-0.33, -1.11], [0.33, 0.4], [0.95, -0.4]]
     """
 
-    def __init__(self, categorical_features: Any = "from_dtype") -> None:
+    def __init__(self, categorical_features: Any = "from_dtype", *, max_one_hot: int | None = None) -> None:
         self.categorical_features = categorical_features
+        self.max_one_hot = max_one_hot
 
     def fit(self, X: Any, y: Any = None) -> TabularEncoder:
         """Learn categories, medians and spreads; an error leaves what was learnt before.
@@ -128,18 +141,25 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         ['size', 'kind_a', 'kind_b', 'kind_c']
         """
         check_is_fitted(self)
-        names: list[str] = []
+        names: list[list[str]] = []
         categories = iter(self.categories_)
         for name, categorical in zip(_check_feature_names_in(self, input_features), self.categorical_, strict=True):
             found = next(categories) if categorical else ()
-            names += [f"{name}_{category}" for category in found[: 1 if len(found) == 2 else None]] if categorical else [name]
-        return np.array(names, object)
+            one_hot = categorical and not self._is_coded(found)
+            names.append([f"{name}_{category}" for category in found[: 1 if len(found) == 2 else None]] if one_hot else [name])
+        return np.array([name for i in self._order for name in names[i]], object)
 
     def _learn(self, X: Any) -> list[_Coded]:
         with unchanged_by_errors(self):
             return self._fit(X)
 
+    def _is_coded(self, categories: Any) -> bool:
+        """Whether a column of these categories becomes one of their numbers."""
+        return self.max_one_hot is not None and len(categories) > self.max_one_hot
+
     def _fit(self, X: Any) -> list[_Coded]:
+        if self.max_one_hot is not None:
+            checks.integer("max_one_hot", self.max_one_hot, 0)
         X = noted(self, X, reset=True)
         text = [values.dtype == object for values in self._columns(X, np.zeros(X.shape[1], bool))]
         self.categorical_ = self._chosen(np.array(text, bool))
@@ -161,12 +181,17 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             self.categories_.append(np.array([c for c in encoder.categories_[0] if not is_missing(c)], dtype=object))
             if (found := len(self.categories_[-1])) > max(_FEW, len(columns[i]) // 2):
                 warnings.warn(
-                    f"{self._name(i)} has {found} different categories in {len(columns[i])} rows, each of which gets a column "
+                    f"{self._name(i)} has {found} different categories in {len(columns[i])} rows, each of which gets numbers "
                     "of its own and says nothing of other rows. Drop it, or pass what is common to several rows instead.",
                     stacklevel=4,
                 )
         encoded = self._encoded(columns)
-        spreads = [spread for column in encoded for spread in column.spreads()]
+        sizes = [1 + (column.n_categories or 0) for column in encoded if column.kind == CODES]
+        self.n_numbers_ = sum(column.kind == NUMBERS for column in encoded)
+        self.n_codes_, self.n_entries_ = len(sizes), sum(sizes)
+        order = range(len(encoded))
+        self._order = list(order) if self.max_one_hot is None else sorted(order, key=lambda i: encoded[i].kind)
+        spreads = [spread for i in self._order for spread in encoded[i].spreads()]
         self.median_, self.factor_ = np.array(spreads, np.float64).reshape(-1, 2).T.copy()
         return encoded
 
@@ -219,7 +244,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     def _encoded(self, columns: list[NDArray]) -> list[_Coded]:
         """Return numbers as they are, two categories as 1 and -1, and the numbers of the categories where there are others."""
-        encoded, categories = [], iter(self.categories_)
+        encoded, categories, entries = [], iter(self.categories_), 0
         for i, values in enumerate(columns):
             if not self.categorical_[i]:
                 text = _first_text(values)
@@ -240,13 +265,18 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                     )
             codes = self._encoders[i].transform(values[:, None])[:, 0]
             n = len(known)
-            encoded.append(_Coded(np.array([1.0, -1.0, 0.0])[codes]) if n == 2 else _Coded(codes, n))
+            if self._is_coded(known):
+                encoded.append(_Coded(codes + (1 + entries), n, CODES))  # MISSING + 1 is the first
+                entries += n + 1
+            else:
+                encoded.append(_Coded(np.array([1.0, -1.0, 0.0])[codes], kind=ONE_HOT) if n == 2 else _Coded(codes, n, ONE_HOT))
         return encoded
 
     def _scaled(self, encoded: list[_Coded]) -> NDArray[np.float32]:
         """Return the columns side by side, centred, scaled and clipped."""
         widths = np.array([column.width for column in encoded])
-        starts, rows, width = np.cumsum(widths) - widths, len(encoded[0].values), int(widths.sum())
+        starts, rows, width = np.empty_like(widths), len(encoded[0].values), int(widths.sum())
+        starts[self._order] = np.cumsum(widths[self._order]) - widths[self._order]
         scaled = np.empty((rows, width), np.float32)
         zeros, ones = self._clipped(np.zeros(width)), self._clipped(np.ones(width))
         numbers = [i for i, column in enumerate(encoded) if column.n_categories is None]
@@ -260,6 +290,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 if column.n_categories is None:
                     continue
                 whole, codes = slice(start, start + column.width), column.values[block]
+                if column.kind == CODES:
+                    part[:, start] = codes
+                    continue
                 part[:, whole] = zeros[whole]
                 known = np.flatnonzero(codes != MISSING)
                 part[known, start + codes[known]] = ones[start + codes[known]]
@@ -382,21 +415,26 @@ class _Coded(NamedTuple):
     Attributes
     ----------
     values : (n,) array
-        Numbers, or those of categories, of which MISSING is none.
+        Numbers, or those of categories, of which MISSING is none if they get a column each.
     n_categories : int or None
-        How many categories get a column each; None for numbers.
+        How many categories there are; None for numbers.
+    kind : int
+        NUMBERS, ONE_HOT, which the 1 and -1 of two categories are too, or CODES.
     """
 
     values: NDArray
     n_categories: int | None = None
+    kind: int = NUMBERS
 
     @property
     def width(self) -> int:
         """How many columns it gives."""
-        return 1 if self.n_categories is None else self.n_categories
+        return 1 if self.n_categories is None or self.kind == CODES else self.n_categories
 
     def spreads(self) -> list[tuple[float, float]]:
         """Return the median and the factor of each of its columns, as :func:`_spread` does."""
+        if self.kind == CODES:
+            return [(0.0, 1.0)]
         if self.n_categories is None:
             return [_spread(self.values)]
         rows = len(self.values)
