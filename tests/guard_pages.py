@@ -28,6 +28,8 @@ from tests.nets import ACTIVATIONS, HIDDEN, LOSSES, PARTNER, Data, Net, make_dat
 # Around vectors, tiles and the limits of columns; rows around blocks of them.
 WIDTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 49, 65, 97, 130, 257]
 ROWS = [1, 2, 3, 5, 8, 16, 17, 31, 63, 64, 65, 97, 130, 257, 481]
+# Numbers, plain ones, codes, entries, size, waves, parts.
+EMBEDDINGS = [(3, 0, 0, 0, 8, 16, 3), (0, 2, 3, 9, 5, 1, 1), (17, 5, 2, 30, 8, 7, 2), (1, 0, 1, 2, 1, 33, 4)]
 OVERWRITTEN = {"arena", "out", "grad", "d_in", "order", "copies", "slot_copies", "powers"}
 
 
@@ -144,6 +146,7 @@ def case(chosen: random.Random) -> None:
         chosen.choice([np.float32, np.float64]), training=1, optimizer=chosen.choice(["SGD", "ADAM"]), beta1=0.9, beta2=0.99,
         batch=chosen.choice([1, 7, 64, 65, 130, 1000]), shuffle=chosen.randrange(2), l2=0.01, clip_norm=chosen.choice([0, 0.5]),
         alphas=do is not populations and chosen.random() < 0.3,
+        embedding=chosen.choice(EMBEDDINGS) if do is not populations and chosen.random() < 0.3 else None,
     )  # fmt: skip
     data = make_data(net, chosen.choice(ROWS), loss == "CROSS_ENTROPY" and widths[-1] > 1, chosen.random() < 0.4)
     at_end = chosen.random() < 0.7
@@ -151,7 +154,7 @@ def case(chosen: random.Random) -> None:
     if do is populations:
         populations(net, data, chosen.choice([1, 2, 5, 16, 17]), chosen.random() < 0.3, at_end)
         return
-    part = sparse(data) if chosen.random() < 0.3 else data
+    part = sparse(data) if chosen.random() < 0.3 and net.table[0, ids.ACTIVATION] != ids.EMBEDDING else data
     do(net, part if part.x.shape[1] < net.n_inputs else data, at_end)
 
 

@@ -97,22 +97,30 @@ def make_net(
     dtype=np.float64,
     seed=0,
     alphas=False,
+    embedding=None,
     **values,
 ) -> Net:
     """A network of the given widths, inputs first, with random parameters whose size keeps signals near 1.
 
     `values` are fields of ints and reals in lower case; `seed` is the run's and the parameters'; with `alphas` all hidden
-    layers are parametric, or those that a list says.
+    layers are parametric, or those that a list says. `embedding` is its numbers, plain ones, codes, entries, size, waves and
+    parts; widths are then those of the layers behind it.
     """
     layers, rows, start = len(widths) - 1, [], 0
+    if embedding is not None:
+        numbers, plain, codes, entries, size, waves, parts = embedding
+        widths = [numbers * (parts + 1) + plain + codes * size, *widths[1:]]
+        rows.append([numbers + plain + codes, widths[0], ids.EMBEDDING, 0, 0, 0, numbers, codes, entries, size, waves, parts])
+        start = entries * size + numbers * (waves * (2 + parts) + parts)
     for layer, (k, n) in enumerate(pairwise(widths)):
         has_bias = bias if isinstance(bias, bool) else bias[layer]
         has_alphas = layer < layers - 1 and (alphas if isinstance(alphas, bool) else alphas[layer])
         rows.append([k, n, number(output if layer == layers - 1 else hidden), has_bias, start, has_alphas, *[0] * 6])
         start += (k + has_bias + has_alphas) * n
-    table = np.array(rows, np.int32 if any(row[ids.HAS_ALPHA] for row in rows) else np.int64)
+    special = embedding is not None or any(row[ids.HAS_ALPHA] for row in rows)
+    table, layers = np.array(rows, np.int32 if special else np.int64), len(rows)
     params = np.random.default_rng(seed).normal(size=start)
-    for k, n, _, _, at, *_ in rows:
+    for k, n, _, _, at, *_ in rows[len(rows) - len(widths) + 1 :]:
         params[at : at + k * n] /= np.sqrt(k)
     ints, reals = np.zeros(ids.N_INTS, np.int64), np.ones(ids.N_REALS + ids.LAYER_BLOCKS * layers)
     reals[: ids.N_REALS] = 0.0
@@ -138,7 +146,9 @@ def make_targets(loss: str, n: int, k: int, rng: np.random.Generator, classes: b
 def make_data(net: Net, n: int, classes: bool = False, weighted: bool = False, seed: int = 1) -> Data:
     """Data of n rows that fits a network, in its dtype."""
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, net.n_inputs))
+    x, codes = rng.normal(size=(n, net.n_inputs)), int(net.table[0, ids.CODES])
+    if codes:
+        x[:, -codes:] = rng.integers(net.table[0, ids.ENTRIES], size=(n, codes))
     y = make_targets(net.loss, n, net.n_outputs, rng, classes)
     weight = rng.random(n) + 0.5 if weighted else np.zeros(0)
     return Data(x, y, weight).astype(net.params.dtype)
