@@ -40,7 +40,7 @@ fastmlp's default is RealMLP-TD-S, the paper's simplified recipe; `preset="td"` 
 numbers, trained vectors for categories of which there are more than eight, parametric activations, dropout and weight
 decay that fall to nothing, and initial parameters from the data. It differs from pytabkit's in this: missing numbers are
 allowed, rows held out are stratified by class, and waves and alphas do not decay, which pytabkit lets them do by a
-ten-thousandth of what inputs' scales do.
+3,600th of what inputs' scales do.
 """
 
 

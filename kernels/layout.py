@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 
 from .ids import (
     ACTIVATION,
+    COLUMNS,
     EMBEDDING,
     ENTRIES,
     FAN_IN,
@@ -27,7 +28,7 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .simd import LANES32
+from .simd import I32, I64, LANES32
 
 # Rows are padded to whole vectors, in float64 too, and to the eights of the dropout masks.
 PAD = max(LANES32, 8)
@@ -56,10 +57,18 @@ def is_special(typingctx, kind):
     return types.boolean(kind), lambda context, builder, sig, args: context.get_constant(types.boolean, answer)
 
 
-@glue
-def embeds(table, layer):
-    """Whether a layer is an embedding, which only the first one may be."""
-    return is_special(special(table)) and table[layer, ACTIVATION] == EMBEDDING
+@intrinsic
+def embeds(typingctx, table, layer):
+    """Whether a layer is an embedding, which only the first one may be; of networks that are not special it needs no look."""
+
+    def codegen(context, builder, sig, args):
+        if table.dtype == types.int64:
+            return context.get_constant(types.boolean, False)
+        at = builder.add(builder.mul(args[1], I64(COLUMNS)), I64(ACTIVATION))
+        data = context.make_array(table)(context, builder, args[0]).data
+        return builder.icmp_signed("==", builder.load(builder.gep(data, [at])), I32(EMBEDDING))
+
+    return types.boolean(table, types.intp), codegen
 
 
 @glue

@@ -96,23 +96,18 @@ def share(table, n_threads, bounds):
     """
     layers = table.shape[0]
     total = 0
+    of_number = 4 * n_of_number(table)  # a few small products, and waves
     for l in range(layers):
-        total += n_rows(table, l) * _cost(table, l)
+        total += n_rows(table, l) * (of_number if embeds(table, l) else _padded(table[l, WIDTH]))
     before = 0
     for l in range(layers):
-        rows, cost = n_rows(table, l), _cost(table, l)
+        rows, cost = n_rows(table, l), of_number if embeds(table, l) else _padded(table[l, WIDTH])
         for t in range(n_threads + 1):
             row = ((total * t) // n_threads - before + cost // 2) // cost
             if row < rows and not embeds(table, l):
                 row = (row + PAD // 2) // PAD * PAD
             bounds[l, t] = rows if t == n_threads else max(0, min(rows, row))
         before += rows * cost
-
-
-@glue
-def _cost(table, layer):
-    """What the gradient of a row of parameters takes; that of a number is a few small products and waves."""
-    return 4 * n_of_number(table) if embeds(table, layer) else _padded(table[layer, WIDTH])
 
 
 @inner

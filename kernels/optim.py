@@ -226,7 +226,7 @@ def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, decay, 
         at = N_REALS + layer
         start, count = _weights_in(table, layer, first, last)
         rate, eps = lr * reals[at + WEIGHT_RATE * layers], reals[EPS] * reals[at + WEIGHT_EPS * layers]
-        if layer == _first_dense(table) and reals[SCALE_RATE] > 0.0:
+        if layer == int(embeds(table, 0)) and reals[SCALE_RATE] > 0.0:
             _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, decay, start, start + count)
         elif reals[at + WEIGHT_RATE * layers] > 0.0:
             _move(ints, reals, power1, power2, w, slots, stride, g, rate, eps, start, start + count)
@@ -237,12 +237,6 @@ def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, decay, 
             if rate > 0.0 and begin < end:
                 _move(ints, reals, power1, power2, w, slots, stride, g, rate, reals[EPS], begin, end)
             start += n
-
-
-@glue
-def _first_dense(table):
-    """The layer whose weights have a scale for each of its inputs: the first one, or the first behind an embedding."""
-    return 1 if embeds(table, 0) else 0
 
 
 @glue
@@ -257,7 +251,7 @@ def _corrections(ints, power1, power2):
 @inner
 def _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, rate, eps, decay, first, last):
     """Adam on V and s, where the first layer's weights are diag(s) V, for whole rows of them: first..last; see the twin."""
-    layer = _first_dense(table)
+    layer = int(embeds(table, 0))  # the first one, or the first behind an embedding
     n, k, offset = table[layer, WIDTH], table[layer, FAN_IN], table[layer, OFFSET]
     scales = N_REALS + LAYER_BLOCKS * table.shape[0]
     beta1, beta2 = reals[BETA1], reals[BETA2]

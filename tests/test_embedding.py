@@ -194,6 +194,14 @@ def test_the_summary_has_it() -> None:
     assert net.flops() == 2 * (2 * 4 * 3 + 17 * 20 + 20 * 3)
 
 
+def test_pictures_have_it_and_leave_out_a_table_without_entries() -> None:
+    pytest.importorskip("matplotlib")
+    for kind, titles in (("both", ["embedding", "hidden 1", "output"]), ("numbers", ["hidden 1", "output"])):
+        panels = fm.plots.weights(network(kind)).axes[0].child_axes
+        assert [panel.get_title().split("\n")[0] for panel in panels] == titles
+    assert fm.plots.architecture(network("both"))
+
+
 @engines
 @pytest.mark.parametrize("code", [-1.0, 7.0, 0.5, 1e9])
 def test_a_category_that_is_none_is_refused(code) -> None:

@@ -205,13 +205,14 @@ def weights(net: MLP, ax: Axes | None = None) -> Figure:
     >>> import fastmlp as fm
     >>> figure = fm.plots.weights(fm.MLP([2, 16, 16, 1], activation="tanh"))
     """
-    layers = [np.asarray(each, np.float64) for each in _checked(net, "weights").weights]
+    every = [np.asarray(each, np.float64) for each in _checked(net, "weights").weights]
+    names, layers = zip(*[(layer_name(net, k), each) for k, each in enumerate(every) if each.size], strict=True)
     columns = math.ceil(math.sqrt(len(layers)))
     rows = math.ceil(len(layers) / columns)
     ax = axes_of(ax, min(max(1.6 + 1.5 * columns, 4.0), 10.0), min(max(0.6 + 1.3 * rows, 2.4), 9.0))
     ax.set_axis_off()
     ax.set_title("Weights: rows are inputs, columns units", fontsize="medium")
-    return _draw_panels(ax, net, layers, rows, columns)
+    return _draw_panels(ax, names, layers, rows, columns)
 
 
 def _limit(layers: Sequence[NDArray]) -> tuple[float, bool]:
@@ -224,7 +225,7 @@ def _limit(layers: Sequence[NDArray]) -> tuple[float, bool]:
     return (most if cut else largest or 1.0), cut
 
 
-def _draw_panels(ax: Axes, net: MLP, layers: Sequence[NDArray], rows: int, columns: int) -> Figure:
+def _draw_panels(ax: Axes, names: Sequence[str], layers: Sequence[NDArray], rows: int, columns: int) -> Figure:
     """Put the layers' panels into axes, row by row, and the colour bar beside them."""
     import matplotlib
     from matplotlib.cm import ScalarMappable
@@ -237,7 +238,7 @@ def _draw_panels(ax: Axes, net: MLP, layers: Sequence[NDArray], rows: int, colum
     bar.ax.tick_params(labelsize="small")
     width, height = _points(ax)
     cell = (width / columns, height / rows)
-    names = [f"{layer_name(net, k)}\n{each.shape[0]} × {each.shape[1]}" for k, each in enumerate(layers)]
+    names = [f"{name}\n{each.shape[0]} × {each.shape[1]}" for name, each in zip(names, layers, strict=True)]
     longest = max(len(part) for name in names for part in name.split("\n"))
     size = min(8.0, 0.95 * cell[0] / (_CHARACTER * longest), 0.2 * cell[1])
     if size < _SMALLEST:  # only the layers' numbers have room

@@ -30,7 +30,8 @@ __all__ = ["RECIPES", "FullRecipe", "JudgedRun", "LastBest", "Recipe", "Rows"]
 SCALE_FACTOR, BIAS_FACTOR = 6.0, 0.1
 BETA2 = 0.95
 # RealMLP-TD's, both of which fall along half a cosine in the second half of the training; and its alphas' learning rate. The
-# square of the scales' factor multiplies their decay, as in pytabkit, which decays waves and alphas too, a ten-thousandth.
+# square of the scales' factor multiplies their decay, as in pytabkit. Waves and alphas, which decay there by a 3,600th of that,
+# do not.
 DROPOUT, WEIGHT_DECAY, ALPHA_FACTOR = 0.15, 0.02, 0.1
 # With more categories than this, a column's are rows of a table.
 MOST_ONE_HOT = 8
