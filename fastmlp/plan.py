@@ -62,10 +62,15 @@ class Plan:
     embedding: Embedding | None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what pickling kept, with this process's numbers of the activations.
+        """Restore what pickling kept, with this process's numbers of the activations; ValueError if another version kept it.
 
         In memory of its own: for read-only arrays Numba would compile all kernels again.
         """
+        if state["table"].shape[1] != COLUMNS:
+            raise ValueError(
+                "this network was pickled by a version of fastmlp that lays out networks otherwise. Load it there and write it "
+                "by net.save, whose files this version reads."
+            )
         self.__dict__.update(state, table=np.array(state["table"]), dropout=np.array(state["dropout"]))
         self.table[:, ACTIVATION] = [activation.id for activation in self.activations]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,12 @@ def test_aligned_arrays_start_at_a_cache_line(shape: int | tuple[int, ...], dtyp
     assert array.flags.c_contiguous
     assert array.flags.writeable
     assert not array.any()
+
+
+def test_a_plan_of_another_version_is_refused() -> None:
+    """Engines read tables without asking how wide they are."""
+    plan = make_plan(2, LAYERS)
+    older = {**vars(plan), "table": plan.table[:, :5]}
+    with pytest.raises(ValueError, match=r"pickled by a version of fastmlp that lays out networks otherwise\. Load it there"):
+        plan.__class__.__new__(plan.__class__).__setstate__(older)
+    assert pickle.loads(pickle.dumps(plan)).table.tolist() == plan.table.tolist()
