@@ -48,9 +48,15 @@ class Plan:
     dropout : (L,) float64 array
         Rate of each layer's outputs; 0 for the last.
     n_params : int
-        Length of the flat vector: each layer's weights (fan_in, width) row-major, then its bias if it has one.
+        Length of the flat vector: each layer's weights (fan_in, width) row-major, then its bias and its alphas, if any.
     activations : tuple of Activation
         Of the layers. Numbers of activations that are not built in hold in one process only.
+    shapes : tuple of dict
+        The shapes of each layer's "weight", "bias" and "alpha", as they follow each other in the flat vector.
+    products : tuple of int
+        Multiplications of each layer for a row.
+    embedding : Embedding or None
+        The first layer, if it is one.
     """
 
     table: NDArray[np.int64] | NDArray[np.int32]

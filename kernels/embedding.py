@@ -12,7 +12,7 @@ from .gemm import PACKED, gemm
 from .ids import CODES, ENTRIES, FAN_IN, NUMBERS, OFFSET, PARTS, SIZE, WAVES
 from .jit import glue, inner
 from .layout import _padded, n_of_number, n_weights
-from .maps import accumulate, copy, elementwise, fill, finite
+from .maps import accumulate, add_times, copy, elementwise, fill, finite
 from .simd import peek, poke, shift
 from .tile import END_ADD, END_STORE, END_TIMES, START_COLUMN, START_ZERO
 from .vmath import vcos, vsin
@@ -29,11 +29,6 @@ def _cosines(x, w, b):
 def _cosines_with_slopes(x, w, b):
     angle = x.fma(w, b)
     return vcos(angle), -vsin(angle)
-
-
-@elementwise("x! y", "factor")
-def _add_times(x, y, factor):
-    return y.fma(factor, x)
 
 
 @inner
@@ -161,6 +156,6 @@ def embedding_input_gradient(table, params, m, a, lda, d, ldd, out, packed):
         _wave_deltas(table, m, a, lda, d, ldd, ld, w, j, x, cosines, slopes, made, packed)
         fill(ld, (x,), (0.0,))
         for h in range(waves):
-            _add_times(ld, (x, shift(slopes, h * ld)), (TURN * peek(w, h),))
+            add_times(ld, (x, shift(slopes, h * ld)), (TURN * peek(w, h),))
         for i in range(m):
             poke(out, i * k + j, peek(out, i * k + j) + peek(x, i))

@@ -157,6 +157,11 @@ def accumulate(x, y):
     return x + y
 
 
+@elementwise("x! y", "factor")
+def add_times(x, y, factor):
+    return y.fma(factor, x)
+
+
 @elementwise("x!")
 def rectify(x):
     return x.maximum(0.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .ids import FAN_IN
 from .jit import glue, inner
-from .maps import copy, elementwise, fill, rectify
+from .maps import add_times, copy, fill, rectify
 from .simd import peek, shift
 from .tile import END_ADD
 
@@ -17,11 +17,6 @@ from .tile import END_ADD
 def sparse_width(table, x):
     """The width of the rows of x if they are sparse, else 0."""
     return x.shape[1] if x.shape[1] < table[0, FAN_IN] else 0
-
-
-@elementwise("x! y", "factor")
-def _add_times(x, y, factor):
-    return y.fma(factor, x)
 
 
 @glue
@@ -50,7 +45,7 @@ def sparse_forward(m, n, x, ldx, w, ldw, bias, has_bias, z, ldz, relu):
         else:
             fill(n, (out,), (0.0,))
         for entry in range(_entries(row)):
-            _add_times(n, (out, shift(w, _column(row, entry) * ldw)), (peek(row, 2 + 2 * entry),))
+            add_times(n, (out, shift(w, _column(row, entry) * ldw)), (peek(row, 2 + 2 * entry),))
         if relu:
             rectify(n, (out,), ())
 
@@ -82,6 +77,6 @@ def sparse_weight_gradient(first, last, k, n, m, x, ldx, d, ldd, dw, end):
             column = _column(row, entry)
             if column >= last:
                 break
-            _add_times(n, (shift(dw, column * n), d_i), (peek(row, 2 + 2 * entry),))
+            add_times(n, (shift(dw, column * n), d_i), (peek(row, 2 + 2 * entry),))
         if last > k:
-            _add_times(n, (shift(dw, k * n), d_i), (1.0,))
+            add_times(n, (shift(dw, k * n), d_i), (1.0,))

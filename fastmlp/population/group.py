@@ -14,7 +14,7 @@ from ..optimizers import Optimizer, Stepping
 from ..plan import Plan, aligned_copies, aligned_zeros
 from ..reference import ids
 from ..state import SEED_MASK
-from .padding import embedding, widened
+from .padding import places_in, widened
 
 __all__ = ["Copies", "Group", "Kept", "bytes_of_one"]
 
@@ -99,7 +99,7 @@ class Group:
         for i, net in enumerate(self.prototypes):
             rows.setdefault(id(net), []).append(i)
             if net.plan.widths not in found:
-                found[net.plan.widths] = embedding(net.plan, self.plan)
+                found[net.plan.widths] = places_in(net.plan, self.plan)
         self.places = [found[net.plan.widths] for net in self.prototypes]
         size = len(self.seeds)
         self.params = aligned_zeros((size, self.plan.n_params), self.dtype)

@@ -15,7 +15,7 @@ from ..layers import Dense
 from ..network import MLP
 from ..plan import Plan, make_plan
 
-__all__ = ["embedding", "kind_of", "sort_out", "widened"]
+__all__ = ["kind_of", "places_in", "sort_out", "widened"]
 
 # Hidden activations with f(0) = 0.
 _ZERO_AT_ZERO = {
@@ -77,7 +77,7 @@ def widened(nets: Sequence[MLP]) -> Plan:
     return make_plan(int(widths[0]), denses)
 
 
-def embedding(plan: Plan, wide: Plan) -> NDArray[np.int64]:
+def places_in(plan: Plan, wide: Plan) -> NDArray[np.int64]:
     """Return where the parameters of a plan lie among those of a wider one, (P,)."""
     places = np.arange(wide.n_params)
     parts = []
