@@ -57,11 +57,13 @@ class Answers:
         >>> fm.MLP([4, 8, 3]).predict([[0.1, 0.2, 0.3, 0.4]]).shape
         (1, 3)
         """
-        x = self._raw_inputs(X)
-        out = np.empty((x.shape[0], self.plan.n_outputs), self.dtype)
-        kernels, scratch = self._arena.take(x.shape[0])
-        failed = isnan(kernels.predict(self.plan.table, self._params, x, out, scratch))
-        self._arena.give(scratch)
+        plan, dtype, arena = self.plan, self.dtype, self._arena
+        x = X if checks.ready(X, plan.n_inputs, dtype) else self._inputs(X)
+        rows = len(x)
+        out = np.empty((rows, plan.n_outputs), dtype)
+        desk = arena.take(rows)
+        failed = isnan(desk.predict(self._params, x, out))
+        arena.give(desk)
         if failed:
             self._inputs(x)
         return out
@@ -98,9 +100,9 @@ class Answers:
         """Return every layer's activations for inputs that the engine can take, which may be sparse rows."""
         widths = self.plan.widths[1:]
         out = np.empty((x.shape[0], sum(widths)), self.dtype)
-        kernels, scratch = self._arena.take(x.shape[0], x.shape[1])
-        failed = isnan(kernels.activations(self.plan.table, self._params, x, out, scratch))
-        self._arena.give(scratch)
+        desk = self._arena.take(*x.shape)
+        failed = isnan(desk.kernels.activations(self.plan.table, self._params, x, out, desk.scratch))
+        self._arena.give(desk)
         if failed:
             self._inputs(x)
         return [np.ascontiguousarray(part) for part in np.split(out, np.cumsum(widths[:-1]), axis=1)]
@@ -128,10 +130,9 @@ class Answers:
         5.0
         """
         x, t, w = self._raw_data(X, y, sample_weight)
-        kernels, scratch = self._arena.take(x.shape[0])
-        state = self._state
-        value = kernels.loss(self.plan.table, state.still, state.reals, self._params, x, t, w, scratch)
-        self._arena.give(scratch)
+        desk, state = self._arena.take(len(x)), self._state
+        value = desk.kernels.loss(self.plan.table, state.still, state.reals, self._params, x, t, w, desk.scratch)
+        self._arena.give(desk)
         if isnan(value):
             self._data(x, t, None)
         return value
@@ -448,12 +449,14 @@ class Answers:
 
     def _raw_data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
         """All data checked, but for what the engine looks at."""
-        x, k, kind = self._raw_inputs(X), self.plan.n_outputs, self.loss_spec.kind
-        if kind == "regression" and checks.ready(y, k, self.dtype) and y.shape[0] == x.shape[0]:
+        plan, dtype, kind = self.plan, self.dtype, self.loss_spec.kind
+        x = X if checks.ready(X, plan.n_inputs, dtype) else self._inputs(X)
+        n = len(x)
+        if kind == "regression" and checks.ready(y, plan.n_outputs, dtype) and len(y) == n:
             t = y
         else:
-            t = checks.targets(y, x.shape[0], k, kind, self.dtype)
-        return x, t, weighting.sample_weight(weight, x.shape[0], self.dtype)
+            t = checks.targets(y, n, plan.n_outputs, kind, dtype)
+        return x, t, weighting.sample_weight(weight, n, dtype)
 
     def _product(self) -> NDArray:
         """Return settings whose loss is the sum of the outputs times the targets."""
@@ -464,17 +467,17 @@ class Answers:
     def _by_inputs(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> NDArray:
         """Gradient of the loss by the inputs, for checked data."""
         out = np.empty_like(x)
-        kernels, scratch = self._arena.take(x.shape[0])
-        kernels.input_gradient(self.plan.table, ints, self._state.reals, self._params, x, t, w, out, scratch)
-        self._arena.give(scratch)
+        desk = self._arena.take(len(x))
+        desk.kernels.input_gradient(self.plan.table, ints, self._state.reals, self._params, x, t, w, out, desk.scratch)
+        self._arena.give(desk)
         return out
 
     def _gradient(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> tuple[float, NDArray]:
         """Loss and its gradient by the parameters."""
-        grad = np.empty(self._params.shape, self.dtype)
-        kernels, scratch = self._arena.take(x.shape[0])
-        value = kernels.value_and_grad(self.plan.table, ints, self._state.reals, self._params, x, t, w, grad, scratch)
-        self._arena.give(scratch)
+        params, desk = self._params, self._arena.take(len(x))
+        grad = np.empty(params.shape, self.dtype)
+        value = desk.value_and_grad(ints, self._state.reals, params, x, t, w, grad)
+        self._arena.give(desk)
         return value, grad
 
     def _gradient_of_raw(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> tuple[float, NDArray]:

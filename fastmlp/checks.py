@@ -224,11 +224,11 @@ def surely_finite(array: NDArray) -> bool:
 
 def ready(array: Any, columns: int, dtype: np.dtype) -> TypeGuard[NDArray]:
     """Whether this is an array of rows that the engine can use as it is, if they are finite; takes a fraction of a µs."""
-    if type(array) is not np.ndarray or (array.dtype is not dtype and array.dtype != dtype):
+    # The flag is all of C-contiguous, aligned and writable.
+    if type(array) is not np.ndarray or not array.flags.carray or (array.dtype is not dtype and array.dtype != dtype):
         return False
     shape = array.shape
-    # All of C-contiguous, aligned and writable.
-    return len(shape) == 2 and shape[1] == columns and shape[0] > 0 and array.flags.carray
+    return len(shape) == 2 and shape[1] == columns and shape[0] > 0
 
 
 def inputs(X: ArrayLike, n_inputs: int, dtype: np.dtype, layers: Sequence[int] = (), name: str = "X") -> NDArray:

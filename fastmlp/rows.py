@@ -80,9 +80,9 @@ def loss(net: MLP, ints: NDArray[np.int64], rows: Rows) -> float:
     """Return a network's loss on all rows, which if they are sparse must be a mean; `ints` are the settings to ask with."""
     state, value = net._state, 0.0
     for block, share in rows.blocks():
-        kernels, scratch = net._arena.take(len(block), block.x.shape[1])
-        one = kernels.loss(net.plan.table, ints, state.reals, net.params, block.x, block.y, block.weight, scratch)
-        net._arena.give(scratch)
+        desk = net._arena.take(*block.x.shape)
+        one = desk.kernels.loss(net.plan.table, ints, state.reals, net.params, block.x, block.y, block.weight, desk.scratch)
+        net._arena.give(desk)
         value += share * one
     return float(value)
 
@@ -91,11 +91,9 @@ def value_and_grad(net: MLP, ints: NDArray[np.int64], rows: Rows, grad: NDArray)
     """Return the loss, as :func:`loss` does, and its gradient, (P,) as is `grad`, which is scratch."""
     state, value, gradient = net._state, 0.0, None
     for block, share in rows.blocks():
-        kernels, scratch = net._arena.take(len(block), block.x.shape[1])
-        one = kernels.value_and_grad(
-            net.plan.table, ints, state.reals, net.params, block.x, block.y, block.weight, grad, scratch
-        )
-        net._arena.give(scratch)
+        desk = net._arena.take(*block.x.shape)
+        one = desk.value_and_grad(ints, state.reals, net.params, block.x, block.y, block.weight, grad)
+        net._arena.give(desk)
         value += share * one
         part = grad.astype(np.float64)
         if share != 1.0:

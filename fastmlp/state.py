@@ -123,39 +123,58 @@ class TrainingState:
         self.optimizer = saved.optimizer
 
 
+class Desk:
+    """An engine and scratch for its tasks on one network.
+
+    Attributes
+    ----------
+    kernels : module
+        The engine.
+    scratch : array
+    predict, value_and_grad : callables
+        The engine's, for this network and scratch: `predictor` and `differentiator` of ``reference/train.py``.
+    others : list of Desk
+        Those that are as large, and in use by nobody.
+    """
+
+    __slots__ = ("kernels", "others", "predict", "scratch", "value_and_grad")
+
+    def __init__(self, kernels: Any, table: NDArray, scratch: NDArray, others: list[Desk]) -> None:
+        self.kernels, self.scratch, self.others = kernels, scratch, others
+        self.predict, self.value_and_grad = kernels.predictor(table, scratch), kernels.differentiator(table, scratch)
+
+
 class Arena:
     """Scratch memory of one network, kept from call to call and grown when it must be.
 
-    Threads that use one network at the same time each get memory of their own. With `for_each` it is as much for each of the
+    Threads that use one network at the same time each get a desk of their own. With `for_each` it has as much for each of the
     engine's threads.
     """
 
     def __init__(self, plan: Plan, dtype: np.dtype, for_each: bool = False) -> None:
         self._plan, self._dtype, self._for_each = plan, dtype, for_each
-        self._free: list[NDArray] = []
         self._inputs = plan.n_inputs
-        # The engine, what `engine.generation` was when its sizes were asked for, the most rows so far and how wide, the size
-        # for them: one tuple, which is replaced in one go, since another thread may be reading it.
-        self._sized: tuple[Any, int, int, int, int] = (None, -1, 0, 0, 0)
+        # The most rows so far and how wide, what `engine.generation` was when the size for them was asked for, the desks that
+        # are free, the engine, that size: one tuple, which is replaced in one go, since another thread may be reading it.
+        self._sized: tuple[int, int, int, list[Desk], Any, int] = (0, 0, -1, [], None, 0)
 
-    def take(self, rows: int, width: int | None = None) -> tuple[Any, NDArray]:
-        """Return the engine and scratch for any of its tasks on `rows` rows, sparse ones of `width` if that is given.
+    def take(self, rows: int, width: int = 0) -> Desk:
+        """Return a desk for any of the engine's tasks on `rows` rows, sparse ones of `width` if that is given.
 
         Give it back with :meth:`give`.
         """
-        chosen, generation, most, widest, size = self._sized
         width = width or self._inputs
+        most, widest, generation, free, kernels, size = self._sized
         if rows > most or width > widest or generation != engine.generation:
-            generation = engine.generation  # first: if it changes now, the next call asks again
-            chosen = engine.active()
-            size = chosen.arena_size(self._plan.table, rows, width) * (engine.threads() if self._for_each else 1)
-            self._sized = chosen, generation, rows, width, size
+            generation, free = engine.generation, []  # first: if it changes now, the next call asks again
+            kernels = engine.active()
+            size = kernels.arena_size(self._plan.table, rows, width) * (engine.threads() if self._for_each else 1)
+            self._sized = rows, width, generation, free, kernels, size
         try:
-            scratch = self._free.pop()
+            return free.pop()
         except IndexError:
-            scratch = aligned_zeros(0, self._dtype)
-        return chosen, scratch if scratch.size >= size else aligned_zeros(size, self._dtype)
+            return Desk(kernels, self._plan.table, aligned_zeros(size, self._dtype), free)
 
-    def give(self, scratch: NDArray) -> None:
-        """Keep scratch for the next call."""
-        self._free.append(scratch)
+    def give(self, desk: Desk) -> None:
+        """Keep a desk for the next call, unless larger ones have been asked for."""
+        desk.others.append(desk)

@@ -394,12 +394,12 @@ class Run(Fit):
             self.losses = np.zeros(2 * epochs)
         x = train.x if self.reader is None else self._next_rows(self.reader, steps)
         # Anew for each call, since a callback may have chosen another engine or number of threads.
-        kernels, scratch = net._arena.take(len(train), x.shape[1])
-        finished = kernels.train_steps(
+        desk = net._arena.take(len(train), x.shape[1])
+        finished = desk.kernels.train_steps(
             net.plan.table, state.ints, state.reals, net.params, state.slots, x, train.y, train.weight, self.order,
-            columns, self.losses, scratch, self.copies if self.judged and steps > self.per_epoch else self.copies[:0],
+            columns, self.losses, desk.scratch, self.copies if self.judged and steps > self.per_epoch else self.copies[:0],
         )  # fmt: skip
-        net._arena.give(scratch)
+        net._arena.give(desk)
         return finished, rates
 
     def _next_rows(self, reader: Reader, steps: int) -> NDArray:

@@ -14,6 +14,8 @@ from .errors import counted, shown
 
 __all__ = ["class_weight", "combined_weight", "nonnegative_weight", "sample_weight"]
 
+# What stands for no weights, by bytes of a number.
+_UNWEIGHTED = {dtype.itemsize: np.empty(0, dtype) for dtype in map(np.dtype, ("float32", "float64"))}
 # By bytes of a number: how large the largest sample weight may be, and how small (one over that), so that its products with
 # losses neither overflow nor vanish; and the least one of all whose reciprocal is a number.
 _WEIGHTS = {4: (1e12, 1e-30), 8: (1e100, 1e-250)}
@@ -26,7 +28,7 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
     becomes 0, so that no minibatch divides by it.
     """
     if weight is None:
-        return np.empty(0, dtype)
+        return _UNWEIGHTED[dtype.itemsize]
     array = numeric(name, weight)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape}, but X has {counted(n, 'row')}. Pass {name} of shape ({n},).")

@@ -13,6 +13,7 @@ from .jit import entry, inner
 from .layers import forward_rows, output_rows
 from .layout import special
 from .maps import copy, finite
+from .memory import give_back, take
 from .network import (
     BUFFER,
     PACK,
@@ -57,10 +58,12 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
     Each thread takes a stretch of the rows, by columns or by rows, and looks at a block before it goes through the network.
     """
     layers, rows = table.shape[0], x.shape[0]
-    places = np.empty((layers + 2, PLACES), np.int64)
+    numbers = take((layers + 2) * PLACES)
+    places = numbers.reshape(layers + 2, PLACES)
     if n > 1 and scratch_size(table, x.shape[1], rows, n, places) > arena.size:
         # The scratch was taken when there were fewer threads.
         if tid > 0:
+            give_back(numbers)
             return 0.0
         n = 1
     if n == 1:
@@ -79,7 +82,7 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
         first = tid * block
     packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(special(table), table, room)))
     # Rates of dropout are not asked for.
-    net = Net(table, np.empty(0), address(params, 0), base, places, 0, False, sparse, special(table))
+    net = Net(table, numbers[:0].view(np.float64), address(params, 0), base, places, 0, False, sparse, special(table))
     low, high = (rows * tid) // n, (rows * (tid + 1)) // n
     for at in range(low, high, block):
         if sync[ABORT] != 0 or sync[NOT_FINITE] != 0:
@@ -93,6 +96,7 @@ def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
         else:
             _answer_rows(all_layers, net, x, out, first, at, m, packed)
     restore_mode(mode)
+    give_back(numbers)
     barrier(sync, n)
     return math.nan if sync[NOT_FINITE] != 0 else 0.0
 

@@ -7,7 +7,7 @@ import numpy as np
 from .dots import DOT_ROWS, dots
 from .gemm import PACKED, gemm, product
 from .ids import IDENTITY, RELU, SELU, TANH
-from .jit import entry, glue
+from .jit import allocating_entry, glue
 from .maps import rectify
 from .simd import address, cast, peek, shift
 from .tile import END_RELU, END_SELU, END_STORE, END_TANH, END_TIMES, END_WHERE_POSITIVE, START_BIAS, START_ZERO
@@ -66,7 +66,7 @@ def by_output(ending):
     return ending != END_STORE and ending != END_TIMES
 
 
-@entry
+@allocating_entry
 def linear_fwd(x, w, bias, z):
     """z = x @ w + bias for x (M, K), w (K, N), bias (N,) or (0,), z (M, N); all C-contiguous, z overlaps nothing."""
     m, k = x.shape
@@ -76,7 +76,7 @@ def linear_fwd(x, w, bias, z):
             address(packed, 0))  # fmt: skip
 
 
-@entry
+@allocating_entry
 def linear_fwd_relu(x, w, bias, a):
     """a = max(x @ w + bias, 0), in one pass; arguments as in linear_fwd."""
     m, k = x.shape
@@ -88,7 +88,7 @@ def linear_fwd_relu(x, w, bias, a):
         rectify(m, (out,), ())
 
 
-@entry
+@allocating_entry
 def linear_bwd_d(d, w, g, out):
     """out = (d @ w.T) * g for d (M, N), w (K, N), g (M, K) the derivative f', out (M, K), which may be g."""
     m, n = d.shape
@@ -97,7 +97,7 @@ def linear_bwd_d(d, w, g, out):
     delta(m, k, n, address(d, 0), n, address(w, 0), address(out, 0), k, END_TIMES, address(g, 0), address(packed, 0))
 
 
-@entry
+@allocating_entry
 def linear_bwd_w(x, d, dw, db):
     """dw = x.T @ d and db = the sums of d's columns; x (M, K), d (M, N), dw (K, N), db (N,) or (0,) for no bias."""
     m, k = x.shape

@@ -223,8 +223,8 @@ def _special_gradient(net, l, first, last, at, m, a, lda, d, ldd, dw, end, packe
 
 
 @inner
-def weight_gradients(net, at, m, bounds, tid, grad, end, packed):
+def weight_gradients(net, at, m, bounds, grad, end, packed):
     """This thread's rows of every weight gradient from the m rows of a block from `at` on; as `layer_gradient`."""
     for l in range(net.table.shape[0]):
-        if bounds[l, tid] < bounds[l, tid + 1]:
-            layer_gradient(net.special, net, l, bounds[l, tid], bounds[l, tid + 1], at, m, grad, end, packed)
+        if bounds[l, 0] < bounds[l, 1]:
+            layer_gradient(net.special, net, l, bounds[l, 0], bounds[l, 1], at, m, grad, end, packed)

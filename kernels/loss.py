@@ -6,7 +6,7 @@ import numpy as np
 
 from .activations import _activate, _softmax_row
 from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, LOSS, MAE, POISSON, PRODUCT, QUANTILE, SOFTMAX, SSE
-from .jit import entry, glue, inner
+from .jit import allocating_entry, glue, inner
 from .maps import add, elementwise, scale
 from .simd import address, peek, poke, shift
 from .vmath import vexp, vlog, vsigmoid, vsoftplus
@@ -207,7 +207,7 @@ def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes
             scale(k, (shift(d, i * ld),), (factor * peek(scales, i),))
 
 
-@entry
+@allocating_entry
 def loss_and_delta(loss, activation, param, smoothing, z, y, scales, rows, delta):
     """Each row's loss and delta = scale * ∂(row's loss)/∂z; logits z, delta (n, K), y (n, K) or (n, 1), scales and rows (n,).
 

@@ -34,7 +34,8 @@ TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, PREDICT = range(5)
 # The rows that a task takes: inputs, targets, weights; the order that they are taken in, if `ordered`; whether targets are
 # class indices; where in that order the first of the inputs stands, if they are a window of them, else -1.
 Data = namedtuple("Data", "x y weight order ordered classes window")
-# A thread's part: its number among n and their barrier; its rows of the weights (`whole`: all of them) and its stretch of the
+# A thread's part: its number among n and their barrier; its rows of each layer's weights, (L, 2) from and to (`whole`: all of
+# them), and its stretch of the
 # flat vectors, of which there are `size` elements; room for packing, and for the groups' gradients and losses; whether blocks
 # are taken by columns.
 Part = namedtuple("Part", "tid n sync bounds whole begin end size packed partial sums columns")
@@ -226,7 +227,7 @@ def _together(task, net, data, ints, reals, epoch, row, at, count, unit, out, pa
             break
         if gradient:
             end = END_STORE if done == 0 else END_ADD
-            weight_gradients(net, 0, m, part.bounds, part.tid, out, end, part.packed)
+            weight_gradients(net, 0, m, part.bounds, out, end, part.packed)
         if part.tid == 0:
             total += _sum_losses(net, data, at + done, 0, m)
         done += m
@@ -258,7 +259,7 @@ def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out
                 _rows(task, net, data, ints, reals, epoch, row + done, at + done, first, first + m, unit, out, part.packed)
                 if gradient:
                     end = END_STORE if begins else END_ADD
-                    weight_gradients(net, first, m, part.whole, 0, to, end, part.packed)
+                    weight_gradients(net, first, m, part.whole, to, end, part.packed)
             total += _sum_losses(net, data, at + done, first, m)
         part.sums[group] = total
     barrier(part.sync, part.n)

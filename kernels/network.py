@@ -88,8 +88,8 @@ def own_room(kind, table, block):
 
 
 @inner
-def share(table, n_threads, bounds):
-    """Split the rows of all weight matrices among threads: thread t has rows bounds[l, t] to bounds[l, t+1] of layer l.
+def share(table, n_threads, t, bounds):
+    """Split the rows of all weight matrices among threads: thread t has rows bounds[l, 0] to bounds[l, 1] of layer l.
 
     A bias counts as one more row, and so do alphas. Splits are at whole vectors. Each thread's rows are one stretch of the flat
     vectors.
@@ -102,20 +102,20 @@ def share(table, n_threads, bounds):
     before = 0
     for l in range(layers):
         rows, cost = n_rows(table, l), of_number if embeds(table, l) else _padded(table[l, WIDTH])
-        for t in range(n_threads + 1):
-            row = ((total * t) // n_threads - before + cost // 2) // cost
+        for i in range(2):
+            row = ((total * (t + i)) // n_threads - before + cost // 2) // cost
             if row < rows and not embeds(table, l):
                 row = (row + PAD // 2) // PAD * PAD
-            bounds[l, t] = rows if t == n_threads else max(0, min(rows, row))
+            bounds[l, i] = rows if t + i == n_threads else max(0, min(rows, row))
         before += rows * cost
 
 
 @inner
-def stretch(table, bounds, t):
-    """Where thread t's part of the flat vector begins (and t-1's ends)."""
+def stretch(table, bounds, end):
+    """Where a thread's part of the flat vector begins, or with `end` 1 ends."""
     for l in range(table.shape[0]):
-        if bounds[l, t] < n_rows(table, l):
-            return row_start(table, l, bounds[l, t])
+        if bounds[l, end] < n_rows(table, l):
+            return row_start(table, l, bounds[l, end])
     return n_params(table)
 
 

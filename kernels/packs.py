@@ -30,7 +30,7 @@ from .ids import (
     SSE,
     WIDTH,
 )
-from .jit import entry, glue, inner
+from .jit import allocating_entry, glue, inner
 from .lanes import (
     BUFFER,
     CLIPPED,
@@ -292,7 +292,7 @@ def _gradient_size(table, lanes):
     return (n_params(table) + N_NUMBERS + lanes) * lanes + PACKED
 
 
-@entry
+@allocating_entry
 def _packs_size(table, packs, n_slots, lanes, n_threads):
     """Elements of scratch for so many packs at a time, of networks with so many slots."""
     places = np.empty((table.shape[0] + 2, PLACES), np.int64)
@@ -336,7 +336,7 @@ def _note(at, spare, copies, slot_copies, powers, epoch, first, count, sums):
             powers[epoch, first + lane, 0], powers[epoch, first + lane, 1] = sums[POWER1, lane], sums[POWER2, lane]
 
 
-@entry
+@allocating_entry
 def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, copies, slot_copies, powers,
                arena, tid, n, sync):  # fmt: skip
     """Do `task` for thread tid's packs of n threads'; `own` says whether each network shuffles for itself.

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import entry, glue, inner
+from .jit import allocating_entry, entry, glue, inner
 from .simd import I32, I64, LANES32, Vec, address, cast, element, load, shift, splat, store
 
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
@@ -174,7 +174,7 @@ def _dropout(seed, epoch, row, layer, rate, rows, left, right, ld, a, g, both):
                   shift(a, at), shift(g, at), both)  # fmt: skip
 
 
-@entry
+@allocating_entry
 def dropout_mask(seed, epoch, row, layer, rate, mask):
     """mask = 0 where a unit is dropped, 1/(1 - rate) where it is kept; mask (rows, width), its first row is at `row`."""
     rows, width = mask.shape

@@ -46,6 +46,7 @@ from .layers import layer_gradient
 from .layout import _padded, n_params, row_start, special
 from .loss import mean_loss
 from .maps import copy
+from .memory import give_back, take
 from .minibatch import (
     GRADIENT,
     INPUT_GRADIENT,
@@ -87,8 +88,8 @@ def _descend(net, ints, reals, power1, power2, state, out, lr, decay, weight_sum
     """This thread's part of the weight gradients of a block of m rows and the step on it, a chunk of rows at a time."""
     for l in range(net.table.shape[0]):
         rows = max(1, CHUNK // net.table[l, WIDTH] // 8) * 8
-        for first in range(part.bounds[l, part.tid], part.bounds[l, part.tid + 1], rows):
-            last = min(first + rows, part.bounds[l, part.tid + 1])
+        for first in range(part.bounds[l, 0], part.bounds[l, 1], rows):
+            last = min(first + rows, part.bounds[l, 1])
             begin, end = row_start(net.table, l, first), row_start(net.table, l, last)
             # Every chunk lies where the first one does, at the beginning of this thread's stretch.
             grad = shift(out, part.begin - begin)
@@ -257,13 +258,18 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     x may be sparse rows (sparse.py), and for TRAIN fewer rows than y: those that the epoch takes from place WINDOW on.
     """
     layers = table.shape[0]
-    room_for_places, room_for_bounds = (layers + 2) * PLACES, layers * (n + 1)
-    numbers = np.empty(room_for_places + room_for_bounds + 3 * layers, np.int64)
-    places = numbers[:room_for_places].reshape(layers + 2, PLACES)
+    size = (layers + 2) * PLACES
+    numbers = take(size + 5 * layers)
+    places = numbers[:size].reshape(layers + 2, PLACES)
+    bounds = numbers[size : size + 2 * layers].reshape(layers, 2)
+    whole = numbers[size + 2 * layers : size + 4 * layers].reshape(layers, 2)
+    # Each thread's own, since they may change from step to step.
+    rates = numbers[size + 4 * layers :].view(np.float64)
     rows = min(ints[BATCH], y.shape[0]) if task == TRAIN else y.shape[0]
     if n > 1 and scratch_size(table, x.shape[1], rows, n, places) > arena.size:
         # The scratch was taken when there were fewer threads.
         if tid > 0:
+            give_back(numbers)
             return 0.0
         n = 1
     mode = flush_denormals()
@@ -278,15 +284,11 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         base, grad = shift(base, tid * size), shift(base, n * size)
     else:
         grad = shift(base, arrange(table, x.shape[1], room, n, places))
-    bounds = numbers[room_for_places : room_for_places + layers * (n + 1)].reshape(layers, n + 1)
-    whole = numbers[room_for_places + room_for_bounds : numbers.size - layers].reshape(layers, 2)
-    # Each thread's own, since they may change from step to step.
-    rates = numbers[numbers.size - layers :].view(np.float64)
     for l in range(layers):
         rates[l] = reals[N_REALS + DROPOUT * layers + l]
-    share(table, n, bounds)
-    share(table, 1, whole)
-    begin, end = stretch(table, bounds, tid), stretch(table, bounds, tid + 1)
+    share(table, n, tid, bounds)
+    share(table, 1, 0, whole)
+    begin, end = stretch(table, bounds, 0), stretch(table, bounds, 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
     net = Net(table, rates, address(params, 0), base, places, ints[SEED], training, sparse, special(table))
     data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH],
@@ -309,4 +311,5 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         copies = out if task == TRAIN and out.shape[1] == part.size else out[:0]
         result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, copies, part, few, limit)
     restore_mode(mode)
+    give_back(numbers)
     return result

@@ -28,6 +28,11 @@ def scratch_size(table, inputs, rows, n, places):
 
 
 @entry
-def _scratch_size(table, inputs, rows, n):
+def _scratch_size(table, inputs, rows, n, places):
+    """Elements of scratch for any task on up to `rows` rows of `inputs` numbers at once by n threads; fills `places`."""
+    return scratch_size(table, inputs, rows, n, places)
+
+
+def room_for(table, inputs, rows, n):
     """Elements of scratch for any task on up to `rows` rows of `inputs` numbers at once by n threads."""
-    return scratch_size(table, inputs, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))
+    return _scratch_size(table, inputs, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))

@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from .jit import inner, make_ready
+from .jit import code_for, inner
 from .simd import I64
 
 # What threads share: the barrier's counter and its generation in cache lines of their own, beside the latter whether all is
@@ -110,7 +110,7 @@ def together(kernel, n: int, long: bool, *args, budget: float = 0.0):
         return kernel(*args, 0, 1, sync_of_one())
     sync = np.zeros(SYNC_SIZE, np.int64)
     sync[BUDGET] = int(1e9 * budget)
-    make_ready(kernel, (*args, 0, n, sync))
+    code_for(kernel, (*args, 0, n, sync))
     if not _lock.acquire(blocking=False):
         return kernel(*args, 0, 1, sync)
     try:

@@ -13,12 +13,13 @@ import numpy as np
 
 from .answers import _answer, _look
 from .ids import BATCH, FAN_IN, N_INTS, STEP
+from .jit import code_for
 from .minibatch import GRADIENT, INPUT_GRADIENT, LOSS_ONLY, TRAIN
 from .optim import condition, update
 from .pace import pace_of
 from .run import _run
-from .scratch import _scratch_size
-from .threads import sync_of_one, threads, threads_here, together
+from .scratch import room_for
+from .threads import SYNC_SIZE, sync_of_one, threads, threads_here, together
 
 # In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations. From
 # so many on, a call takes long enough that a Ctrl-C must not wait for its end.
@@ -45,15 +46,31 @@ def _nothing(dtype):
 
 def arena_size(table, rows, width=None):
     """Elements of scratch for any task on up to `rows` rows, sparse ones of `width` if that is given."""
-    return _scratch_size(table, width or table[0, FAN_IN], rows, threads())
+    return room_for(table, width or table[0, FAN_IN], rows, threads())
 
 
 def predict(table, params, x, out, arena):
     """out = the outputs; returns NaN if x is not finite; see the reference."""
-    flops = 2 * x.shape[0] * params.size
-    if flops < _FLOPS_CALL:  # where a tenth of a microsecond counts
-        return _answer(False, table, params, x, out, arena, 0, 1, sync_of_one())
-    return _ask(_answer, flops, x, (False, table, params, x, out, arena))
+    return _ask(_answer, 2 * x.shape[0] * params.size, x, (False, table, params, x, out, arena))
+
+
+def predictor(table, arena):
+    """predict for one network and its scratch: a function of params, x and out; see the reference.
+
+    It is for rows that take a microsecond, and has looked up all that it can before.
+    """
+    code, most, sync = None, 0, np.zeros(SYNC_SIZE, np.int64)
+
+    def predict_quickly(params, x, out):
+        nonlocal code, most
+        if len(x) <= most:
+            return code(False, table, params, x, out, arena, 0, 1, sync)
+        if code is None:
+            code = code_for(_answer, (False, table, params, x, out, arena, 0, 1, sync))
+            most = _FLOPS_CALL // (2 * params.size)
+        return predict(table, params, x, out, arena)
+
+    return predict_quickly
 
 
 def activations(table, params, x, out, arena):
@@ -69,11 +86,8 @@ def finite(values):
 
 def _evaluate(task, table, ints, reals, params, x, y, weight, out, arena):
     _, matrix, _, order, lr, none = _nothing(params.dtype)
-    flops = 6 * x.shape[0] * params.size
-    if flops < _FLOPS_CALL:
-        return _run(task, table, ints, reals, params, matrix, x, y, weight, order, lr, none, out, arena, 0, 1, sync_of_one())
     job = task, table, ints, reals, params, matrix, x, y, weight, order, lr, none, out, arena
-    return _ask(_run, flops, x, job)
+    return _ask(_run, 6 * x.shape[0] * params.size, x, job)
 
 
 def loss(table, ints, reals, params, x, y, weight, arena):
@@ -84,6 +98,24 @@ def loss(table, ints, reals, params, x, y, weight, arena):
 def value_and_grad(table, ints, reals, params, x, y, weight, grad, arena):
     """Return the loss, grad = its gradient; see the reference."""
     return _evaluate(GRADIENT, table, ints, reals, params, x, y, weight, grad.reshape(1, -1), arena)
+
+
+def differentiator(table, arena):
+    """value_and_grad as `predictor` is predict."""
+    code, most, sync = None, 0, np.zeros(SYNC_SIZE, np.int64)
+    _, matrix, _, order, lr, none = _nothing(arena.dtype)
+
+    def differentiate(ints, reals, params, x, y, weight, grad):
+        nonlocal code, most
+        if len(x) <= most:
+            out = grad.reshape(1, -1)
+            return code(GRADIENT, table, ints, reals, params, matrix, x, y, weight, order, lr, none, out, arena, 0, 1, sync)
+        if code is None:
+            job = GRADIENT, table, ints, reals, params, matrix, x, y, weight, order, lr, none, matrix, arena
+            code, most = code_for(_run, (*job, 0, 1, sync)), _FLOPS_CALL // (6 * params.size)
+        return value_and_grad(table, ints, reals, params, x, y, weight, grad, arena)
+
+    return differentiate
 
 
 def input_gradient(table, ints, reals, params, x, y, weight, d_in, arena):

@@ -40,19 +40,42 @@ def test_compiled_code_allocates_as_often_for_one_step_as_for_thousands() -> Non
     X, y = classes(400)
     net = classifier(dropout=0.1)
     net.fit(X, y, epochs=1, batch_size=4)
-    state, order = net._state, np.zeros(400, np.int64)
-    kernels, scratch = net._arena.take(400)
+    state, order, targets = net._state, np.zeros(400, np.int64), y[:, None].astype(float)
+    desk = net._arena.take(400)
     counts = []
     _nrt_python.memsys_enable_stats()
     try:
         for steps in (1, 100, 5000):
             before = rtsys.get_allocation_stats().alloc
-            kernels.train_steps(net.plan.table, state.ints, state.reals, net.params, state.slots, X, y[:, None].astype(float),
-                                np.empty(0), order, np.full((steps, 1), 1e-3), np.zeros(steps), scratch)  # fmt: skip
+            desk.kernels.train_steps(
+                net.plan.table, state.ints, state.reals, net.params, state.slots, X, targets, np.empty(0), order,
+                np.full((steps, 1), 1e-3), np.zeros(steps), desk.scratch,
+            )  # fmt: skip
             counts.append(rtsys.get_allocation_stats().alloc - before)
     finally:
         _nrt_python.memsys_disable_stats()
     assert counts[0] == counts[1] == counts[2]
+
+
+@needs_compiler
+def test_compiled_code_gives_back_what_it_takes() -> None:
+    from numba.core.runtime import _nrt_python, rtsys
+
+    fm.use_engine("numba")
+    X, y = classes(400)
+    net = classifier(dropout=0.1)
+    _nrt_python.memsys_enable_stats()
+    try:
+        for ask in (lambda: net.fit(X, y, epochs=2), lambda: net.predict(X[:1]), lambda: net.value_and_grad(X, y)):
+            ask()
+            before = rtsys.get_allocation_stats()
+            for _ in range(10):
+                ask()
+            after = rtsys.get_allocation_stats()
+            assert after.alloc > before.alloc
+            assert after.alloc - after.free == before.alloc - before.free
+    finally:
+        _nrt_python.memsys_disable_stats()
 
 
 @needs_compiler

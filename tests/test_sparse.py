@@ -222,4 +222,4 @@ def test_memory_does_not_grow_with_the_rows(engine) -> None:
 
 def test_a_networks_scratch_for_sparse_rows_is_not_that_of_dense_ones() -> None:
     arena = fm.MLP([1 << 20, 4, 1])._arena
-    assert arena.take(256, 61)[1].size < 2 * (4 << 20) + (1 << 20)
+    assert arena.take(256, 61).scratch.size < 2 * (4 << 20) + (1 << 20)

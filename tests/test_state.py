@@ -105,36 +105,38 @@ def test_a_copy_may_be_written_over_one_of_the_same_shape_only() -> None:
 
 def test_scratch_is_used_again_and_grows(engine) -> None:
     arena = Arena(PLAN, np.dtype("float32"))
-    module, first = arena.take(10)
+    desk = arena.take(10)
+    module, first = desk.kernels, desk.scratch
     assert module.__name__.startswith("fastmlp.kernels" if engine == "numba" else "fastmlp.reference")
     assert first.dtype == np.float32
     assert first.size >= module.arena_size(PLAN.table, 10)
     assert first.size == 0 or first.ctypes.data % 64 == 0
-    arena.give(first)
-    assert arena.take(5)[1] is first
-    arena.give(first)
-    assert arena.take(1000)[1].size >= module.arena_size(PLAN.table, 1000)
+    arena.give(desk)
+    assert arena.take(5) is desk
+    assert arena.take(1000).scratch.size >= module.arena_size(PLAN.table, 1000)
+    arena.give(desk)
+    assert arena.take(10) is not desk  # it is too small for what may come
 
 
 def test_scratch_that_is_in_use_is_not_given_twice(engine) -> None:
     arena = Arena(PLAN, np.dtype("float64"))
-    (_, first), (_, second) = arena.take(10), arena.take(10)
+    first, second = arena.take(10), arena.take(10)
     assert first is not second
-    assert not np.shares_memory(first, second)
+    assert not np.shares_memory(first.scratch, second.scratch)
 
 
 @needs_compiler
 def test_scratch_is_large_enough_after_the_engine_or_the_threads_changed(any_threads) -> None:
     arena = Arena(PLAN, np.dtype("float32"))
     fm.use_engine("numpy")
-    arena.give(arena.take(50)[1])
+    arena.give(arena.take(50))
     fm.use_engine("numba")
-    module, scratch = arena.take(20)
-    assert scratch.size >= module.arena_size(PLAN.table, 20) > 0
-    arena.give(scratch)
+    desk = arena.take(20)
+    assert desk.scratch.size >= desk.kernels.arena_size(PLAN.table, 20) > 0
+    arena.give(desk)
     fm.set_threads(7)
-    module, scratch = arena.take(50)
-    assert scratch.size >= module.arena_size(PLAN.table, 50)
+    desk = arena.take(50)
+    assert desk.scratch.size >= desk.kernels.arena_size(PLAN.table, 50)
     fm.use_engine()
 
 
@@ -148,12 +150,12 @@ def test_threads_that_ask_at_once_get_scratch_that_is_large_enough() -> None:
 
     def ask(seed):
         for rows in np.random.default_rng(seed).integers(1, 300, 500).tolist():
-            _, scratch = arena.take(rows)
-            if scratch.size < sizes[rows]:
+            desk = arena.take(rows)
+            if desk.scratch.size < sizes[rows]:
                 short.append(rows)
-            arena.give(scratch)
+            arena.give(desk)
             if rows % 50 == 0:
-                arena._sized = (None, -1, 0, 0, 0)
+                arena._sized = (0, 0, -1, [], None, 0)
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
     for thread in threads:

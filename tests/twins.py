@@ -27,7 +27,7 @@ def entries(module):
     for node in SOURCES[module].body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             marks = [ast.unparse(mark) for mark in node.decorator_list]
-            if marks == ["entry"] or (module == "train" and not marks):
+            if marks in (["entry"], ["allocating_entry"]) or (module == "train" and not marks):
                 arguments = [argument.arg for argument in node.args.args]
                 found[node.name] = arguments[: len(arguments) - len(node.args.defaults)]
     return found

@@ -46,9 +46,9 @@ class FittedMLP(BaseEstimator):
         """Return the network's outputs for inputs that the engine can take."""
         net = self.network_
         out = np.empty((x.shape[0], net.plan.n_outputs), net.dtype)
-        kernels, scratch = net._arena.take(x.shape[0], x.shape[1])
-        failed = math.isnan(kernels.predict(net.plan.table, net.params, x, out, scratch))
-        net._arena.give(scratch)
+        desk = net._arena.take(*x.shape)
+        failed = math.isnan(desk.predict(net.params, x, out))
+        net._arena.give(desk)
         if failed:  # scikit-learn says so in its words, unless it is told to assume that all is well
             self._engine_inputs(validate_data(self, x, reset=False))
         return out

@@ -8,7 +8,9 @@ is of no use here. All arrays are C-contiguous, and all but table, ints, reals, 
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -228,6 +230,11 @@ def predict(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarra
 
 
 @np.errstate(all="ignore")
+def predictor(table: np.ndarray, arena: np.ndarray) -> Callable[..., float]:
+    """Return `predict` for one network and its scratch, as a function of params, x and out, which may be quicker."""
+    return functools.partial(predict, table, arena=arena)
+
+
 def activations(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> float:
     """Compute every layer's activations, side by side: out (n, sum of widths), the last K columns being the outputs.
 
@@ -310,6 +317,11 @@ def value_and_grad(
     loss_sum, weight_sum, delta = _loss(table, ints, reals, z, y, weight)
     _backward(table, layers, way, delta, _layers(table, grad))
     return _mean(ints, loss_sum, weight_sum)
+
+
+def differentiator(table: np.ndarray, arena: np.ndarray) -> Callable[..., float]:
+    """Return `value_and_grad` for one network and its scratch, as a function of all else, which may be quicker."""
+    return functools.partial(value_and_grad, table, arena=arena)
 
 
 @np.errstate(all="ignore")

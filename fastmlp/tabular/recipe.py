@@ -117,13 +117,13 @@ class JudgedRun(Run):
     def _predict(self, epochs: int) -> None:
         """Predict as after each of the epochs just over: one by one on each core, where there are several."""
         table, params = self.net.plan.table, self.net.params
-        kernels, scratch = self.arena.take(len(self.x))
+        desk = self.arena.take(len(self.x))
         if epochs == 1:
-            kernels.predict(table, params, self.x, self.predictions[0], scratch)
+            desk.predict(params, self.x, self.predictions[0])
         else:
             predict_each = engine.part("population").predict_each
-            predict_each(table, self.copies[:epochs], self.x, self.predictions[:epochs], scratch)
-        self.arena.give(scratch)
+            predict_each(table, self.copies[:epochs], self.x, self.predictions[:epochs], desk.scratch)
+        self.arena.give(desk)
 
     def _ended(self, epoch: int) -> str | None:
         self.judge.judge(self.predictions[epoch - self.first], self.net.params)
