@@ -142,7 +142,7 @@ class Plan:
         """Number of the first layer that is no embedding."""
         return 0 if self.embedding is None else 1
 
-    @property
+    @cached_property
     def fan_in(self) -> NDArray[np.int64]:
         """How many inputs each unit of a layer sums up, (L,); 1 in an embedding."""
         return np.where(np.arange(self.n_layers) < self.first_dense, 1, self.table[:, FAN_IN])
