@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,7 +30,7 @@ from .reference.ids import (
     WIDTH,
 )
 
-__all__ = ["Plan", "aligned_copies", "aligned_zeros", "make_plan"]
+__all__ = ["Plan", "aligned_copies", "aligned_empty", "aligned_zeros", "make_plan"]
 
 # More than any machine's memory holds.
 _MOST_PARAMETERS = 2**44
@@ -266,12 +266,21 @@ def _check_activation(activation: activations.Activation, width: int, number: in
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray:
     """Return an array of zeros that starts at a cache line."""
+    return _aligned(np.zeros, shape, dtype)
+
+
+def aligned_empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray:
+    """Return an array of any numbers that starts at a cache line."""
+    return _aligned(np.empty, shape, dtype)
+
+
+def _aligned(make: Callable[..., NDArray], shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray:
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, int) else shape
     size = math.prod(shape) * dtype.itemsize
     if size == 0:
-        return np.zeros(shape, dtype)
-    raw = np.zeros(size + ALIGNMENT, np.uint8)
+        return make(shape, dtype)
+    raw = make(size + ALIGNMENT, np.uint8)
     return np.ndarray(shape, dtype, raw, -raw.ctypes.data % ALIGNMENT)
 
 

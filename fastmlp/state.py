@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from . import engine
 from .losses import LossSpec
 from .optimizers import Optimizer
-from .plan import Plan, aligned_copies, aligned_zeros
+from .plan import Plan, aligned_copies, aligned_empty, aligned_zeros
 from .reference import ids
 
 __all__ = ["SEED_MASK", "Arena", "Saved", "TrainingState"]
@@ -173,7 +173,7 @@ class Arena:
         try:
             return free.pop()
         except IndexError:
-            return Desk(kernels, self._plan.table, aligned_zeros(size, self._dtype), free)
+            return Desk(kernels, self._plan.table, aligned_empty(size, self._dtype), free)
 
     def give(self, desk: Desk) -> None:
         """Keep a desk for the next call, unless larger ones have been asked for."""

@@ -22,7 +22,7 @@ from .callbacks import Best, ends, listeners
 from .errors import DivergenceError, DivergenceWarning, counted
 from .history import History
 from .optimizers import LBFGS
-from .plan import aligned_zeros
+from .plan import aligned_empty
 from .reference import ids
 from .rows import apart, loss
 from .schedules import Span
@@ -291,7 +291,7 @@ class Run(Fit):
         self.losses = np.zeros(1)
         self.copies = np.zeros((0, net.n_params), net.dtype)
         if self.judged:
-            self.copies = aligned_zeros((max(1, min(MOST_JUDGED, MOST_COPIED // net.n_params)), net.n_params), net.dtype)
+            self.copies = aligned_empty((max(1, min(MOST_JUDGED, MOST_COPIED // net.n_params)), net.n_params), net.dtype)
         self._kind = (self.reader is None, self.batch, net.dtype.char, engine.active_name(), net.plan.table.tobytes())
         # A guess on the safe side: a microsecond, and what a tenth of an old core's speed gives.
         guess = 1e-6 + 6 * self.batch * net.n_params / 1e9

@@ -52,12 +52,13 @@ def _answer_rows(all_layers, net, x, out, first, at, m, packed):
 
 
 @entry
-def _answer(all_layers, table, params, x, out, arena, tid, n, sync):
-    """out = the outputs of all rows, or with `all_layers` every layer's, as thread tid of n; returns NaN if x is not finite.
+def _answer(table, params, x, out, arena, tid, n, sync):
+    """out = the outputs of all rows, or if it is wider every layer's, as thread tid of n; returns NaN if x is not finite.
 
     Each thread takes a stretch of the rows, by columns or by rows, and looks at a block before it goes through the network.
     """
     layers, rows = table.shape[0], x.shape[0]
+    all_layers = out.shape[1] > table[layers - 1, WIDTH]
     numbers = take((layers + 2) * PLACES)
     places = numbers.reshape(layers + 2, PLACES)
     if n > 1 and scratch_size(table, x.shape[1], rows, n, places) > arena.size:

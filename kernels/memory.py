@@ -1,4 +1,7 @@
-"""Memory that an entry takes for itself and gives back: without reference counts, `np.empty` is not to be had."""
+"""Memory that an entry takes for itself and gives back: without reference counts, `np.empty` is not to be had.
+
+Up to FEW numbers, as most networks need, lie on the stack: asking for others takes as long as a layer of a single row.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from numba.extending import intrinsic
 
 from .simd import I64
 
+FEW = 128
+
 
 @intrinsic
 def take(typingctx, n):
@@ -16,11 +21,14 @@ def take(typingctx, n):
     array_type = types.Array(types.int64, 1, "C")
 
     def codegen(context, builder, sig, args):
-        function = ir.FunctionType(cgutils.voidptr_t, [I64])
-        size = builder.mul(args[0], I64(8))
-        data = builder.call(cgutils.get_or_insert_function(builder.module, function, "NRT_Allocate"), [size])
+        place = cgutils.alloca_once_value(builder, cgutils.alloca_once(builder, I64, FEW))
+        with builder.if_then(builder.icmp_signed(">", args[0], I64(FEW)), likely=False):
+            function = ir.FunctionType(cgutils.voidptr_t, [I64])
+            size = builder.mul(args[0], I64(8))
+            data = builder.call(cgutils.get_or_insert_function(builder.module, function, "NRT_Allocate"), [size])
+            builder.store(builder.bitcast(data, I64.as_pointer()), place)
         array = context.make_array(array_type)(context, builder)
-        array.data = builder.bitcast(data, array.data.type)
+        array.data = builder.load(place)
         array.nitems, array.itemsize = args[0], I64(8)
         array.shape, array.strides = cgutils.pack_array(builder, [args[0]]), cgutils.pack_array(builder, [I64(8)])
         array.meminfo, array.parent = (cgutils.get_null_value(field.type) for field in (array.meminfo, array.parent))
@@ -34,9 +42,11 @@ def give_back(typingctx, array):
     """Let memory of `take` be taken by others."""
 
     def codegen(context, builder, sig, args):
-        function = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t])
-        data = builder.bitcast(context.make_array(array)(context, builder, args[0]).data, cgutils.voidptr_t)
-        builder.call(cgutils.get_or_insert_function(builder.module, function, "NRT_Free"), [data])
+        taken = context.make_array(array)(context, builder, args[0])
+        with builder.if_then(builder.icmp_signed(">", taken.nitems, I64(FEW)), likely=False):
+            function = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t])
+            data = builder.bitcast(taken.data, cgutils.voidptr_t)
+            builder.call(cgutils.get_or_insert_function(builder.module, function, "NRT_Free"), [data])
         return context.get_dummy_value()
 
     return types.void(array), codegen

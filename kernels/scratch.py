@@ -22,7 +22,10 @@ def room_of(table, rows, n):
 def scratch_size(table, inputs, rows, n, places):
     """Elements of scratch for any task on up to `rows` rows of `inputs` numbers at once by n threads; fills `places`."""
     columns = narrow(table, rows, True) or narrow(table, rows, False)
-    gradients = 1 + (N_SUMS if columns or (few_parameters(table) and rows > block_limit(table)) else 0)
+    gradients = 1
+    if columns or (few_parameters(table) and rows > block_limit(table)):  # one for each group of `_side_by_side`
+        block = min(column_block(table), block_limit(table))
+        gradients += min(N_SUMS, (rows + block - 1) // block + 1)
     size = n * arrange_columns(table, column_block(table), places) if columns else 0
     return max(size, arrange(table, inputs, room_of(table, rows, n), n, places)) + gradients * _padded(n_params(table))
 

@@ -51,7 +51,7 @@ def arena_size(table, rows, width=None):
 
 def predict(table, params, x, out, arena):
     """out = the outputs; returns NaN if x is not finite; see the reference."""
-    return _ask(_answer, 2 * x.shape[0] * params.size, x, (False, table, params, x, out, arena))
+    return _ask(_answer, 2 * x.shape[0] * params.size, x, (table, params, x, out, arena))
 
 
 def predictor(table, arena):
@@ -64,9 +64,9 @@ def predictor(table, arena):
     def predict_quickly(params, x, out):
         nonlocal code, most
         if len(x) <= most:
-            return code(False, table, params, x, out, arena, 0, 1, sync)
+            return code(table, params, x, out, arena, 0, 1, sync)
         if code is None:
-            code = code_for(_answer, (False, table, params, x, out, arena, 0, 1, sync))
+            code = code_for(_answer, (table, params, x, out, arena, 0, 1, sync))
             most = _FLOPS_CALL // (2 * params.size)
         return predict(table, params, x, out, arena)
 
@@ -75,7 +75,7 @@ def predictor(table, arena):
 
 def activations(table, params, x, out, arena):
     """out = every layer's activations side by side; returns NaN if x is not finite; see the reference."""
-    return _ask(_answer, 2 * x.shape[0] * params.size, x, (True, table, params, x, out, arena))
+    return _ask(_answer, 2 * x.shape[0] * params.size, x, (table, params, x, out, arena))
 
 
 def finite(values):

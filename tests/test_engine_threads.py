@@ -179,14 +179,21 @@ def test_these_networks_are_large_enough_for_threads(any_threads, monkeypatch) -
 
     teams = []
     monkeypatch.setattr(train, "pace_of", lambda *kind: AllThreads())
-    monkeypatch.setattr(train, "together", lambda kernel, n, long, task, *rest, **budget: teams.append((kernel, task, n)) or
-                        threads.together(kernel, n, long, task, *rest, **budget))  # fmt: skip
+
+    def together(kernel, n, long, *args, **budget):
+        what = args[0] if kernel is run._run else args[3].shape[1] if kernel is answers._answer else None
+        teams.append((kernel, what, n))
+        return threads.together(kernel, n, long, *args, **budget)
+
+    monkeypatch.setattr(train, "together", together)
     fm.use_engine("numba")
     fm.set_threads(3)
-    everything(*large("float32"))
+    net, *data = large("float32")
+    everything(net, *data)
     tasks = minibatch.TRAIN, minibatch.GRADIENT, minibatch.LOSS_ONLY, minibatch.INPUT_GRADIENT
-    wanted = {(run._run, task) for task in tasks} | {(answers._answer, False), (answers._answer, True)}
-    assert {(kernel, task) for kernel, task, n in teams if n == 3} >= wanted
+    widths = net.plan.n_outputs, sum(net.plan.widths[1:])  # of outputs, and of all activations
+    wanted = {(run._run, task) for task in tasks} | {(answers._answer, width) for width in widths}
+    assert {(kernel, what) for kernel, what, n in teams if n == 3} >= wanted
 
 
 @needs_compiler

@@ -63,7 +63,7 @@ def test_compiled_code_gives_back_what_it_takes() -> None:
 
     fm.use_engine("numba")
     X, y = classes(400)
-    net = classifier(dropout=0.1)
+    net = fm.MLP([X.shape[1], *[4] * 30, 3], output="softmax", dtype=X.dtype)  # more layers than find room on the stack
     _nrt_python.memsys_enable_stats()
     try:
         for ask in (lambda: net.fit(X, y, epochs=2), lambda: net.predict(X[:1]), lambda: net.value_and_grad(X, y)):
