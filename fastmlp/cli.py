@@ -168,8 +168,10 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _train(_command(commands, "train", "train one network", _TRAIN))
     _sweep(_command(commands, "sweep", "train a grid of widths, depths and seeds", _SWEEP))
-    for name, words in (("info", "show CPU, engine, cache and versions"), ("warmup", "compile the kernels now")):
-        _machine(_command(commands, name, words))
+    _machine(_command(commands, "info", "show CPU, engine, cache and versions"))
+    warmup = _command(commands, "warmup", "compile the kernels now")
+    warmup.add_argument("--special", action="store_true", help="also those of embeddings and parametric layers")
+    _machine(warmup)
     return parser
 
 

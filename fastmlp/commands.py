@@ -175,7 +175,7 @@ def warmup(args: argparse.Namespace) -> None:
     """Compile the kernels, or load them from the cache."""
     _choose_engine(args)
     began = time.perf_counter()
-    engine.warmup()
+    engine.warmup(special=args.special)
     took = time.perf_counter() - began
     facts = engine.info()
     where = f"; compiled kernels are kept in {facts['cache']}" if "cache" in facts else ""

@@ -216,36 +216,40 @@ def at_most(n: int) -> contextlib.AbstractContextManager[None]:
     return importlib.import_module("fastmlp.kernels.threads").at_most(n)
 
 
-def warmup(dtypes: str | tuple[str, ...] = ("float32", "float64")) -> None:
+def warmup(dtypes: str | tuple[str, ...] = ("float32", "float64"), special: bool = False) -> None:
     """Compile everything, or load it from the cache, before time matters.
-
-    The kernels of networks with an embedding or parametric layers are for the first of them to compile, which takes as long.
 
     Parameters
     ----------
     dtypes : str or tuple of str
         The number types to prepare: "float32", "float64" or both.
+    special : bool
+        Whether networks with an embedding or parametric layers are prepared for too, such as those of ``preset="td"``. They
+        have kernels of their own, which take as long to compile again.
 
     Raises
     ------
-    ValueError
-        If there is another type among them.
+    TypeError, ValueError
+        If there is another type among them, or `special` is neither True nor False.
 
     Examples
     --------
     >>> import fastmlp as fm
     >>> fm.warmup(("float32",))
     """
+    from .layers import Dense
     from .network import MLP
     from .population import Population
 
+    kinds: list[list[Any]] = [[1, 1], [1, Dense(1, parametric=True), 1]] if checks.flag("special", special) else [[1, 1]]
     for dtype in [checks.floating(name) for name in ([dtypes] if isinstance(dtypes, str) else dtypes)]:
-        net = MLP([1, 1], dtype=dtype)
         X = np.zeros((2, 1), dtype)
-        net.fit(X, X, epochs=1, batch_size=1, progress=False)
-        net.backward(X, X)
-        net.step("sgd")
-        net.predict(X)
+        for layers in kinds:
+            net = MLP(layers, dtype=dtype)
+            net.fit(X, X, epochs=1, batch_size=1, progress=False)
+            net.backward(X, X)
+            net.step("sgd")
+            net.predict(X)
         active().finite(X)
         population = Population([1, 1], size=16, dtype=dtype)
         population.fit(X, X, epochs=1, batch_size=1, progress=False)
