@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,14 +134,14 @@ class Desk:
     scratch : array
     predict, value_and_grad : callables
         The engine's, for this network and scratch: `predictor` and `differentiator` of ``reference/train.py``.
-    others : list of Desk
-        Those that are as large, and in use by nobody.
+    lot : int
+        Number of the sizing that it comes from.
     """
 
-    __slots__ = ("kernels", "others", "predict", "scratch", "value_and_grad")
+    __slots__ = ("kernels", "lot", "predict", "scratch", "value_and_grad")
 
-    def __init__(self, kernels: Any, table: NDArray, scratch: NDArray, others: list[Desk]) -> None:
-        self.kernels, self.scratch, self.others = kernels, scratch, others
+    def __init__(self, kernels: Any, table: NDArray, scratch: NDArray, lot: int) -> None:
+        self.kernels, self.scratch, self.lot = kernels, scratch, lot
         self.predict, self.value_and_grad = kernels.predictor(table, scratch), kernels.differentiator(table, scratch)
 
 
@@ -154,9 +155,11 @@ class Arena:
     def __init__(self, plan: Plan, dtype: np.dtype, for_each: bool = False) -> None:
         self._plan, self._dtype, self._for_each = plan, dtype, for_each
         self._inputs = plan.n_inputs
-        # The most rows so far and how wide, what `engine.generation` was when the size for them was asked for, the desks that
-        # are free, the engine, that size: one tuple, which is replaced in one go, since another thread may be reading it.
-        self._sized: tuple[int, int, int, list[Desk], Any, int] = (0, 0, -1, [], None, 0)
+        self._lots = itertools.count()
+        # The most rows so far and how wide, what `engine.generation` was when the size for them was asked for, the number of this
+        # sizing, its desks that are free, the engine, that size: one tuple, which is replaced in one go, since another thread
+        # may be reading it.
+        self._sized: tuple[int, int, int, int, list[Desk], Any, int] = (0, 0, -1, -1, [], None, 0)
 
     def take(self, rows: int, width: int = 0) -> Desk:
         """Return a desk for any of the engine's tasks on `rows` rows, sparse ones of `width` if that is given.
@@ -164,17 +167,19 @@ class Arena:
         Give it back with :meth:`give`.
         """
         width = width or self._inputs
-        most, widest, generation, free, kernels, size = self._sized
+        most, widest, generation, lot, free, kernels, size = self._sized
         if rows > most or width > widest or generation != engine.generation:
-            generation, free = engine.generation, []  # first: if it changes now, the next call asks again
+            generation, lot, free = engine.generation, next(self._lots), []  # first: if it changes now, the next call asks again
             kernels = engine.active()
             size = kernels.arena_size(self._plan.table, rows, width) * (engine.threads() if self._for_each else 1)
-            self._sized = rows, width, generation, free, kernels, size
+            self._sized = rows, width, generation, lot, free, kernels, size
         try:
             return free.pop()
         except IndexError:
-            return Desk(kernels, self._plan.table, aligned_empty(size, self._dtype), free)
+            return Desk(kernels, self._plan.table, aligned_empty(size, self._dtype), lot)
 
     def give(self, desk: Desk) -> None:
-        """Keep a desk for the next call, unless larger ones have been asked for."""
-        desk.others.append(desk)
+        """Keep a desk for the next call, unless others have been asked for since."""
+        sized = self._sized
+        if sized[3] == desk.lot:
+            sized[4].append(desk)

@@ -1,8 +1,10 @@
-"""A training step allocates nothing: measured in Python and NumPy, in compiled code, and in the whole process."""
+"""A training step allocates nothing: measured in Python and NumPy, in compiled code, and in the whole process. Networks go whole."""
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+import weakref
 
 import numpy as np
 
@@ -76,6 +78,24 @@ def test_compiled_code_gives_back_what_it_takes() -> None:
             assert after.alloc - after.free == before.alloc - before.free
     finally:
         _nrt_python.memsys_disable_stats()
+
+
+def test_a_network_goes_when_nobody_has_it(engine) -> None:
+    """Its scratch with it: the collector of cycles would come when many of them have filled the memory."""
+    X, y = classes(100)
+    net = classifier()
+    net.fit(X, y, epochs=2)
+    net.predict(X), net.value_and_grad(X, y), net.loss(X, y)
+    gc.collect()
+    gc.disable()
+    try:
+        desk = net._arena.take(1)
+        left = [weakref.ref(net.params), weakref.ref(desk.scratch)]
+        net._arena.give(desk)
+        del net, desk
+        assert all(array() is None for array in left)
+    finally:
+        gc.enable()
 
 
 @needs_compiler

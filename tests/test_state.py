@@ -155,7 +155,7 @@ def test_threads_that_ask_at_once_get_scratch_that_is_large_enough() -> None:
                 short.append(rows)
             arena.give(desk)
             if rows % 50 == 0:
-                arena._sized = (0, 0, -1, [], None, 0)
+                arena._sized = (0, 0, -1, -1, [], None, 0)
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
     for thread in threads:
