@@ -169,7 +169,11 @@ class Arena:
         width = width or self._inputs
         most, widest, generation, lot, free, kernels, size = self._sized
         if rows > most or width > widest or generation != engine.generation:
-            generation, lot, free = engine.generation, next(self._lots), []  # first: if it changes now, the next call asks again
+            generation, lot, free = (
+                engine.generation,
+                next(self._lots),
+                [],
+            )  # first: if it changes now, the next call asks again
             kernels = engine.active()
             size = kernels.arena_size(self._plan.table, rows, width) * (engine.threads() if self._for_each else 1)
             self._sized = rows, width, generation, lot, free, kernels, size
