@@ -1,4 +1,4 @@
-"""A training step allocates nothing: measured in Python and NumPy, in compiled code, and in the whole process; networks go whole."""
+"""A training step allocates nothing: measured in Python and NumPy, in compiled code, and in the whole process; and who frees."""
 
 from __future__ import annotations
 
