@@ -1,4 +1,4 @@
-"""A training step allocates nothing: measured in Python and NumPy, in compiled code, and in the whole process; and who frees."""
+"""What is allocated, by Python and NumPy, by compiled code, by the whole process: a training step allocates nothing."""
 
 from __future__ import annotations
 
