@@ -156,9 +156,9 @@ class Arena:
         self._plan, self._dtype, self._for_each = plan, dtype, for_each
         self._inputs = plan.n_inputs
         self._lots = itertools.count()
-        # The most rows so far and how wide, what `engine.generation` was when the size for them was asked for, the number of
-        # this sizing, its desks that are free, the engine, that size: one tuple, which is replaced in one go, since another
-        # thread may be reading it.
+        # Rows and how wide, as sizes were asked for last, what `engine.generation` was then, the number of the sizing, its
+        # desks that are free, the engine, their size: one tuple, which is replaced in one go, since another thread may be
+        # reading it.
         self._sized: tuple[int, int, int, int, list[Desk], Any, int] = (0, 0, -1, -1, [], None, 0)
 
     def take(self, rows: int, width: int = 0) -> Desk:
@@ -169,10 +169,11 @@ class Arena:
         width = width or self._inputs
         most, widest, generation, lot, free, kernels, size = self._sized
         if rows > most or width > widest or generation != engine.generation:
-            generation = engine.generation  # first: if it changes now, the next call asks again
-            lot, free, kernels = next(self._lots), [], engine.active()
-            size = kernels.arena_size(self._plan.table, rows, width) * (engine.threads() if self._for_each else 1)
-            self._sized = rows, width, generation, lot, free, kernels, size
+            now, kernels = engine.generation, engine.active()  # in this order: if it changes now, the next call asks again
+            needed = kernels.arena_size(self._plan.table, rows, width) * (engine.threads() if self._for_each else 1)
+            if now != generation or needed > size:
+                lot, free, size = next(self._lots), [], needed
+            self._sized = rows, width, now, lot, free, kernels, size
         try:
             return free.pop()
         except IndexError:

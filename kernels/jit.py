@@ -250,7 +250,8 @@ def glue(function):
 def entry(function, *, allocates=False):
     """Compile for callers in Python, and keep the code on disk.
 
-    Only one that `allocates` arrays takes references of its arguments, which costs a tenth of a microsecond for each two.
+    One that `allocates` arrays takes references of its arguments too, which costs a tenth of a microsecond for each two. Others
+    have what `memory.py` gives.
     """
     flags = {**_FLAGS, "no_cfunc_wrapper": True, "pipeline_class": _EntryCompiler, "_nrt": allocates}
     dispatcher = numba.njit(**flags)(function)
@@ -270,10 +271,10 @@ _codes: dict[tuple, Any] = {}
 
 
 def code_for(kernel, args):
-    """Return a kernel's code for arguments of such types, compiled or loaded, for which threads that ran it would all wait.
+    """Return a kernel's code for arguments of such types, compiled or loaded: threads that ran it first would all wait for it.
 
     Unlike the kernel it does not look at its arguments' types, which takes half of a short call. So it is for no others than
-    those, and for arrays that are C-contiguous. A plain function is its own code.
+    those, and for C-contiguous arrays of as many dimensions. A plain function is its own code.
     """
     if not hasattr(kernel, "_compile_for_args"):
         return kernel

@@ -1,6 +1,6 @@
 """Memory that an entry takes for itself and gives back: without reference counts, `np.empty` is not to be had.
 
-Up to FEW numbers, as most networks need, lie on the stack: asking for others takes as long as a layer of a single row.
+Up to FEW numbers, as networks of ten layers need, lie on the entry's stack: asking for more takes as long as a small layer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ FEW = 128
 
 @intrinsic
 def take(typingctx, n):
-    """An array of n int64 numbers, so few that there is room for them; to be given back by `give_back`."""
+    """An array of n int64 numbers, any ones. One place in the source has one such array at a time, to be given back as it is.
+
+    It is not asked whether there is memory for them: they are a few for each layer.
+    """
     array_type = types.Array(types.int64, 1, "C")
 
     def codegen(context, builder, sig, args):

@@ -35,9 +35,8 @@ TRAIN, LOSS_ONLY, GRADIENT, INPUT_GRADIENT, PREDICT = range(5)
 # class indices; where in that order the first of the inputs stands, if they are a window of them, else -1.
 Data = namedtuple("Data", "x y weight order ordered classes window")
 # A thread's part: its number among n and their barrier; its rows of each layer's weights, (L, 2) from and to (`whole`: all of
-# them), and its stretch of the
-# flat vectors, of which there are `size` elements; room for packing, and for the groups' gradients and losses; whether blocks
-# are taken by columns.
+# them), and its stretch of the flat vectors, of which there are `size` elements; room for packing, and for the groups'
+# gradients and losses; whether blocks are taken by columns.
 Part = namedtuple("Part", "tid n sync bounds whole begin end size packed partial sums columns")
 
 

@@ -32,10 +32,10 @@ def scratch_size(table, inputs, rows, n, places):
 
 @entry
 def _scratch_size(table, inputs, rows, n, places):
-    """Elements of scratch for any task on up to `rows` rows of `inputs` numbers at once by n threads; fills `places`."""
+    """As `scratch_size`, for Python."""
     return scratch_size(table, inputs, rows, n, places)
 
 
-def room_for(table, inputs, rows, n):
-    """Elements of scratch for any task on up to `rows` rows of `inputs` numbers at once by n threads."""
+def elements(table, inputs, rows, n):
+    """As `scratch_size`, without `places`."""
     return _scratch_size(table, inputs, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))

@@ -18,7 +18,7 @@ from .minibatch import GRADIENT, INPUT_GRADIENT, LOSS_ONLY, TRAIN
 from .optim import condition, update
 from .pace import pace_of
 from .run import _run
-from .scratch import room_for
+from .scratch import elements
 from .threads import SYNC_SIZE, sync_of_one, threads, threads_here, together
 
 # In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations. From
@@ -46,7 +46,7 @@ def _nothing(dtype):
 
 def arena_size(table, rows, width=None):
     """Elements of scratch for any task on up to `rows` rows, sparse ones of `width` if that is given."""
-    return room_for(table, width or table[0, FAN_IN], rows, threads())
+    return elements(table, width or table[0, FAN_IN], rows, threads())
 
 
 def predict(table, params, x, out, arena):
@@ -59,7 +59,7 @@ def predictor(table, arena):
 
     It is for rows that take a microsecond, and has looked up all that it can before.
     """
-    code, most, sync = None, 0, np.zeros(SYNC_SIZE, np.int64)
+    code, most, sync = None, -1, np.zeros(SYNC_SIZE, np.int64)
 
     def predict_quickly(params, x, out):
         nonlocal code, most
@@ -102,7 +102,7 @@ def value_and_grad(table, ints, reals, params, x, y, weight, grad, arena):
 
 def differentiator(table, arena):
     """value_and_grad as `predictor` is predict."""
-    code, most, sync = None, 0, np.zeros(SYNC_SIZE, np.int64)
+    code, most, sync = None, -1, np.zeros(SYNC_SIZE, np.int64)
     _, matrix, _, order, lr, none = _nothing(arena.dtype)
 
     def differentiate(ints, reals, params, x, y, weight, grad):

@@ -81,6 +81,18 @@ def sparse(data: Data) -> Data:
     return Data(rows, data.y, data.weight)
 
 
+def predict_quickly(table, params, x, out, arena):
+    """`train.predictor`, which has looked up all that it needs when it is called again."""
+    ask = train.predictor(table, arena)
+    return ask(params, x, out) + ask(params, x, out)
+
+
+def differentiate_quickly(table, ints, reals, params, x, y, weight, grad, arena):
+    """`train.differentiator` likewise."""
+    ask = train.differentiator(table, arena)
+    return ask(ints, reals, params, x, y, weight, grad) + ask(ints, reals, params, x, y, weight, grad)
+
+
 def questions(net: Net, data: Data, at_end: bool) -> None:
     """Whatever is asked of one network."""
     dtype, rows = net.params.dtype, len(data.x)
@@ -88,9 +100,11 @@ def questions(net: Net, data: Data, at_end: bool) -> None:
     out, every = np.zeros((rows, net.n_outputs), dtype), np.zeros((rows, int(net.table[:, ids.WIDTH].sum())), dtype)
     asked = net.table, net.ints, net.reals, net.params, *data.arrays
     compare(train.predict, at_end, net.table, net.params, data.x, out, arena)
+    compare(predict_quickly, at_end, net.table, net.params, data.x, out, arena)
     compare(train.activations, at_end, net.table, net.params, data.x, every, arena)
     compare(train.loss, at_end, *asked, arena)
     compare(train.value_and_grad, at_end, *asked, np.zeros_like(net.params), arena)
+    compare(differentiate_quickly, at_end, *asked, np.zeros_like(net.params), arena)
     if data.x.shape[1] == net.n_inputs:
         compare(train.input_gradient, at_end, *asked, np.zeros_like(data.x), arena)
 

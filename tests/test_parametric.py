@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -127,3 +128,14 @@ def test_populations_and_values_have_none() -> None:
         fm.Population([4, fm.Dense(3, parametric=True), 1], size=2)
     with pytest.raises(ValueError, match=r"layer 1 of net has parametric=True, which Values have not"):
         scalar.from_network(network("tanh"))
+
+
+@pytest.mark.parametrize("ask", ["predict", "activations"])
+def test_numbers_that_overflow_on_their_way_are_no_warnings(ask) -> None:
+    net = fm.MLP([2, fm.Dense(4, parametric=True), 1])
+    net.params[:] = 1e20
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        getattr(net, ask)(np.full((3, 2), -1e30, "f4"))
+        with pytest.raises(ValueError, match="X has inf in row 0"):
+            getattr(net, ask)(np.full((3, 2), np.inf, "f4"))

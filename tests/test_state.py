@@ -115,7 +115,18 @@ def test_scratch_is_used_again_and_grows(engine) -> None:
     assert arena.take(5) is desk
     assert arena.take(1000).scratch.size >= module.arena_size(PLAN.table, 1000)
     arena.give(desk)
-    assert arena.take(10) is not desk  # it is too small for what may come
+    assert arena.take(10).scratch.size >= module.arena_size(PLAN.table, 1000)
+
+
+def test_scratch_is_used_again_by_tasks_of_which_neither_is_the_larger(engine) -> None:
+    """As by sparse rows to train on and fewer but longer ones held out, in each epoch."""
+    arena, used = Arena(PLAN, np.dtype("float32")), []
+    for rows, width in [(400, 7), (30, 90)] * 4:
+        desk = arena.take(rows, width)
+        assert desk.scratch.size >= desk.kernels.arena_size(PLAN.table, rows, width)
+        arena.give(desk)
+        used.append(desk)
+    assert len(set(map(id, used[2:]))) == 1
 
 
 def test_scratch_that_is_in_use_is_not_given_twice(engine) -> None:

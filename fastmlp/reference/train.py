@@ -229,12 +229,12 @@ def predict(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarra
     return 0.0 if _fit(table, x) else math.nan
 
 
-@np.errstate(all="ignore")
 def predictor(table: np.ndarray, arena: np.ndarray) -> Callable[..., float]:
     """Return `predict` for one network and its scratch, as a function of params, x and out, which may be quicker."""
     return functools.partial(predict, table, arena=arena)
 
 
+@np.errstate(all="ignore")
 def activations(table: np.ndarray, params: np.ndarray, x: np.ndarray, out: np.ndarray, arena: np.ndarray) -> float:
     """Compute every layer's activations, side by side: out (n, sum of widths), the last K columns being the outputs.
 
