@@ -58,7 +58,7 @@ class Answers:
         (1, 3)
         """
         plan, dtype, arena = self.plan, self.dtype, self._arena
-        x = X if checks.ready(X, plan.n_inputs, dtype) else self._inputs(X)
+        x = X if checks.ready(X, plan.n_inputs, dtype) else self._inputs(X)  # _raw_inputs, a call of which would be felt
         rows = len(x)
         out = np.empty((rows, plan.n_outputs), dtype)
         desk = arena.take(rows)
@@ -449,14 +449,12 @@ class Answers:
 
     def _raw_data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
         """All data checked, but for what the engine looks at."""
-        plan, dtype, kind = self.plan, self.dtype, self.loss_spec.kind
-        x = X if checks.ready(X, plan.n_inputs, dtype) else self._inputs(X)
-        n = len(x)
-        if kind == "regression" and checks.ready(y, plan.n_outputs, dtype) and len(y) == n:
+        x, k, kind = self._raw_inputs(X), self.plan.n_outputs, self.loss_spec.kind
+        if kind == "regression" and checks.ready(y, k, self.dtype) and len(y) == len(x):
             t = y
         else:
-            t = checks.targets(y, n, plan.n_outputs, kind, dtype)
-        return x, t, weighting.sample_weight(weight, n, dtype)
+            t = checks.targets(y, len(x), k, kind, self.dtype)
+        return x, t, weighting.sample_weight(weight, len(x), self.dtype)
 
     def _product(self) -> NDArray:
         """Return settings whose loss is the sum of the outputs times the targets."""

@@ -24,7 +24,7 @@ from .ids import (
 )
 from .minibatch import LOSS_ONLY, PREDICT, TRAIN
 from .packs import _packs_size, _run_packs
-from .scratch import elements
+from .scratch import _scratch_size
 from .simd import VECTOR_BYTES
 from .threads import ABORT, alone, threads, threads_here, together
 
@@ -84,7 +84,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, lr, factor, loss
 
 def _one_by_one(table, x, size, arena, work):
     """work(i, scratch) for each network, on as many threads as there are and have room in the arena."""
-    part = elements(table, x.shape[1], len(x), 1)
+    part = _scratch_size(table, x.shape[1], len(x), 1)
     n = max(1, min(threads_here(), size, arena.size // part))
     kind, first = (work.__qualname__, arena.dtype.char), 0
     if kind not in _compiled:  # by the caller, who may be interrupted

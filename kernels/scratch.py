@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .columns import arrange_columns, column_block, narrow
-from .jit import entry, inner
+from .jit import allocating_entry, inner
 from .layout import _padded, n_params
 from .network import PLACES, arrange, block_limit, few_parameters
 from .threads import N_SUMS
@@ -30,12 +30,7 @@ def scratch_size(table, inputs, rows, n, places):
     return max(size, arrange(table, inputs, room_of(table, rows, n), n, places)) + gradients * _padded(n_params(table))
 
 
-@entry
-def _scratch_size(table, inputs, rows, n, places):
+@allocating_entry
+def _scratch_size(table, inputs, rows, n):
     """As `scratch_size`, for Python."""
-    return scratch_size(table, inputs, rows, n, places)
-
-
-def elements(table, inputs, rows, n):
-    """As `scratch_size`, without `places`."""
-    return _scratch_size(table, inputs, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))
+    return scratch_size(table, inputs, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))

@@ -18,7 +18,7 @@ from .minibatch import GRADIENT, INPUT_GRADIENT, LOSS_ONLY, TRAIN
 from .optim import condition, update
 from .pace import pace_of
 from .run import _run
-from .scratch import elements
+from .scratch import _scratch_size
 from .threads import SYNC_SIZE, sync_of_one, threads, threads_here, together
 
 # In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations. From
@@ -46,7 +46,7 @@ def _nothing(dtype):
 
 def arena_size(table, rows, width=None):
     """Elements of scratch for any task on up to `rows` rows, sparse ones of `width` if that is given."""
-    return elements(table, width or table[0, FAN_IN], rows, threads())
+    return _scratch_size(table, width or table[0, FAN_IN], rows, threads())
 
 
 def predict(table, params, x, out, arena):

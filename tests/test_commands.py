@@ -285,8 +285,9 @@ def test_info_tells_of_this_cpu_and_the_cache_with_the_compiled_engine(capsys):
         assert re.search(rf"^{name} +\S", out, re.MULTILINE)
 
 
-def test_warmup_says_when_it_is_ready(capsys):
-    out = run(capsys, "warmup", "--engine", "numpy")
+@pytest.mark.parametrize("more", [[], ["--special"]])
+def test_warmup_says_when_it_is_ready(more, capsys):
+    out = run(capsys, "warmup", "--engine", "numpy", *more)
     assert re.fullmatch(r"The numpy engine is ready after [\d.]+ s\n", out)
 
 
