@@ -7,7 +7,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .jit import inner
-from .simd import I32, I64, LANES32, Vec, element, first_lanes, load, shift, store, zeros
+from .simd import I32, I64, LANES32, Vec, element, first_lanes, load, shift, store_each, zeros
 
 # Accumulators, B's vectors and one of A's share the CPU's registers. Four sums end in one vector of four.
 ROWS, COLS = (6, 4) if LANES32 == 16 else (2, 4)
@@ -108,11 +108,10 @@ def _dot_tile(typingctx, rows, cols, k, a, b, c, ldc, add):
         # Every row is read before any is written: rows that are too many are the last one again.
         with builder.if_else(add) as (then, otherwise):
             with then:
-                for row, total in [(r, load(builder, r, I64(0), COLS, mask) + t) for r, t in zip(c_rows, totals, strict=True)]:
-                    store(builder, total, row, I64(0), mask)
+                before = [load(builder, row, I64(0), COLS, mask) for row in c_rows]
+                store_each(builder, [x + total for x, total in zip(before, totals, strict=True)], c_rows, mask)
             with otherwise:
-                for row, total in zip(c_rows, totals, strict=True):
-                    store(builder, total, row, I64(0), mask)
+                store_each(builder, totals, c_rows, mask)
         return context.get_dummy_value()
 
     index = types.intp

@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .activations import SELU_ALPHA, SELU_SCALE
-from .simd import I64, LANES32, Vec, ask_for, element, first_lanes, keep_rolled, load, splat, store, zeros
+from .simd import I64, LANES32, Vec, ask_for, element, first_lanes, keep_rolled, load, splat, store_each, zeros
 
 # Accumulators, B's vectors and one broadcast of A share the CPU's registers: 16 (SSE, AVX2) or 32 (AVX-512).
 # Of the tiles that fit, these were measured to be the fastest.
@@ -27,6 +27,8 @@ NV_ROW = 4
 HALVES = NV == 3
 # Whether a tile of several vectors asks for the rows below it: one of 6 x 2 has no room for that between its multiply-adds.
 ASKS = NV == 3
+# Whether the loops of smaller tiles stay as they are: unrolled, LLVM has what four turns load wait in memory, for want of registers.
+ROLLED = NV == 2
 
 # How the accumulators start: from zero, each row from the same bias, from sums of rows of B before these (which is for `gemm`
 # alone), or each column from the same bias.
@@ -279,15 +281,16 @@ def _tile(
     a_at.add_incoming(builder.add(a_at, cs), body)
     b_at.add_incoming(builder.add(b_at, ldb), body)
     back = builder.branch(head)
-    if rolled:
+    if rolled or (ROLLED and n_rows < MR):
         keep_rolled(builder.module, back)
 
     builder.position_at_end(done)
     sums = {cell: Vec(builder, acc[cell]) for cell in cells}
     sums = _finish(builder, end, sums, lambda: rows_of(aux, ldaux), vector)
     c_rows = rows_of(c, ldc)
-    for m, v in cells:
-        store(builder, sums[m, v], c_rows[m], I64(v * lanes), masks[v])
+    for v in range(vectors):
+        places = [builder.gep(pointer, [I64(v * lanes)]) for pointer in c_rows]
+        store_each(builder, [sums[m, v] for m in range(n_rows)], places, masks[v])
 
 
 def _begin(builder, start, cells, first_rows, vector, elem, lanes):
