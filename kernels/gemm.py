@@ -31,8 +31,9 @@ from .tile import (
 )
 from .transpose import transpose
 
-# Rows of B in a panel, of which KC * NR elements leave room for A in a 32 KB L1 cache.
-KC = 128
+# Rows of B in a panel, of which KC * NR elements leave room for A in a 32 KB L1 cache; for an A that is read across its rows,
+# which takes more of that, KC_ACROSS. So many panels are packed at once. Measured, see docs/performance.md.
+KC, KC_ACROSS, AT_ONCE = (128, 128, 1) if LANES32 == 16 else (256, 128, 4)
 # A panel is packed where its rows lie so far apart that they fight for the cache's sets, and enough rows of A use it.
 PACK_SPAN = 56 * 1024
 PACK_ROWS = 16
@@ -41,7 +42,7 @@ STRIPE = 256
 # A that is read across its rows is copied where those lie in so many pages that the core forgets which; this much at a time.
 FAR, BESIDE = 128 * 1024, 64 * 1024
 # Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums, or those of a single row.
-PANEL = max((KC + STRIPE) * NV, (KC + 1) * NV_ROW) * LANES32
+PANEL = max((KC * AT_ONCE + STRIPE) * NV, (KC + 1) * NV_ROW) * LANES32
 PACKED = PANEL + BESIDE
 
 
@@ -53,14 +54,34 @@ def pack(typingctx, k, cols, b, ldb, out):
     def codegen(context, builder, sig, args):
         k, cols, b, ldb, out = args
         masks = [first_lanes(builder, builder.sub(cols, I64(v * lanes)), lanes) for v in range(NV)]
-        with cgutils.for_range(builder, k, intp=I64) as row:
-            source, target = builder.mul(row.index, ldb), builder.mul(row.index, I64(NV * lanes))
-            for v in range(NV):
-                vector = load(builder, b, builder.add(source, I64(v * lanes)), lanes, masks[v])
-                store(builder, vector, out, builder.add(target, I64(v * lanes)))
+        _copy_rows(builder, k, b, ldb, [(I64(v * lanes), out, I64(v * lanes), mask) for v, mask in enumerate(masks)], lanes)
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, b, types.intp, b), codegen
+
+
+@intrinsic
+def pack_at_once(typingctx, k, b, ldb, out):
+    """As `pack` of AT_ONCE panels side by side, all of whose columns are there."""
+    lanes = element(b)[1]
+
+    def codegen(context, builder, sig, args):
+        k, b, ldb, out = args
+        size = builder.mul(k, I64(NV * lanes))
+        panels = [builder.gep(out, [builder.mul(size, I64(q))]) for q in range(AT_ONCE)]
+        places = [(I64((q * NV + v) * lanes), panels[q], I64(v * lanes), None) for q in range(AT_ONCE) for v in range(NV)]
+        _copy_rows(builder, k, b, ldb, places, lanes)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, b, types.intp, b), codegen
+
+
+def _copy_rows(builder, k, b, ldb, places, lanes):
+    """Emit a loop over k rows of b, in each of which vectors go from an offset to an offset in a panel."""
+    with cgutils.for_range(builder, k, intp=I64) as row:
+        source, target = builder.mul(row.index, ldb), builder.mul(row.index, I64(NV * lanes))
+        for left, panel, at, mask in places:
+            store(builder, load(builder, b, builder.add(source, left), lanes, mask), panel, builder.add(target, at))
 
 
 @inner
@@ -78,6 +99,21 @@ def _pack_turned(k, cols, b, ldb, out):
     for j in range(0, cols, lanes):
         for p in range(0, k, lanes):
             transpose(min(lanes, cols - j), min(lanes, k - p), shift(b, j * ldb + p), ldb, shift(out, p * width + j), width)
+
+
+@inner
+def _pack(k, cols, b, ldb, turned, out):
+    """Panels of k rows, one after the other, with `cols` columns in all."""
+    width = NV * lanes_of(b)
+    if AT_ONCE > 1 and not turned and cols == AT_ONCE * width:
+        pack_at_once(k, b, ldb, out)
+        return
+    for j in range(0, cols, width):
+        n = min(width, cols - j)
+        if turned:
+            _pack_turned(k, n, shift(b, j * ldb), ldb, shift(out, j * k))
+        else:
+            pack(k, n, shift(b, j), ldb, shift(out, j * k))
 
 
 @glue
@@ -109,7 +145,7 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     panel; but where C holds an aux that is still needed, they wait in scratch, a stripe of rows at a time.
     """
     packing = csb is None and (turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes_of(a)) > PACK_SPAN))
-    if k <= KC and not packing:
+    if k <= (KC_ACROSS if rs == 1 else KC) and not packing:
         _tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
     else:
         _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing)
@@ -120,52 +156,52 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
     """As `gemm`, a panel of B after the other, packed or not."""
     lanes = lanes_of(a)
     width = (NV_ROW if m == 1 and csb is None and not turned else NV) * lanes
-    waits_in_c = k <= KC or end != END_TIMES
+    most = KC_ACROSS if rs == 1 else KC
+    waits_in_c = k <= most or end != END_TIMES
+    at_once = width * AT_ONCE if packing and waits_in_c else width
     stripe = m if waits_in_c else STRIPE
     beside = packing and rs == 1 and waits_in_c and n > width and k * cs > FAR and k * MR <= BESIDE
     if beside:
         stripe = BESIDE // k // MR * MR
     top = 0
     while top < m:  # the length of a range is a division
-        rows, j = min(stripe, m - top), 0
+        rows, begin = min(stripe, m - top), 0
         a_top, cs_top = shift(a, top * rs), cs
         if beside:
             a_top, cs_top = shift(packed, PANEL), rows
             _put_beside(k, rows, shift(a, top), cs, a_top, rows)
-        while j < n:
-            cols = min(n - j, width)
-            if HALVES and width == NV * lanes and width < n - j <= width + lanes:
+        while begin < n:
+            cols, p = min(n - begin, at_once), 0
+            if HALVES and width == NV * lanes and width < n - begin <= width + lanes:
                 cols = 2 * lanes  # as `tiles` would cut them
-            c_j = shift(c, top * ldc + j)
-            sums, lds = c_j, ldc
-            if not waits_in_c:
-                sums, lds = shift(packed, KC * width), width
-            column = j if csb is None else j // lanes * csb
-            aux_j = shift(aux, top * ldaux + j)
-            p = 0
             while True:
-                kc = min(k - p, KC)
+                kc, column = min(k - p, most), begin if csb is None else begin // lanes * csb
                 b_p, ldp = shift(b, column * ldb + p if turned else p * ldb + column), ldb
                 if packing:
-                    if turned:
-                        _pack_turned(kc, cols, b_p, ldb, packed)
-                    else:
-                        pack(kc, cols, b_p, ldb, packed)
+                    _pack(kc, cols, b_p, ldb, turned, packed)
                     b_p, ldp = packed, width
-                begin, first, ldf = start, shift(bias, j), 0
-                if start == START_COLUMN:
-                    first, ldf = shift(bias, top), 1
-                if p > 0 and end != END_ADD:
-                    begin, first, ldf = START_SUMS, sums, lds
-                finish, out, ldo = END_STORE, sums, lds
-                if p + kc == k or end == END_ADD:
-                    finish, out, ldo = end, c_j, ldc
-                a_p = shift(a_top, p * cs_top)
-                _tiles(rows, cols, kc, a_p, rs, cs_top, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_j, ldaux)
+                a_p, j = shift(a_top, p * cs_top), begin
+                while j < begin + cols:
+                    c_j, aux_j = shift(c, top * ldc + j), shift(aux, top * ldaux + j)
+                    sums, lds = c_j, ldc
+                    if not waits_in_c:
+                        sums, lds = shift(packed, KC * width), width
+                    how, first, ldf = start, shift(bias, j), 0
+                    if start == START_COLUMN:
+                        first, ldf = shift(bias, top), 1
+                    if p > 0 and end != END_ADD:
+                        how, first, ldf = START_SUMS, sums, lds
+                    finish, out, ldo = END_STORE, sums, lds
+                    if p + kc == k or end == END_ADD:
+                        finish, out, ldo = end, c_j, ldc
+                    n_j = min(begin + cols - j, width)
+                    _tiles(rows, n_j, kc, a_p, rs, cs_top, b_p, ldp, csb, out, ldo, how, first, ldf, finish, aux_j, ldaux)
+                    b_p = shift(b_p, kc * width)
+                    j += width
                 p += kc
                 if p >= k:
                     break
-            j += cols
+            begin += cols
         top += stripe
 
 

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="kernels need t
 PRECISION = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 SENTINEL, GUARD = -12345.0, 160
 KC, STRIPE, PACK_ROWS, MR = gemm.KC, gemm.STRIPE, gemm.PACK_ROWS, tile.MR
+# Rows of a panel, by how A is read.
+DEPTHS = sorted({KC, gemm.KC_ACROSS})
 
 
 def lanes(dtype) -> int:
@@ -45,12 +47,14 @@ def around(*edges: int) -> list[int]:
 def shapes(dtype) -> list[tuple[int, int, int]]:
     """(M, N, K) of C (M, N) = A (M, K) @ B (K, N)."""
     width, vector = nr(dtype), lanes(dtype)
-    found = [(m, n, k) for m in (1, 3, MR + 1) for n in (2, width + 1) for k in around(KC, 2 * KC)]
+    found = [(m, n, k) for m in (1, 3, MR + 1) for n in (2, width + 1) for k in around(*DEPTHS, 2 * KC)]
     found += [(m, n, 5) for m in around(tile.MR_EDGE, MR, 2 * tile.MR_EDGE, 2 * MR) for n in around(vector, width, 2 * width)]
     found += [(m, n, 3) for m in around(STRIPE, 2 * STRIPE) for n in (1, 2, width + 1)]
     found += [(m, n, k) for m in (STRIPE - 1, STRIPE + 1, 2 * STRIPE + 3) for n in (1, 3, width + 1) for k in (KC, KC + 1)]
     for k in (KC, KC + 1):
         found += [(m, n, k) for m in around(PACK_ROWS) for n in around(last_unpacked(k, dtype))]
+    at_once = gemm.AT_ONCE * width
+    found += [(PACK_ROWS, n, k) for n in around(at_once, 2 * at_once) for k in (max(DEPTHS) - 1, KC + 1)]
     edge = last_unpacked(33, dtype)
     found += [(m, n, 33) for m in around(PACK_ROWS) for n in around(edge)]
     return found + [(1, 1, k) for k in (1, KC, KC + 1, 3 * KC)] + [(STRIPE + 1, 1, KC + 1), (1, STRIPE + 1, KC + 1)]
@@ -123,7 +127,7 @@ def test_linear_bwd_w_at_every_edge(dtype):
 @PRECISION
 def test_a_weight_gradient_of_rows_far_apart(dtype):
     """They are copied side by side first, as many columns at a time as there is room for."""
-    for m in (KC - 1, KC, KC + 1):
+    for m in around(*DEPTHS):
         at_once = gemm.BESIDE // m // MR * MR
         for k in around(gemm.FAR // m, (gemm.FAR // m // at_once + 1) * at_once):
             n = last_unpacked(m, dtype) + nr(dtype) + 1
