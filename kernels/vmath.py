@@ -77,7 +77,6 @@ _ROOT_HALF = {32: 0x3F3504F3, 64: 0x3FE6A09E667F3BCD}
 # Adding it rounds to a whole number, which then stands in the lowest bits.
 _ROUNDER = {32: 1.5 * 2.0**23, 64: 1.5 * 2.0**52}
 _MANTISSA = {32: 23, 64: 52}
-_BIAS = {32: 127, 64: 1023}
 # Beyond these e^x is infinite and zero (not even denormal).
 _EXP_RANGE = {32: (-104.0, 89.0), 64: (-746.0, 710.0)}
 
@@ -91,19 +90,26 @@ def polynomial(x: Vec, coefficients) -> Vec:
 
 
 def _power_of_two(x: Vec, n) -> Vec:
-    """2^n as a vector of x's type, for a vector of integers n within the range of normal exponents."""
-    return x.from_int(x.b.shl(x.b.add(n, x.int_const(_BIAS[x.bits])), x.int_const(_MANTISSA[x.bits])))
+    """2^n as a vector of x's type, for a vector of integers n within the range of normal exponents.
+
+    The shift drops all but n's lowest bits, so n may have anything above them, as what was rounded by `_ROUNDER` has.
+    """
+    return x.from_int(x.b.add(x.b.shl(n, x.int_const(_MANTISSA[x.bits])), x.const(1.0).as_int()))
 
 
 def _reduce(x: Vec):
-    """The whole number n nearest to x / ln(2) (as LLVM integers) and r, q with x = n ln(2) + r, e^r = 1 + q."""
+    """The whole number n nearest to x / ln(2), in the lowest bits of LLVM integers, and q with x = n ln(2) + r, e^r = 1 + q."""
     rounder = x.const(_ROUNDER[x.bits])
     shifted = x.fma(_LOG2E, rounder)
     whole = shifted - rounder
     high, low = _LN2[x.bits]
     r = whole.fma(-low, whole.fma(-high, x))
-    q = (r * r).fma(polynomial(r, _EXP32 if x.bits == 32 else _EXP64), r)
-    return x.b.sub(shifted.as_int(), rounder.as_int()), q
+    return shifted.as_int(), _expm1_of_rest(r)
+
+
+def _expm1_of_rest(r: Vec) -> Vec:
+    """e^r - 1 for |r| <= ln(2) / 2."""
+    return (r * r).fma(polynomial(r, _EXP32 if r.bits == 32 else _EXP64), r)
 
 
 def vexp(x: Vec) -> Vec:
@@ -111,6 +117,7 @@ def vexp(x: Vec) -> Vec:
     low, high = _EXP_RANGE[x.bits]
     n, q = _reduce(x.maximum(low).minimum(high))
     # In two factors, since 2^n alone overflows or is denormal at the ends of the range.
+    n = x.b.sub(n, x.const(_ROUNDER[x.bits]).as_int())
     half = x.b.ashr(n, x.int_const(1))
     first, second = _power_of_two(x, half), _power_of_two(x, x.b.sub(n, half))
     return q.fma(first, first) * second
@@ -167,22 +174,34 @@ def _tanh_by_table(t: Vec) -> Vec:
     return total
 
 
+def _tanh_by_quotient(t: Vec) -> Vec:
+    """tanh(t) for t >= 0 in float32: a polynomial up to 0.625, 1 - 2e/(1 + e) with e = e^-2t beyond.
+
+    As few instructions as may be, of which a CPU sees only some vectors' at a time: the exponent is rounded from t itself, and
+    needs no second part of ln(2), since what that is off by counts by e.
+    """
+    t = t.minimum(9.1)
+    rounder = t.const(_ROUNDER[32])
+    shifted = t.fma(-2.0 * _LOG2E, rounder)
+    q = _expm1_of_rest((shifted - rounder).fma(-math.log(2.0), t * -2.0))
+    scale = _power_of_two(t, shifted.as_int())
+    e = q.fma(scale, scale)
+    z = t * t
+    near = (t * z).fma(polynomial(z, _TANH32), t)
+    return (t <= 0.625).choose(near, 1.0 - (e + e) / (e + 1.0))
+
+
 def vtanh(x: Vec) -> Vec:
     """tanh(x), odd by construction.
 
-    In float64 one quotient; in float32 a table where the CPU looks it up, else a polynomial up to 0.625 and 1 - 2e/(1 + e).
+    In float64 one quotient, which would be off by up to 2.5 units in the last place in float32; there a table where the CPU
+    looks it up.
     """
-    t = x.abs()
-    if x.looks_up:
-        return _tanh_by_table(t).copysign(x)
     if x.bits == 64:
-        e = vexpm1_negative(t * -2.0)
+        e = vexpm1_negative(x.abs() * -2.0)
         return (-e / (e + 2.0)).copysign(x)
-    # The quotient above would be off by up to 2.5 units in the last place.
-    e = vexp_negative(t * -2.0)
-    z = x * x
-    near = (t * z).fma(polynomial(z, _TANH32), t)
-    return (t <= 0.625).choose(near, 1.0 - (e + e) / (e + 1.0)).copysign(x)
+    t, sign = x.split()
+    return (_tanh_by_table(t) if x.looks_up else _tanh_by_quotient(t)).with_sign(sign)
 
 
 def vsigmoid(x: Vec) -> Vec:
