@@ -436,7 +436,7 @@ import fastmlp as fm
 
 X = np.random.default_rng(0).normal(size=(300_000, 2)).astype(np.float32)
 population = fm.Population([2, 16, 16, 1], size=64, activation="tanh")
-population.fit(X[:64], X[:64, :1], epochs=1)
+population.fit(X, X[:, :1], epochs=1, batch_size=100_000)  # compiles all that the next one needs
 before, sent = population.params.copy(), []
 
 
