@@ -27,7 +27,7 @@ NV_ROW = 4
 HALVES = NV == 3
 # Whether a tile of several vectors asks for the rows below it: one of 6 x 2 has no room for that between its multiply-adds.
 ASKS = NV == 3
-# Whether the loops of smaller tiles stay as they are: unrolled, LLVM has what four turns load wait in memory, for want of registers.
+# Whether smaller tiles' loops are left rolled: with few registers, LLVM would have four turns' loads wait in memory.
 ROLLED = NV == 2
 
 # How the accumulators start: from zero, each row from the same bias, from sums of rows of B before these (which is for `gemm`
