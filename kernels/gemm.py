@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from .jit import glue, inner
 from .maps import copy
-from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
+from .simd import I64, LANES32, VECTOR_BYTES, element, first_lanes, lanes_of, load, shift, store
 from .tile import (
     END_ADD,
     END_STORE,
@@ -160,16 +160,18 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
     waits_in_c = k <= most or end != END_TIMES
     at_once = width * AT_ONCE if packing and waits_in_c else width
     stripe = m if waits_in_c else STRIPE
-    beside = packing and rs == 1 and waits_in_c and n > width and k * cs > FAR and k * MR <= BESIDE
+    line = 64 // VECTOR_BYTES * lanes
+    beside = packing and rs == 1 and waits_in_c and n > width and k * cs > FAR and k * (MR + 2 * line) <= BESIDE
     if beside:
-        stripe = BESIDE // k // MR * MR
+        stripe = (BESIDE // k - 2 * line) // MR * MR
     top = 0
     while top < m:  # the length of a range is a division
         rows, begin = min(stripe, m - top), 0
         a_top, cs_top = shift(a, top * rs), cs
         if beside:
-            a_top, cs_top = shift(packed, PANEL), rows
-            _put_beside(k, rows, shift(a, top), cs, a_top, rows)
+            # An odd number of lines apart, so that a column of them lies in all sets of the cache.
+            a_top, cs_top = shift(packed, PANEL), ((rows + line - 1) // line | 1) * line
+            _put_beside(k, rows, shift(a, top), cs, a_top, cs_top)
         while begin < n:
             cols, p = min(n - begin, at_once), 0
             if HALVES and width == NV * lanes and width < n - begin <= width + lanes:
