@@ -108,8 +108,8 @@ def _dot_tile(typingctx, rows, cols, k, a, b, c, ldc, add):
         # Every row is read before any is written: rows that are too many are the last one again.
         with builder.if_else(add) as (then, otherwise):
             with then:
-                before = [load(builder, row, I64(0), COLS, mask) for row in c_rows]
-                store_each(builder, [x + total for x, total in zip(before, totals, strict=True)], c_rows, mask)
+                sums = [load(builder, row, I64(0), COLS, mask) + total for row, total in zip(c_rows, totals, strict=True)]
+                store_each(builder, sums, c_rows, mask)
             with otherwise:
                 store_each(builder, totals, c_rows, mask)
         return context.get_dummy_value()

@@ -31,8 +31,8 @@ from .tile import (
 )
 from .transpose import transpose
 
-# Rows of B in a panel, of which KC * NR elements leave room for A in a 32 KB L1 cache; for an A that is read across its rows,
-# which takes more of that, KC_ACROSS. So many panels are packed at once. Measured, see docs/performance.md.
+# Rows of B in a panel, of which KC * NR elements leave room for A in a 32 KB L1 cache; KC_ACROSS for an A that is read across
+# its rows, which takes more of that. AT_ONCE panels are packed at once. Measured, see docs/performance.md.
 KC, KC_ACROSS, AT_ONCE = (128, 128, 1) if LANES32 == 16 else (256, 128, 4)
 # A panel is packed where its rows lie so far apart that they fight for the cache's sets, and enough rows of A use it.
 PACK_SPAN = 56 * 1024
@@ -128,6 +128,12 @@ def _tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux,
 
 
 @glue
+def _depth(rs):
+    """Rows of B in a panel. Sums are cut there where they are added to others, so this alone may decide it."""
+    return KC_ACROSS if rs == 1 else KC
+
+
+@glue
 def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed):
     """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb,
     or if `turned` the transpose of such an array of shape (n, k).
@@ -144,8 +150,8 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     Where k is more than a panel's, the sums wait in C from one panel to the next, or with END_ADD are added to it panel by
     panel; but where C holds an aux that is still needed, they wait in scratch, a stripe of rows at a time.
     """
-    packing = csb is None and (turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes_of(a)) > PACK_SPAN))
-    if k <= (KC_ACROSS if rs == 1 else KC) and not packing:
+    packing = csb is None and (turned or (m >= PACK_ROWS and min(k, _depth(rs)) * ldb * (32 // lanes_of(a)) > PACK_SPAN))
+    if k <= _depth(rs) and not packing:
         _tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
     else:
         _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing)
@@ -156,61 +162,61 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
     """As `gemm`, a panel of B after the other, packed or not."""
     lanes = lanes_of(a)
     width = (NV_ROW if m == 1 and csb is None and not turned else NV) * lanes
-    most = KC_ACROSS if rs == 1 else KC
+    most = _depth(rs)
     waits_in_c = k <= most or end != END_TIMES
     at_once = width * AT_ONCE if packing and waits_in_c else width
     stripe = m if waits_in_c else STRIPE
+    # Rows beside each other lie an odd number of lines apart, so that a column of them is in all sets of the cache.
     line = 64 // VECTOR_BYTES * lanes
-    beside = packing and rs == 1 and waits_in_c and n > width and k * cs > FAR and k * (MR + 2 * line) <= BESIDE
+    beside = packing and rs == 1 and waits_in_c and n > width and k * cs > FAR and k * max(line, MR) <= BESIDE
     if beside:
-        stripe = (BESIDE // k - 2 * line) // MR * MR
+        stripe = (BESIDE // k // line - 1 | 1) * line // MR * MR
     top = 0
     while top < m:  # the length of a range is a division
-        rows, begin = min(stripe, m - top), 0
+        rows, left = min(stripe, m - top), 0
         a_top, cs_top = shift(a, top * rs), cs
         if beside:
-            # An odd number of lines apart, so that a column of them lies in all sets of the cache.
             a_top, cs_top = shift(packed, PANEL), ((rows + line - 1) // line | 1) * line
             _put_beside(k, rows, shift(a, top), cs, a_top, cs_top)
-        while begin < n:
-            cols, p = min(n - begin, at_once), 0
-            if HALVES and width == NV * lanes and width < n - begin <= width + lanes:
+        while left < n:
+            cols, p = min(n - left, at_once), 0
+            if HALVES and width == NV * lanes and width < n - left <= width + lanes:
                 cols = 2 * lanes  # as `tiles` would cut them
             while True:
-                kc, column = min(k - p, most), begin if csb is None else begin // lanes * csb
+                kc, column = min(k - p, most), left if csb is None else left // lanes * csb
                 b_p, ldp = shift(b, column * ldb + p if turned else p * ldb + column), ldb
                 if packing:
                     _pack(kc, cols, b_p, ldb, turned, packed)
                     b_p, ldp = packed, width
-                a_p, j = shift(a_top, p * cs_top), begin
-                while j < begin + cols:
+                a_p, j = shift(a_top, p * cs_top), left
+                while j < left + cols:  # one panel, or as many as were packed at once
                     c_j, aux_j = shift(c, top * ldc + j), shift(aux, top * ldaux + j)
                     sums, lds = c_j, ldc
                     if not waits_in_c:
                         sums, lds = shift(packed, KC * width), width
-                    how, first, ldf = start, shift(bias, j), 0
+                    begin, first, ldf = start, shift(bias, j), 0
                     if start == START_COLUMN:
                         first, ldf = shift(bias, top), 1
                     if p > 0 and end != END_ADD:
-                        how, first, ldf = START_SUMS, sums, lds
+                        begin, first, ldf = START_SUMS, sums, lds
                     finish, out, ldo = END_STORE, sums, lds
                     if p + kc == k or end == END_ADD:
                         finish, out, ldo = end, c_j, ldc
-                    n_j = min(begin + cols - j, width)
-                    _tiles(rows, n_j, kc, a_p, rs, cs_top, b_p, ldp, csb, out, ldo, how, first, ldf, finish, aux_j, ldaux)
+                    n_j = min(left + cols - j, width)
+                    _tiles(rows, n_j, kc, a_p, rs, cs_top, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_j, ldaux)
                     b_p = shift(b_p, kc * width)
                     j += width
                 p += kc
                 if p >= k:
                     break
-            begin += cols
+            left += cols
         top += stripe
 
 
 @glue
 def product(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, packed):
     """As `gemm` of B as it is. A product of one small tile, which takes as long as a call, is made where it is."""
-    if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= KC:
+    if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= _depth(rs):
         small_tile(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, 0, end, aux, ldaux)
     else:
         gemm(m, n, k, a, rs, cs, b, ldb, False, None, c, ldc, start, bias, end, aux, ldaux, packed)

@@ -169,7 +169,7 @@ class Vec:
         return self.from_int(self.b.xor(self.as_int(), sign)), sign
 
     def with_sign(self, sign) -> Vec:
-        """A positive number, or zero, with the sign bit of `split`."""
+        """A number that is not negative, or NaN, with the sign bit of `split`."""
         return self.from_int(self.b.or_(self.as_int(), sign))
 
     def copysign(self, sign) -> Vec:
@@ -291,7 +291,8 @@ def store(builder, value: Vec, pointer, offset, mask: Mask | None = None) -> Non
 
 
 def store_each(builder, values, pointers, mask: Mask | None = None) -> None:
-    """Write vectors to pointers, of each only the lanes in `mask`, one of the first lanes."""
+    """Write vectors to pointers, of each only the lanes in `mask`, one of the first lanes, of which there are 0 or more."""
+    assert mask is None or mask.count is not None
     if mask is None:
         for value, pointer in zip(values, pointers, strict=True):
             _store(builder, value.v, pointer)

@@ -35,9 +35,9 @@ def nr(dtype) -> int:
     return tile.NV * lanes(dtype)
 
 
-def last_unpacked(k: int, dtype) -> int:
-    """The largest row stride of B at which its panels of k rows are read in place."""
-    return gemm.PACK_SPAN * lanes(dtype) // (32 * min(k, KC))
+def last_unpacked(k: int, dtype, depth: int = KC) -> int:
+    """The largest row stride of B at which its panels, of k rows or `depth`, are read in place."""
+    return gemm.PACK_SPAN * lanes(dtype) // (32 * min(k, depth))
 
 
 def around(*edges: int) -> list[int]:
@@ -127,10 +127,11 @@ def test_linear_bwd_w_at_every_edge(dtype):
 @PRECISION
 def test_a_weight_gradient_of_rows_far_apart(dtype):
     """They are copied side by side first, as many columns at a time as there is room for."""
+    line = 64 // np.dtype(dtype).itemsize
     for m in around(*DEPTHS):
-        at_once = gemm.BESIDE // m // MR * MR
-        for k in around(gemm.FAR // m, (gemm.FAR // m // at_once + 1) * at_once):
-            n = last_unpacked(m, dtype) + nr(dtype) + 1
+        stripe = (gemm.BESIDE // m // line - 1 | 1) * line // MR * MR
+        for k in around(gemm.FAR // m, (gemm.FAR // m // stripe + 1) * stripe):
+            n = last_unpacked(m, dtype, gemm.KC_ACROSS) + nr(dtype) + 1
             x, d = normal((m, k), dtype), normal((m, n), dtype, seed=1)
             dw = Result((k, n), dtype)
             dense.linear_bwd_w(x, d, dw.array, none(dtype))
@@ -346,3 +347,30 @@ def test_sums_that_wait_stay_in_their_scratch(end, dtype):
                     assert_product(c.array, exact(a, b) + before, a, b, start=before)
                 elif end == tile.END_STORE:
                     assert_product(c.array, exact(a, b), a, b)
+
+
+@numba.njit
+def _gemm_of(m, n, k, a, rs, cs, b, ldb, turned, c, packed, first):
+    out, zero, store = address(c, 0), tile.START_ZERO, tile.END_STORE
+    gemm.gemm(m, n, k, address(a, 0), rs, cs, address(b, 0), ldb, turned, None, out, n, zero, out, store, out, n,
+              address(packed, first))  # fmt: skip
+
+
+@PRECISION
+@pytest.mark.parametrize("case", ["packed", "turned", "beside"])
+def test_what_is_packed_stays_in_its_scratch(case, dtype):
+    at_once, depth = gemm.AT_ONCE * nr(dtype), gemm.KC_ACROSS if case == "beside" else KC
+    for k in around(depth, 2 * depth):
+        unpacked = last_unpacked(k, dtype, depth)
+        for n in around(at_once, unpacked + at_once):
+            m = gemm.FAR // k + MR + 1 if case == "beside" else PACK_ROWS + 1
+            a, b = normal((m, k), dtype), normal((k, n), dtype)
+            c, scratch = Result((m, n), dtype), np.full(3 * gemm.PACKED, SENTINEL, dtype)
+            across, turned = case == "beside", case == "turned"
+            given = np.ascontiguousarray(a.T if across else a), np.ascontiguousarray(b.T if turned else b)
+            rs, cs = (1, m) if across else (k, 1)
+            _gemm_of(m, n, k, given[0], rs, cs, given[1], k if turned else n, turned, c.array, scratch, gemm.PACKED)
+            c.check()
+            assert (scratch.reshape(3, -1)[[0, 2]] == SENTINEL).all(), "written beside the scratch"
+            assert (scratch.reshape(3, -1)[1] != SENTINEL).any() or n <= unpacked
+            assert_product(c.array, exact(a, b), a, b)

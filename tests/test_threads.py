@@ -73,6 +73,15 @@ def test_bits_do_not_depend_on_the_number_of_threads(seed, any_threads) -> None:
             np.testing.assert_array_equal(part, expected)
 
 
+def test_a_share_of_one_row_is_summed_as_it_is_within_more_rows(any_threads) -> None:
+    """Thread 1 has one row of the second layer's gradient, of two blocks of 256 rows; one thread has it amid 129."""
+    net = fm.MLP([61, 128, 4, 128, 64], seed=0)
+    X, y = (np.random.default_rng(i).normal(size=(512, width)).astype(np.float32) for i, width in enumerate((61, 64)))
+    job = net, X, y, np.empty(0, np.float32), fm.SGD(), 512, 1, False
+    for part, expected in zip(trained_by(2, *job), trained_by(1, *job), strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_wide_layers_with_dropout_have_the_same_bits(activation, scheduled, any_threads) -> None:
