@@ -148,13 +148,13 @@ def test_shared_parts_are_computed_once() -> None:
     assert f.input_gradient([3.0]).tolist() == [2.0**50]
 
 
-def test_a_chain_may_be_hundreds_of_thousands_of_operations_long() -> None:
+def test_a_chain_may_be_a_million_operations_long() -> None:
     x = v = Value(1.0)
     w = Value(0.5)
-    for _ in range(100_000):
+    for _ in range(500_000):
         v = (v * w).sin()
     f = compile(v, [x], [w])
-    assert len(f.code) == 200_000
+    assert len(f.code) == 1_000_000
     value, grad = f.value_and_grad([1.0], [1.0])
     assert 0.0 < value < 0.01
     assert math.isfinite(grad[0])
