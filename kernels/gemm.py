@@ -128,6 +128,17 @@ def _tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux,
 
 
 @glue
+def _across(m, n, width, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """As `_tiles`, of one panel of B or of those that were packed at once, one after the other."""
+    j = 0
+    while j < n:
+        first_j = first if start == START_COLUMN else shift(first, j)
+        b_j, c_j, aux_j = shift(b, j * k), shift(c, j), shift(aux, j)
+        _tiles(m, min(n - j, width), k, a, rs, cs, b_j, ldb, csb, c_j, ldc, start, first_j, ldf, end, aux_j, ldaux)
+        j += width
+
+
+@glue
 def _depth(rs):
     """Rows of B in a panel. Sums are cut there where they are added to others, so this alone may decide it."""
     return KC_ACROSS if rs == 1 else KC
@@ -188,24 +199,20 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
                 if packing:
                     _pack(kc, cols, b_p, ldb, turned, packed)
                     b_p, ldp = packed, width
-                a_p, j = shift(a_top, p * cs_top), left
-                while j < left + cols:  # one panel, or as many as were packed at once
-                    c_j, aux_j = shift(c, top * ldc + j), shift(aux, top * ldaux + j)
-                    sums, lds = c_j, ldc
-                    if not waits_in_c:
-                        sums, lds = shift(packed, KC * width), width
-                    begin, first, ldf = start, shift(bias, j), 0
-                    if start == START_COLUMN:
-                        first, ldf = shift(bias, top), 1
-                    if p > 0 and end != END_ADD:
-                        begin, first, ldf = START_SUMS, sums, lds
-                    finish, out, ldo = END_STORE, sums, lds
-                    if p + kc == k or end == END_ADD:
-                        finish, out, ldo = end, c_j, ldc
-                    n_j = min(left + cols - j, width)
-                    _tiles(rows, n_j, kc, a_p, rs, cs_top, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_j, ldaux)
-                    b_p = shift(b_p, kc * width)
-                    j += width
+                c_p, aux_p = shift(c, top * ldc + left), shift(aux, top * ldaux + left)
+                sums, lds = c_p, ldc
+                if not waits_in_c:
+                    sums, lds = shift(packed, KC * width), width
+                begin, first, ldf = start, shift(bias, left), 0
+                if start == START_COLUMN:
+                    first, ldf = shift(bias, top), 1
+                if p > 0 and end != END_ADD:
+                    begin, first, ldf = START_SUMS, sums, lds
+                finish, out, ldo = END_STORE, sums, lds
+                if p + kc == k or end == END_ADD:
+                    finish, out, ldo = end, c_p, ldc
+                a_p = shift(a_top, p * cs_top)
+                _across(rows, cols, width, kc, a_p, rs, cs_top, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_p, ldaux)
                 p += kc
                 if p >= k:
                     break

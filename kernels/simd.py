@@ -31,7 +31,7 @@ def _vector_bytes() -> int:
     return 32 if "+avx" in features else 16
 
 
-_HAS_ESTIMATES = _HAS_MASKS = _vector_bytes() == 64
+_HAS_AVX512 = _vector_bytes() == 64
 VECTOR_BYTES = int(os.environ.get("FASTMLP_VECTOR_BYTES") or _vector_bytes())
 LANES32, LANES64 = VECTOR_BYTES // 4, VECTOR_BYTES // 8
 
@@ -127,7 +127,7 @@ class Vec:
         By Goldschmidt's iteration where the CPU can begin with an estimate: AVX-512 takes two or three times as long for the
         exact root, on the unit that divides.
         """
-        if not (_HAS_ESTIMATES and self.lanes * self.bits == 512):
+        if not (_HAS_AVX512 and self.lanes * self.bits == 512):
             return self.sqrt()
         smallest, largest = (2.0**-126, 3.4028234e38) if self.bits == 32 else (2.0**-1022, 1.7976931348623157e308)
         x = self.minimum(largest)
@@ -148,7 +148,7 @@ class Vec:
     @property
     def looks_up(self) -> bool:
         """Whether the CPU has :meth:`lookup` for such vectors."""
-        return _HAS_ESTIMATES and self.lanes == 16
+        return _HAS_AVX512 and self.lanes == 16
 
     def lookup(self, index, table) -> Vec:
         """table[index] in each lane, for 32 numbers and an LLVM vector of integers, of which the lowest five bits count."""
@@ -296,7 +296,7 @@ def store_each(builder, values, pointers, mask: Mask | None = None) -> None:
     if mask is None:
         for value, pointer in zip(values, pointers, strict=True):
             _store(builder, value.v, pointer)
-    elif _HAS_MASKS:
+    elif _HAS_AVX512:
         for value, pointer in zip(values, pointers, strict=True):
             at, align = builder.bitcast(pointer, value.type.as_pointer()), value.bits // 8
             kinds = [value.type, at.type, I32, mask.v.type]
