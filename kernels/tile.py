@@ -27,7 +27,8 @@ NV_ROW = 4
 HALVES = NV == 3
 # Whether a tile of several vectors asks for the rows below it: one of 6 x 2 has no room for that between its multiply-adds.
 ASKS = NV == 3
-# Whether smaller tiles' loops are left rolled: with few registers, LLVM would have four turns' loads wait in memory.
+# Whether loops of smaller tiles, and of those with a product in each lane, are left rolled: with few registers, LLVM would have
+# four turns' loads wait in memory.
 ROLLED = NV == 2
 
 # How the accumulators start: from zero, each row from the same bias, from sums of rows of B before these (which is for `gemm`
@@ -281,7 +282,7 @@ def _tile(
     a_at.add_incoming(builder.add(a_at, cs), body)
     b_at.add_incoming(builder.add(b_at, ldb), body)
     back = builder.branch(head)
-    if rolled or (ROLLED and n_rows < MR):
+    if rolled or (ROLLED and (n_rows < MR or csb)):
         keep_rolled(builder.module, back)
 
     builder.position_at_end(done)
