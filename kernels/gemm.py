@@ -11,8 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import glue, inner
-from .maps import copy
-from .simd import I64, LANES32, VECTOR_BYTES, element, first_lanes, lanes_of, load, shift, store
+from .simd import I64, LANES32, element, first_lanes, lanes_of, load, shift, store
 from .tile import (
     END_ADD,
     END_STORE,
@@ -24,6 +23,7 @@ from .tile import (
     NV_ROW,
     START_COLUMN,
     START_SUMS,
+    STRIP,
     lanes_tiles,
     small_tile,
     tiles,
@@ -31,15 +31,16 @@ from .tile import (
 )
 from .transpose import transpose
 
-# Rows of B in a panel, of which KC * NR elements leave room for A in a 32 KB L1 cache; KC_ACROSS for an A that is read across
-# its rows, which takes more of that. AT_ONCE panels are packed at once. Measured, see docs/performance.md.
-KC, KC_ACROSS, AT_ONCE = (128, 128, 1) if LANES32 == 16 else (256, 128, 4)
+# Rows of B in a panel, of which KC * NR elements leave room for A in a 32 KB L1 cache; AT_ONCE panels are packed at once.
+# Measured, see docs/performance.md.
+KC, AT_ONCE = (128, 1) if LANES32 == 16 else (256, 4)
 # A panel is packed where its rows lie so far apart that they fight for the cache's sets, and enough rows of A use it.
 PACK_SPAN = 56 * 1024
 PACK_ROWS = 16
 # Rows whose sums wait in scratch at a time.
 STRIPE = 256
-# A that is read across its rows is copied where those lie in so many pages that the core forgets which; this much at a time.
+# A that is read across its rows is copied in strips where those lie in so many pages that the core forgets which; this much
+# at a time.
 FAR, BESIDE = 128 * 1024, 64 * 1024
 # Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums, or those of a single row.
 PANEL = max((KC * AT_ONCE + STRIPE) * NV, (KC + 1) * NV_ROW) * LANES32
@@ -84,11 +85,27 @@ def _copy_rows(builder, k, b, ldb, places, lanes):
             store(builder, load(builder, b, builder.add(source, left), lanes, mask), panel, builder.add(target, at))
 
 
-@inner
-def _put_beside(rows, cols, a, lda, out, ldo):
-    """out[i, j] = a[i, j] for rows ldo and lda apart."""
-    for i in range(rows):
-        copy(cols, (shift(a, i * lda), shift(out, i * ldo)), ())
+@intrinsic
+def pack_strips(typingctx, k, whole, last, a, lda, apart, out):
+    """A's columns of k rows in whole strips and one of `last` columns: out[s*apart + p*STRIP + i] = a[p*lda + s*MR + i]."""
+    lanes = min(STRIP, element(a)[1])
+
+    def codegen(context, builder, sig, args):
+        k, whole, last, a, lda, apart, out = args
+        masks = [first_lanes(builder, builder.sub(last, I64(v)), lanes) for v in range(0, STRIP, lanes)]
+        with cgutils.for_range(builder, k, intp=I64) as row:
+            source, target = builder.mul(row.index, lda), builder.mul(row.index, I64(STRIP))
+            with cgutils.for_range(builder, whole, intp=I64) as strip:
+                left = builder.add(source, builder.mul(strip.index, I64(MR)))
+                at = builder.add(target, builder.mul(strip.index, apart))
+                store(builder, load(builder, a, left, STRIP), out, at)
+            left, at = builder.add(source, builder.mul(whole, I64(MR))), builder.add(target, builder.mul(whole, apart))
+            for v, mask in zip(range(0, STRIP, lanes), masks, strict=True):
+                part = load(builder, a, builder.add(left, I64(v)), lanes, mask)
+                store(builder, part, out, builder.add(at, I64(v)))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, a, types.intp, types.intp, a), codegen
 
 
 @inner
@@ -117,31 +134,25 @@ def _pack(k, cols, b, ldb, turned, out):
 
 
 @glue
-def _tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
+def _tiles(m, n, k, a, rs, cs, below, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
     """The tiles of whichever kind A and B ask for."""
     if csb is not None:
         lanes_tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux)
     elif rs == 1:
-        turned_tiles(m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
+        turned_tiles(m, n, k, a, cs, below, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
     else:
         tiles(m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
 
 
 @glue
-def _across(m, n, width, k, a, rs, cs, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
+def _across(m, n, width, k, a, rs, cs, below, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
     """As `_tiles`, of one panel of B or of those that were packed at once, one after the other."""
     j = 0
     while j < n:
         first_j = first if start == START_COLUMN else shift(first, j)
         b_j, c_j, aux_j = shift(b, j * k), shift(c, j), shift(aux, j)
-        _tiles(m, min(n - j, width), k, a, rs, cs, b_j, ldb, csb, c_j, ldc, start, first_j, ldf, end, aux_j, ldaux)
+        _tiles(m, min(n - j, width), k, a, rs, cs, below, b_j, ldb, csb, c_j, ldc, start, first_j, ldf, end, aux_j, ldaux)
         j += width
-
-
-@glue
-def _depth(rs):
-    """Rows of B in a panel. Sums are cut there where they are added to others, so this alone may decide it."""
-    return KC_ACROSS if rs == 1 else KC
 
 
 @glue
@@ -156,14 +167,14 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
     a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tiles`.
 
-    Rows of a transposed A that lie far apart are copied first, a stripe of A's columns at a time.
+    Rows of a transposed A that lie far apart are copied in strips first, so many of them at a time.
 
     Where k is more than a panel's, the sums wait in C from one panel to the next, or with END_ADD are added to it panel by
     panel; but where C holds an aux that is still needed, they wait in scratch, a stripe of rows at a time.
     """
-    packing = csb is None and (turned or (m >= PACK_ROWS and min(k, _depth(rs)) * ldb * (32 // lanes_of(a)) > PACK_SPAN))
-    if k <= _depth(rs) and not packing:
-        _tiles(m, n, k, a, rs, cs, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
+    packing = csb is None and (turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes_of(a)) > PACK_SPAN))
+    if k <= KC and not packing:
+        _tiles(m, n, k, a, rs, cs, MR, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
     else:
         _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing)
 
@@ -173,28 +184,28 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
     """As `gemm`, a panel of B after the other, packed or not."""
     lanes = lanes_of(a)
     width = (NV_ROW if m == 1 and csb is None and not turned else NV) * lanes
-    most = _depth(rs)
-    waits_in_c = k <= most or end != END_TIMES
+    waits_in_c = k <= KC or end != END_TIMES
     at_once = width * AT_ONCE if packing and waits_in_c else width
     stripe = m if waits_in_c else STRIPE
-    # Rows beside each other lie an odd number of lines apart, so that a column of them is in all sets of the cache.
-    line = 64 // VECTOR_BYTES * lanes
-    beside = packing and rs == 1 and waits_in_c and n > width and k * cs > FAR and k * max(line, MR) <= BESIDE
-    if beside:
-        stripe = (BESIDE // k // line - 1 | 1) * line // MR * MR
+    # An odd number of cache lines, so that the strips are in all sets of the cache.
+    apart = ((k + 1) // 2 | 1) * 2 * STRIP
+    strips = packing and rs == 1 and waits_in_c and n > width and k * cs > FAR and apart <= BESIDE
+    if strips:
+        stripe = BESIDE // apart * MR
     top = 0
     while top < m:  # the length of a range is a division
         rows, left = min(stripe, m - top), 0
-        a_top, cs_top = shift(a, top * rs), cs
-        if beside:
-            a_top, cs_top = shift(packed, PANEL), ((rows + line - 1) // line | 1) * line
-            _put_beside(k, rows, shift(a, top), cs, a_top, cs_top)
+        a_top, cs_top, below = shift(a, top * rs), cs, MR
+        if strips:
+            whole = max(0, rows - STRIP + MR - 1) // MR
+            a_top, cs_top, below = shift(packed, PANEL), STRIP, apart
+            pack_strips(k, whole, rows - whole * MR, shift(a, top), cs, apart, a_top)
         while left < n:
             cols, p = min(n - left, at_once), 0
             if HALVES and width == NV * lanes and width < n - left <= width + lanes:
                 cols = 2 * lanes  # as `tiles` would cut them
             while True:
-                kc, column = min(k - p, most), left if csb is None else left // lanes * csb
+                kc, column = min(k - p, KC), left if csb is None else left // lanes * csb
                 b_p, ldp = shift(b, column * ldb + p if turned else p * ldb + column), ldb
                 if packing:
                     _pack(kc, cols, b_p, ldb, turned, packed)
@@ -212,7 +223,8 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
                 if p + kc == k or end == END_ADD:
                     finish, out, ldo = end, c_p, ldc
                 a_p = shift(a_top, p * cs_top)
-                _across(rows, cols, width, kc, a_p, rs, cs_top, b_p, ldp, csb, out, ldo, begin, first, ldf, finish, aux_p, ldaux)
+                _across(rows, cols, width, kc, a_p, rs, cs_top, below, b_p, ldp, csb, out, ldo, begin, first, ldf, finish,
+                        aux_p, ldaux)  # fmt: skip
                 p += kc
                 if p >= k:
                     break
@@ -223,7 +235,7 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
 @glue
 def product(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, packed):
     """As `gemm` of B as it is. A product of one small tile, which takes as long as a call, is made where it is."""
-    if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= _depth(rs):
+    if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= KC:
         small_tile(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, 0, end, aux, ldaux)
     else:
         gemm(m, n, k, a, rs, cs, b, ldb, False, None, c, ldc, start, bias, end, aux, ldaux, packed)

@@ -21,6 +21,8 @@ from .simd import I64, LANES32, Vec, ask_for, element, first_lanes, keep_rolled,
 MR, NV = (8, 3) if LANES32 == 16 else (6, 2)
 # Up to this many rows take the same time, since a vector's multiply-add waits for the one before it.
 MR_EDGE = 4
+# Rows of a transposed A in strips lie so many numbers apart: a tile's, or the last two edge tiles'.
+STRIP = 2 * MR_EDGE
 # A single row has more vectors, for the same reason.
 NV_ROW = 4
 # Up to a vector more than a full tile goes in two halves: a tile of one vector waits for its multiply-adds.
@@ -56,13 +58,13 @@ def tiles(typingctx, m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux
 
 
 @intrinsic
-def turned_tiles(typingctx, m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """As `tiles`, with A[i, p] = a[i + p*cs]."""
+def turned_tiles(typingctx, m, n, k, a, cs, below, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """As `tiles`, with A[i, p] = a[i + p*cs]; the rows below those of a whole tile are `below` numbers further on."""
 
-    def emit(builder, m, n, k, a, cs, *others):
-        _tiles(builder, element(sig.args[3])[1], m, n, k, a, I64(1), cs, *others)
+    def emit(builder, m, n, k, a, cs, below, *others):
+        _tiles(builder, element(sig.args[3])[1], m, n, k, a, I64(1), cs, *others, below=below)
 
-    sig = _signature(m, n, k, a, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
+    sig = _signature(m, n, k, a, cs, below, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
     return sig, _apart("turned_tiles", emit)
 
 
@@ -123,7 +125,10 @@ def _apart(name, emit):
     return codegen
 
 
-def _tiles(builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux, csb=None, ahead=False):
+def _tiles(
+    builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux,
+    csb=None, ahead=False, below=None,
+):  # fmt: skip
     """Emit the loops over a whole C: across its columns, in each of them down its rows."""
     masks = (False,) if csb else (False, True)
 
@@ -160,8 +165,11 @@ def _tiles(builder, lanes, m, n, k, a, rs, cs, b, ldb, c, ldc, start, first, ldf
                 with last:
                     tile(rows, cols, rights, downs, 1, vectors, masked)
         left.add_incoming(builder.sub(left, rows), builder.block)
-        for pointer, stride in zip(downs, (rs, ldc, ldf, ldaux), strict=True):
-            pointer.add_incoming(builder.gep(pointer, [builder.mul(rows, stride)]), builder.block)
+        down_a, *others = (builder.mul(rows, stride) for stride in (rs, ldc, ldf, ldaux))
+        if below:
+            down_a = builder.select(builder.icmp_signed("==", rows, I64(MR)), below, down_a)
+        for pointer, step in zip(downs, (down_a, *others), strict=True):
+            pointer.add_incoming(builder.gep(pointer, [step]), builder.block)
         builder.branch(head)
         builder.position_at_end(done)
 

@@ -22,8 +22,6 @@ pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="kernels need t
 PRECISION = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 SENTINEL, GUARD = -12345.0, 160
 KC, STRIPE, PACK_ROWS, MR = gemm.KC, gemm.STRIPE, gemm.PACK_ROWS, tile.MR
-# Rows of a panel, by how A is read.
-DEPTHS = sorted({KC, gemm.KC_ACROSS})
 
 
 def lanes(dtype) -> int:
@@ -35,9 +33,9 @@ def nr(dtype) -> int:
     return tile.NV * lanes(dtype)
 
 
-def last_unpacked(k: int, dtype, depth: int = KC) -> int:
-    """The largest row stride of B at which its panels, of k rows or `depth`, are read in place."""
-    return gemm.PACK_SPAN * lanes(dtype) // (32 * min(k, depth))
+def last_unpacked(k: int, dtype) -> int:
+    """The largest row stride of B at which its panels, of up to k rows, are read in place."""
+    return gemm.PACK_SPAN * lanes(dtype) // (32 * min(k, KC))
 
 
 def around(*edges: int) -> list[int]:
@@ -47,14 +45,14 @@ def around(*edges: int) -> list[int]:
 def shapes(dtype) -> list[tuple[int, int, int]]:
     """(M, N, K) of C (M, N) = A (M, K) @ B (K, N)."""
     width, vector = nr(dtype), lanes(dtype)
-    found = [(m, n, k) for m in (1, 3, MR + 1) for n in (2, width + 1) for k in around(*DEPTHS, 2 * KC)]
+    found = [(m, n, k) for m in (1, 3, MR + 1) for n in (2, width + 1) for k in around(KC, 2 * KC)]
     found += [(m, n, 5) for m in around(tile.MR_EDGE, MR, 2 * tile.MR_EDGE, 2 * MR) for n in around(vector, width, 2 * width)]
     found += [(m, n, 3) for m in around(STRIPE, 2 * STRIPE) for n in (1, 2, width + 1)]
     found += [(m, n, k) for m in (STRIPE - 1, STRIPE + 1, 2 * STRIPE + 3) for n in (1, 3, width + 1) for k in (KC, KC + 1)]
     for k in (KC, KC + 1):
         found += [(m, n, k) for m in around(PACK_ROWS) for n in around(last_unpacked(k, dtype))]
     at_once = gemm.AT_ONCE * width
-    found += [(PACK_ROWS, n, k) for n in around(at_once, 2 * at_once) for k in (max(DEPTHS) - 1, KC + 1)]
+    found += [(PACK_ROWS, n, k) for n in around(at_once, 2 * at_once) for k in (KC - 1, KC + 1)]
     edge = last_unpacked(33, dtype)
     found += [(m, n, 33) for m in around(PACK_ROWS) for n in around(edge)]
     return found + [(1, 1, k) for k in (1, KC, KC + 1, 3 * KC)] + [(STRIPE + 1, 1, KC + 1), (1, STRIPE + 1, KC + 1)]
@@ -126,12 +124,12 @@ def test_linear_bwd_w_at_every_edge(dtype):
 
 @PRECISION
 def test_a_weight_gradient_of_rows_far_apart(dtype):
-    """They are copied side by side first, as many columns at a time as there is room for."""
-    line = 64 // np.dtype(dtype).itemsize
-    for m in around(*DEPTHS):
-        stripe = (gemm.BESIDE // m // line - 1 | 1) * line // MR * MR
-        for k in around(gemm.FAR // m, (gemm.FAR // m // stripe + 1) * stripe):
-            n = last_unpacked(m, dtype, gemm.KC_ACROSS) + nr(dtype) + 1
+    """They are copied in strips first, as many at a time as there is room for; the last strip is of any width."""
+    for m in around(KC):
+        stripe = gemm.BESIDE // (((m + 1) // 2 | 1) * 2 * tile.STRIP) * MR
+        least = gemm.FAR // m + 1
+        for k in (least - 1, *range(least, least + 2 * tile.STRIP), *around((gemm.FAR // m // stripe + 1) * stripe)):
+            n = last_unpacked(m, dtype) + nr(dtype) + 1
             x, d = normal((m, k), dtype), normal((m, n), dtype, seed=1)
             dw = Result((k, n), dtype)
             dense.linear_bwd_w(x, d, dw.array, none(dtype))
@@ -357,16 +355,16 @@ def _gemm_of(m, n, k, a, rs, cs, b, ldb, turned, c, packed, first):
 
 
 @PRECISION
-@pytest.mark.parametrize("case", ["packed", "turned", "beside"])
+@pytest.mark.parametrize("case", ["packed", "turned", "strips"])
 def test_what_is_packed_stays_in_its_scratch(case, dtype):
-    at_once, depth = gemm.AT_ONCE * nr(dtype), gemm.KC_ACROSS if case == "beside" else KC
-    for k in around(depth, 2 * depth):
-        unpacked = last_unpacked(k, dtype, depth)
+    at_once = gemm.AT_ONCE * nr(dtype)
+    for k in around(KC, 2 * KC):
+        unpacked = last_unpacked(k, dtype)
         for n in around(at_once, unpacked + at_once):
-            m = gemm.FAR // k + MR + 1 if case == "beside" else PACK_ROWS + 1
+            m = gemm.FAR // k + MR + 1 if case == "strips" else PACK_ROWS + 1
             a, b = normal((m, k), dtype), normal((k, n), dtype)
             c, scratch = Result((m, n), dtype), np.full(3 * gemm.PACKED, SENTINEL, dtype)
-            across, turned = case == "beside", case == "turned"
+            across, turned = case == "strips", case == "turned"
             given = np.ascontiguousarray(a.T if across else a), np.ascontiguousarray(b.T if turned else b)
             rs, cs = (1, m) if across else (k, 1)
             _gemm_of(m, n, k, given[0], rs, cs, given[1], k if turned else n, turned, c.array, scratch, gemm.PACKED)
