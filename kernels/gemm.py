@@ -31,9 +31,9 @@ from .tile import (
 )
 from .transpose import transpose
 
-# Rows of B in a panel, of which KC * NR elements leave room for A in a 32 KB L1 cache; AT_ONCE panels are packed at once.
-# Measured, see docs/performance.md.
-KC, AT_ONCE = (128, 1) if LANES32 == 16 else (256, 4)
+# Rows of B in a panel, of which KC * NR elements leave room for A in a 32 KB L1 cache; KC_ACROSS for an A that is read across
+# its rows, which takes more of that. AT_ONCE panels are packed at once. Measured, see docs/performance.md.
+KC, KC_ACROSS, AT_ONCE = (128, 128, 1) if LANES32 == 16 else (256, 128, 4)
 # A panel is packed where its rows lie so far apart that they fight for the cache's sets, and enough rows of A use it.
 PACK_SPAN = 56 * 1024
 PACK_ROWS = 16
@@ -41,7 +41,7 @@ PACK_ROWS = 16
 STRIPE = 256
 # A that is read across its rows is copied in strips where those lie in so many pages that the core forgets which; this much
 # at a time.
-FAR, BESIDE = 128 * 1024, 64 * 1024
+FAR, BESIDE = 112 * 1024, 64 * 1024
 # Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums, or those of a single row.
 PANEL = max((KC * AT_ONCE + STRIPE) * NV, (KC + 1) * NV_ROW) * LANES32
 PACKED = PANEL + BESIDE
@@ -156,6 +156,18 @@ def _across(m, n, width, k, a, rs, cs, below, b, ldb, csb, c, ldc, start, first,
 
 
 @glue
+def _far(k, rs, cs):
+    """Whether A is read across rows that lie far apart."""
+    return rs == 1 and k * cs > FAR
+
+
+@glue
+def _depth(k, rs, cs):
+    """Rows of B in a panel. Sums are cut there where they are added to others, so this alone may decide it."""
+    return KC_ACROSS if rs == 1 and not _far(k, rs, cs) else KC
+
+
+@glue
 def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed):
     """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb,
     or if `turned` the transpose of such an array of shape (n, k).
@@ -172,8 +184,9 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     Where k is more than a panel's, the sums wait in C from one panel to the next, or with END_ADD are added to it panel by
     panel; but where C holds an aux that is still needed, they wait in scratch, a stripe of rows at a time.
     """
-    packing = csb is None and (turned or (m >= PACK_ROWS and min(k, KC) * ldb * (32 // lanes_of(a)) > PACK_SPAN))
-    if k <= KC and not packing:
+    depth = _depth(k, rs, cs)
+    packing = csb is None and (turned or (m >= PACK_ROWS and min(k, depth) * ldb * (32 // lanes_of(a)) > PACK_SPAN))
+    if k <= depth and not packing:
         _tiles(m, n, k, a, rs, cs, MR, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
     else:
         _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing)
@@ -184,12 +197,13 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
     """As `gemm`, a panel of B after the other, packed or not."""
     lanes = lanes_of(a)
     width = (NV_ROW if m == 1 and csb is None and not turned else NV) * lanes
-    waits_in_c = k <= KC or end != END_TIMES
+    most = _depth(k, rs, cs)
+    waits_in_c = k <= most or end != END_TIMES
     at_once = width * AT_ONCE if packing and waits_in_c else width
     stripe = m if waits_in_c else STRIPE
     # An odd number of cache lines, so that the strips are in all sets of the cache.
     apart = ((k + 1) // 2 | 1) * 2 * STRIP
-    strips = packing and rs == 1 and waits_in_c and n > width and k * cs > FAR and apart <= BESIDE
+    strips = packing and _far(k, rs, cs) and waits_in_c and n > width and apart <= BESIDE
     if strips:
         stripe = BESIDE // apart * MR
     top = 0
@@ -205,7 +219,7 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
             if HALVES and width == NV * lanes and width < n - left <= width + lanes:
                 cols = 2 * lanes  # as `tiles` would cut them
             while True:
-                kc, column = min(k - p, KC), left if csb is None else left // lanes * csb
+                kc, column = min(k - p, most), left if csb is None else left // lanes * csb
                 b_p, ldp = shift(b, column * ldb + p if turned else p * ldb + column), ldb
                 if packing:
                     _pack(kc, cols, b_p, ldb, turned, packed)
@@ -235,7 +249,7 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
 @glue
 def product(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, packed):
     """As `gemm` of B as it is. A product of one small tile, which takes as long as a call, is made where it is."""
-    if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= KC:
+    if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= _depth(k, rs, cs):
         small_tile(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, 0, end, aux, ldaux)
     else:
         gemm(m, n, k, a, rs, cs, b, ldb, False, None, c, ldc, start, bias, end, aux, ldaux, packed)

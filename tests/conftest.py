@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 import fastmlp as fm
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have the first two of several processes compile for one number type each, or both would come to the same kernels."""
+    dtypes = {"gw0": "float32", "gw1": "float64"}
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker in dtypes:
+        fm.warmup(dtypes[worker], special=True)
 
 
 @pytest.fixture(params=["numba", "numpy"])
