@@ -28,23 +28,25 @@ from .tile import (
     small_tile,
     tiles,
     turned_tiles,
+    whole_strips,
 )
 from .transpose import transpose
 
 # Rows of B in a panel, of which KC * NR elements leave room for A in a 32 KB L1 cache; KC_ACROSS for an A that is read across
-# its rows, which takes more of that. AT_ONCE panels are packed at once. Measured, see docs/performance.md.
+# its rows, which takes more of that unless it is copied. AT_ONCE panels are packed at once. Measured, see docs/performance.md.
 KC, KC_ACROSS, AT_ONCE = (128, 128, 1) if LANES32 == 16 else (256, 128, 4)
 # A panel is packed where its rows lie so far apart that they fight for the cache's sets, and enough rows of A use it.
 PACK_SPAN = 56 * 1024
 PACK_ROWS = 16
 # Rows whose sums wait in scratch at a time.
 STRIPE = 256
-# A that is read across its rows is copied in strips where those lie in so many pages that the core forgets which; this much
-# at a time.
-FAR, BESIDE = 112 * 1024, 64 * 1024
-# Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums, or those of a single row.
+# Elements from which on an A that is read across its rows is copied in strips, as those lie in so many pages that the core
+# forgets which (448 columns of 256 rows: of half as many the copy costs what it brings); and room for the strips.
+FAR, STRIPS_ROOM = 112 * 1024, 64 * 1024
+# Elements that `packed` must have room for, whatever the dtype: a panel of B, and a stripe of sums, or those of a single row;
+# then strips.
 PANEL = max((KC * AT_ONCE + STRIPE) * NV, (KC + 1) * NV_ROW) * LANES32
-PACKED = PANEL + BESIDE
+PACKED = PANEL + STRIPS_ROOM
 
 
 @intrinsic
@@ -86,23 +88,25 @@ def _copy_rows(builder, k, b, ldb, places, lanes):
 
 
 @intrinsic
-def pack_strips(typingctx, k, whole, last, a, lda, apart, out):
-    """A's columns of k rows in whole strips and one of `last` columns: out[s*apart + p*STRIP + i] = a[p*lda + s*MR + i]."""
-    lanes = min(STRIP, element(a)[1])
+def pack_strips(typingctx, k, whole, last, a, cs, apart, out):
+    """A's columns of k rows in strips of MR: out[s*apart + p*STRIP + i] = a[p*cs + s*MR + i].
+
+    After `whole` strips, behind which A has two columns more, comes one of `last`, up to STRIP.
+    """
 
     def codegen(context, builder, sig, args):
-        k, whole, last, a, lda, apart, out = args
-        masks = [first_lanes(builder, builder.sub(last, I64(v)), lanes) for v in range(0, STRIP, lanes)]
+        k, whole, last, a, cs, apart, out = args
+        mask = first_lanes(builder, last, STRIP)
         with cgutils.for_range(builder, k, intp=I64) as row:
-            source, target = builder.mul(row.index, lda), builder.mul(row.index, I64(STRIP))
+            source, target = builder.mul(row.index, cs), builder.mul(row.index, I64(STRIP))
+
+            def copy(strip, mask):
+                left, at = builder.mul(strip, I64(MR)), builder.mul(strip, apart)
+                store(builder, load(builder, a, builder.add(source, left), STRIP, mask), out, builder.add(target, at))
+
             with cgutils.for_range(builder, whole, intp=I64) as strip:
-                left = builder.add(source, builder.mul(strip.index, I64(MR)))
-                at = builder.add(target, builder.mul(strip.index, apart))
-                store(builder, load(builder, a, left, STRIP), out, at)
-            left, at = builder.add(source, builder.mul(whole, I64(MR))), builder.add(target, builder.mul(whole, apart))
-            for v, mask in zip(range(0, STRIP, lanes), masks, strict=True):
-                part = load(builder, a, builder.add(left, I64(v)), lanes, mask)
-                store(builder, part, out, builder.add(at, I64(v)))
+                copy(strip.index, None)
+            copy(whole, mask)
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp, a, types.intp, types.intp, a), codegen
@@ -145,8 +149,8 @@ def _tiles(m, n, k, a, rs, cs, below, b, ldb, csb, c, ldc, start, first, ldf, en
 
 
 @glue
-def _across(m, n, width, k, a, rs, cs, below, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """As `_tiles`, of one panel of B or of those that were packed at once, one after the other."""
+def _panels_of_tiles(m, n, width, k, a, rs, cs, below, b, ldb, csb, c, ldc, start, first, ldf, end, aux, ldaux):
+    """As `_tiles`, of up to `width` columns of B, or of packed panels of so many, which follow each other."""
     j = 0
     while j < n:
         first_j = first if start == START_COLUMN else shift(first, j)
@@ -156,15 +160,21 @@ def _across(m, n, width, k, a, rs, cs, below, b, ldb, csb, c, ldc, start, first,
 
 
 @glue
-def _far(k, rs, cs):
-    """Whether A is read across rows that lie far apart."""
-    return rs == 1 and k * cs > FAR
+def _spans(rows, ldb, lanes):
+    """Whether so many rows of B fight for the cache's sets."""
+    return rows * ldb * (32 // lanes) > PACK_SPAN
 
 
 @glue
-def _depth(k, rs, cs):
-    """Rows of B in a panel. Sums are cut there where they are added to others, so this alone may decide it."""
-    return KC_ACROSS if rs == 1 and not _far(k, rs, cs) else KC
+def _in_strips(k, rs, cs, ldb, lanes):
+    """Whether A is copied in strips, where a thread's share of C is large enough."""
+    return rs == 1 and k * cs > FAR and _spans(min(k, KC), ldb, lanes)
+
+
+@glue
+def _depth(k, rs, cs, ldb, lanes):
+    """Rows of B in a panel. Sums are cut there where they are added to others: what threads share, m and n, may not count."""
+    return KC_ACROSS if rs == 1 and not _in_strips(k, rs, cs, ldb, lanes) else KC
 
 
 @glue
@@ -179,39 +189,39 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     csb is None, or the distance of B's columns where each lane has a product of its own: then every element of A, B and C is
     a vector, rs and cs are free, n counts C's numbers in whole vectors, and nothing is packed; see `lanes_tiles`.
 
-    Rows of a transposed A that lie far apart are copied in strips first, so many of them at a time.
+    Rows of a transposed A that lie far apart are copied first, in strips, where B is packed too.
 
     Where k is more than a panel's, the sums wait in C from one panel to the next, or with END_ADD are added to it panel by
     panel; but where C holds an aux that is still needed, they wait in scratch, a stripe of rows at a time.
     """
-    depth = _depth(k, rs, cs)
-    packing = csb is None and (turned or (m >= PACK_ROWS and min(k, depth) * ldb * (32 // lanes_of(a)) > PACK_SPAN))
+    depth = _depth(k, rs, cs, ldb, lanes_of(a))
+    packing = csb is None and (turned or (m >= PACK_ROWS and _spans(min(k, depth), ldb, lanes_of(a))))
     if k <= depth and not packing:
         _tiles(m, n, k, a, rs, cs, MR, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
     else:
-        _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing)
+        _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing, depth)
 
 
 @inner
-def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing):
+def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing, depth):
     """As `gemm`, a panel of B after the other, packed or not."""
     lanes = lanes_of(a)
     width = (NV_ROW if m == 1 and csb is None and not turned else NV) * lanes
-    most = _depth(k, rs, cs)
-    waits_in_c = k <= most or end != END_TIMES
+    waits_in_c = k <= depth or end != END_TIMES
     at_once = width * AT_ONCE if packing and waits_in_c else width
     stripe = m if waits_in_c else STRIPE
-    # An odd number of cache lines, so that the strips are in all sets of the cache.
+    # An odd number of 64 (or 128) bytes: a row of all strips, which is written at a time, is in all sets of the cache then.
     apart = ((k + 1) // 2 | 1) * 2 * STRIP
-    strips = packing and _far(k, rs, cs) and waits_in_c and n > width and apart <= BESIDE
+    fit = apart * ((PACK_ROWS + MR - 1) // MR) <= STRIPS_ROOM
+    strips = packing and _in_strips(k, rs, cs, ldb, lanes) and waits_in_c and n > width and fit
     if strips:
-        stripe = BESIDE // apart * MR
+        stripe = STRIPS_ROOM // apart * MR
     top = 0
     while top < m:  # the length of a range is a division
         rows, left = min(stripe, m - top), 0
         a_top, cs_top, below = shift(a, top * rs), cs, MR
         if strips:
-            whole = max(0, rows - STRIP + MR - 1) // MR
+            whole = whole_strips(rows)
             a_top, cs_top, below = shift(packed, PANEL), STRIP, apart
             pack_strips(k, whole, rows - whole * MR, shift(a, top), cs, apart, a_top)
         while left < n:
@@ -219,7 +229,7 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
             if HALVES and width == NV * lanes and width < n - left <= width + lanes:
                 cols = 2 * lanes  # as `tiles` would cut them
             while True:
-                kc, column = min(k - p, most), left if csb is None else left // lanes * csb
+                kc, column = min(k - p, depth), left if csb is None else left // lanes * csb
                 b_p, ldp = shift(b, column * ldb + p if turned else p * ldb + column), ldb
                 if packing:
                     _pack(kc, cols, b_p, ldb, turned, packed)
@@ -237,8 +247,8 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
                 if p + kc == k or end == END_ADD:
                     finish, out, ldo = end, c_p, ldc
                 a_p = shift(a_top, p * cs_top)
-                _across(rows, cols, width, kc, a_p, rs, cs_top, below, b_p, ldp, csb, out, ldo, begin, first, ldf, finish,
-                        aux_p, ldaux)  # fmt: skip
+                _panels_of_tiles(rows, cols, width, kc, a_p, rs, cs_top, below, b_p, ldp, csb, out, ldo, begin, first, ldf,
+                                 finish, aux_p, ldaux)  # fmt: skip
                 p += kc
                 if p >= k:
                     break
@@ -249,7 +259,7 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
 @glue
 def product(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, end, aux, ldaux, packed):
     """As `gemm` of B as it is. A product of one small tile, which takes as long as a call, is made where it is."""
-    if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= _depth(k, rs, cs):
+    if 0 < m <= MR_EDGE and n <= lanes_of(a) and k <= _depth(k, rs, cs, ldb, lanes_of(a)):
         small_tile(m, n, k, a, rs, cs, b, ldb, c, ldc, start, bias, 0, end, aux, ldaux)
     else:
         gemm(m, n, k, a, rs, cs, b, ldb, False, None, c, ldc, start, bias, end, aux, ldaux, packed)

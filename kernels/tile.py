@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .activations import SELU_ALPHA, SELU_SCALE
+from .jit import glue
 from .simd import I64, LANES32, Vec, ask_for, element, first_lanes, keep_rolled, load, splat, store_each, zeros
 
 # Accumulators, B's vectors and one broadcast of A share the CPU's registers: 16 (SSE, AVX2) or 32 (AVX-512).
@@ -21,8 +22,9 @@ from .simd import I64, LANES32, Vec, ask_for, element, first_lanes, keep_rolled,
 MR, NV = (8, 3) if LANES32 == 16 else (6, 2)
 # Up to this many rows take the same time, since a vector's multiply-add waits for the one before it.
 MR_EDGE = 4
-# Rows of a transposed A in strips lie so many numbers apart: a tile's, or the last two edge tiles'.
+# Numbers from one row to the next in a strip of a transposed A, which has the columns of a tile or of the last two edge tiles.
 STRIP = 2 * MR_EDGE
+assert MR <= STRIP
 # A single row has more vectors, for the same reason.
 NV_ROW = 4
 # Up to a vector more than a full tile goes in two halves: a tile of one vector waits for its multiply-adds.
@@ -59,13 +61,19 @@ def tiles(typingctx, m, n, k, a, rs, b, ldb, c, ldc, start, first, ldf, end, aux
 
 @intrinsic
 def turned_tiles(typingctx, m, n, k, a, cs, below, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux):
-    """As `tiles`, with A[i, p] = a[i + p*cs]; the rows below those of a whole tile are `below` numbers further on."""
+    """As `tiles`, with A[i, p] = a[i + p*cs]; from a whole tile's rows to the next ones it is `below`, MR if not in strips."""
 
     def emit(builder, m, n, k, a, cs, below, *others):
         _tiles(builder, element(sig.args[3])[1], m, n, k, a, I64(1), cs, *others, below=below)
 
     sig = _signature(m, n, k, a, cs, below, b, ldb, c, ldc, start, first, ldf, end, aux, ldaux)
     return sig, _apart("turned_tiles", emit)
+
+
+@glue
+def whole_strips(rows):
+    """How many tiles of MR rows `tiles` makes of so many before the last one or two, which have up to STRIP."""
+    return max(0, rows - STRIP + MR - 1) // MR
 
 
 @intrinsic
@@ -153,7 +161,7 @@ def _tiles(
             pointer.add_incoming(top, enter)
         builder.cbranch(builder.icmp_signed(">", left, I64(0)), body, done)
         builder.position_at_end(body)
-        # Two edge tiles are faster than a full one and a nearly empty one.
+        # Two edge tiles are faster than a full one and a nearly empty one; `whole_strips` counts on it.
         most = builder.select(builder.icmp_signed(">", left, I64(2 * MR_EDGE)), I64(MR), I64(MR_EDGE))
         rows = builder.select(builder.icmp_signed(">", left, I64(MR)), most, left)
         with builder.if_else(builder.icmp_signed(">", rows, I64(MR_EDGE))) as (large, edge):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,9 +11,9 @@ import fastmlp as fm
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Have the first two of several processes compile for one number type each, or both would come to the same kernels."""
+    """Have the first two of several processes compile for one number type each; else both would compile the same at once."""
+    worker = getattr(session.config, "workerinput", {}).get("workerid")
     dtypes = {"gw0": "float32", "gw1": "float64"}
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker in dtypes:
         fm.warmup(dtypes[worker], special=True)
 

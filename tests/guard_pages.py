@@ -20,7 +20,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from fastmlp.kernels import population, rng, threads, train
+from fastmlp.kernels import dense, population, rng, threads, train
 
 from fastmlp.reference import ids
 from tests.nets import ACTIVATIONS, HIDDEN, LOSSES, PARTNER, Data, Net, make_data, make_net
@@ -149,6 +149,15 @@ def populations(net: Net, data: Data, size: int, own: bool, at_end: bool) -> Non
     compare(population.predict_each, at_end, net.table, params, data.x, out, arena)
 
 
+def weight_gradients(dtype) -> None:
+    """Of rows far apart, whose inputs are copied in strips by more columns than are a strip's own; the last of any width."""
+    numbers = np.random.default_rng(0)
+    d = numbers.normal(size=(256, 300)).astype(dtype)
+    for inputs in range(500, 510):
+        x = numbers.normal(size=(256, inputs)).astype(dtype)
+        compare(dense.linear_bwd_w, True, x, d, np.zeros((inputs, 300), dtype), np.zeros(300, dtype))
+
+
 def case(chosen: random.Random) -> None:
     """A network of a few odd widths, and one or the other thing that it does."""
     do = chosen.choice([questions, steps, populations])
@@ -175,6 +184,8 @@ def case(chosen: random.Random) -> None:
 def main(cases: int) -> None:
     """Some cases, always the same ones."""
     faulthandler.enable()
+    for dtype in (np.float32, np.float64):
+        weight_gradients(dtype)
     chosen = random.Random(0)
     for _ in range(cases):
         case(chosen)

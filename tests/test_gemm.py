@@ -22,6 +22,8 @@ pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="kernels need t
 PRECISION = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 SENTINEL, GUARD = -12345.0, 160
 KC, STRIPE, PACK_ROWS, MR = gemm.KC, gemm.STRIPE, gemm.PACK_ROWS, tile.MR
+# Rows of a panel, by how A is read.
+DEPTHS = sorted({KC, gemm.KC_ACROSS})
 
 
 def lanes(dtype) -> int:
@@ -38,6 +40,11 @@ def last_unpacked(k: int, dtype) -> int:
     return gemm.PACK_SPAN * lanes(dtype) // (32 * min(k, KC))
 
 
+def rows_at_once(k: int) -> int:
+    """Rows of A that are in strips at a time, of k columns each."""
+    return gemm.STRIPS_ROOM // (((k + 1) // 2 | 1) * 2 * tile.STRIP) * MR
+
+
 def around(*edges: int) -> list[int]:
     return sorted({n for edge in edges for n in (edge - 1, edge, edge + 1) if n > 0})
 
@@ -45,7 +52,7 @@ def around(*edges: int) -> list[int]:
 def shapes(dtype) -> list[tuple[int, int, int]]:
     """(M, N, K) of C (M, N) = A (M, K) @ B (K, N)."""
     width, vector = nr(dtype), lanes(dtype)
-    found = [(m, n, k) for m in (1, 3, MR + 1) for n in (2, width + 1) for k in around(KC, 2 * KC)]
+    found = [(m, n, k) for m in (1, 3, MR + 1) for n in (2, width + 1) for k in around(*DEPTHS, 2 * KC)]
     found += [(m, n, 5) for m in around(tile.MR_EDGE, MR, 2 * tile.MR_EDGE, 2 * MR) for n in around(vector, width, 2 * width)]
     found += [(m, n, 3) for m in around(STRIPE, 2 * STRIPE) for n in (1, 2, width + 1)]
     found += [(m, n, k) for m in (STRIPE - 1, STRIPE + 1, 2 * STRIPE + 3) for n in (1, 3, width + 1) for k in (KC, KC + 1)]
@@ -124,12 +131,13 @@ def test_linear_bwd_w_at_every_edge(dtype):
 
 @PRECISION
 def test_a_weight_gradient_of_rows_far_apart(dtype):
-    """They are copied in strips first, as many at a time as there is room for; the last strip is of any width."""
-    for m in around(KC):
-        stripe = gemm.BESIDE // (((m + 1) // 2 | 1) * 2 * tile.STRIP) * MR
-        least = gemm.FAR // m + 1
-        for k in (least - 1, *range(least, least + 2 * tile.STRIP), *around((gemm.FAR // m // stripe + 1) * stripe)):
-            n = last_unpacked(m, dtype) + nr(dtype) + 1
+    """They are copied in strips first where B is packed, as many at a time as there is room for, the last one of any width."""
+    for m in around(*DEPTHS):
+        unpacked, least = last_unpacked(m, dtype), gemm.FAR // m + 1
+        edge = (least // rows_at_once(m) + 1) * rows_at_once(m)
+        shapes = [(k, unpacked + nr(dtype) + 1) for k in (least - 1, *range(least, least + 16), *range(edge - 1, edge + 17))]
+        shapes += [(k, n) for k in (least - 1, least + 1) for n in around(nr(dtype), unpacked, 2 * unpacked)]
+        for k, n in shapes:
             x, d = normal((m, k), dtype), normal((m, n), dtype, seed=1)
             dw = Result((k, n), dtype)
             dense.linear_bwd_w(x, d, dw.array, none(dtype))
@@ -348,27 +356,32 @@ def test_sums_that_wait_stay_in_their_scratch(end, dtype):
 
 
 @numba.njit
-def _gemm_of(m, n, k, a, rs, cs, b, ldb, turned, c, packed, first):
-    out, zero, store = address(c, 0), tile.START_ZERO, tile.END_STORE
-    gemm.gemm(m, n, k, address(a, 0), rs, cs, address(b, 0), ldb, turned, None, out, n, zero, out, store, out, n,
+def _gemm_of(m, n, k, a, rs, cs, b, ldb, turned, c, end, packed, first):
+    out, zero = address(c, 0), tile.START_ZERO
+    gemm.gemm(m, n, k, address(a, 0), rs, cs, address(b, 0), ldb, turned, None, out, n, zero, out, end, out, n,
               address(packed, first))  # fmt: skip
 
 
 @PRECISION
+@pytest.mark.parametrize("end", [tile.END_STORE, tile.END_ADD])
 @pytest.mark.parametrize("case", ["packed", "turned", "strips"])
-def test_what_is_packed_stays_in_its_scratch(case, dtype):
-    at_once = gemm.AT_ONCE * nr(dtype)
+def test_what_is_packed_stays_in_its_scratch(case, end, dtype):
+    at_once, across, turned = gemm.AT_ONCE * nr(dtype), case == "strips", case == "turned"
     for k in around(KC, 2 * KC):
         unpacked = last_unpacked(k, dtype)
         for n in around(at_once, unpacked + at_once):
-            m = gemm.FAR // k + MR + 1 if case == "strips" else PACK_ROWS + 1
-            a, b = normal((m, k), dtype), normal((k, n), dtype)
+            m = max(gemm.FAR // k, rows_at_once(k)) + MR + 1 if across else PACK_ROWS + 1
+            a, b, before = normal((m, k), dtype), normal((k, n), dtype), normal((m, n), dtype)
             c, scratch = Result((m, n), dtype), np.full(3 * gemm.PACKED, SENTINEL, dtype)
-            across, turned = case == "strips", case == "turned"
+            c.array[...] = before
             given = np.ascontiguousarray(a.T if across else a), np.ascontiguousarray(b.T if turned else b)
             rs, cs = (1, m) if across else (k, 1)
-            _gemm_of(m, n, k, given[0], rs, cs, given[1], k if turned else n, turned, c.array, scratch, gemm.PACKED)
+            ldb = k if turned else n
+            _gemm_of(m, n, k, given[0], rs, cs, given[1], ldb, turned, c.array, end, scratch, gemm.PACKED)
             c.check()
-            assert (scratch.reshape(3, -1)[[0, 2]] == SENTINEL).all(), "written beside the scratch"
-            assert (scratch.reshape(3, -1)[1] != SENTINEL).any() or (n <= unpacked and not turned)
-            assert_product(c.array, exact(a, b), a, b)
+            ahead, inside, behind = scratch.reshape(3, -1)
+            assert (ahead == SENTINEL).all() and (behind == SENTINEL).all(), "written beside the scratch"
+            assert (inside[: gemm.PANEL] != SENTINEL).any() == (n > unpacked or turned)
+            assert (inside[gemm.PANEL :] != SENTINEL).any() == (n > unpacked and across)
+            start = before if end == tile.END_ADD else 0.0
+            assert_product(c.array, exact(a, b) + start, a, b, start=start)

@@ -82,6 +82,17 @@ def test_a_share_of_one_row_is_summed_as_it_is_within_more_rows(any_threads) -> 
         np.testing.assert_array_equal(part, expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_blocks_whose_inputs_are_copied_in_strips_have_the_same_bits(dtype, any_threads) -> None:
+    """Two blocks of 256 rows far apart, whose sums are added up, and one of 88 that are not."""
+    net = fm.MLP([500, 300, 3], seed=0, dtype=dtype)
+    X, y = (np.random.default_rng(i).normal(size=(600, width)).astype(dtype) for i, width in enumerate((500, 3)))
+    one, *others = (trained_by(n, net, X, y, np.empty(0, dtype), fm.SGD(), 600, 2, False) for n in (1, 2, 3, 5))
+    for other in others:
+        for got, expected in zip(other, one, strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_wide_layers_with_dropout_have_the_same_bits(activation, scheduled, any_threads) -> None:
