@@ -167,8 +167,8 @@ def _spans(rows, ldb, lanes):
 
 @glue
 def _in_strips(k, rs, cs, ldb, lanes):
-    """Whether A is copied in strips, where a thread's share of C is large enough."""
-    return rs == 1 and k * cs > FAR and _spans(min(k, KC), ldb, lanes)
+    """Whether A is copied in strips, if a thread's share of C is large enough: for a B that is packed without them too."""
+    return rs == 1 and k * cs > FAR and _spans(min(k, KC_ACROSS), ldb, lanes)
 
 
 @glue

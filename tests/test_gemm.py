@@ -35,9 +35,9 @@ def nr(dtype) -> int:
     return tile.NV * lanes(dtype)
 
 
-def last_unpacked(k: int, dtype) -> int:
-    """The largest row stride of B at which its panels, of up to k rows, are read in place."""
-    return gemm.PACK_SPAN * lanes(dtype) // (32 * min(k, KC))
+def last_unpacked(k: int, dtype, depth: int = KC) -> int:
+    """The largest row stride of B at which its panels, of k rows or `depth`, are read in place."""
+    return gemm.PACK_SPAN * lanes(dtype) // (32 * min(k, depth))
 
 
 def rows_at_once(k: int) -> int:
@@ -133,7 +133,7 @@ def test_linear_bwd_w_at_every_edge(dtype):
 def test_a_weight_gradient_of_rows_far_apart(dtype):
     """They are copied in strips first where B is packed, as many at a time as there is room for, the last one of any width."""
     for m in around(*DEPTHS):
-        unpacked, least = last_unpacked(m, dtype), gemm.FAR // m + 1
+        unpacked, least = last_unpacked(m, dtype, gemm.KC_ACROSS), gemm.FAR // m + 1
         edge = (least // rows_at_once(m) + 1) * rows_at_once(m)
         shapes = [(k, unpacked + nr(dtype) + 1) for k in (least - 1, *range(least, least + 16), *range(edge - 1, edge + 17))]
         shapes += [(k, n) for k in (least - 1, least + 1) for n in around(nr(dtype), unpacked, 2 * unpacked)]
@@ -368,8 +368,8 @@ def _gemm_of(m, n, k, a, rs, cs, b, ldb, turned, c, end, packed, first):
 def test_what_is_packed_stays_in_its_scratch(case, end, dtype):
     at_once, across, turned = gemm.AT_ONCE * nr(dtype), case == "strips", case == "turned"
     for k in around(KC, 2 * KC):
-        unpacked = last_unpacked(k, dtype)
-        for n in around(at_once, unpacked + at_once):
+        unpacked = last_unpacked(k, dtype, gemm.KC_ACROSS if across else KC)
+        for n in around(at_once, unpacked, unpacked + at_once):
             m = max(gemm.FAR // k, rows_at_once(k)) + MR + 1 if across else PACK_ROWS + 1
             a, b, before = normal((m, k), dtype), normal((k, n), dtype), normal((m, n), dtype)
             c, scratch = Result((m, n), dtype), np.full(3 * gemm.PACKED, SENTINEL, dtype)
