@@ -10,7 +10,7 @@ from .jit import inner
 from .simd import I32, I64, LANES32, Vec, element, first_lanes, load, shift, store_each, zeros
 
 # Accumulators, B's vectors and one of A's share the CPU's registers. Four sums end in one vector of four.
-ROWS, COLS = (6, 4) if LANES32 == 16 else (2, 4)
+ROWS, COLS = (6, 4) if LANES32 == 16 else (3, 4)
 # Rows whose dot products with one vector are taken side by side.
 DOT_ROWS = 4
 
@@ -94,11 +94,11 @@ def _dot_tile(typingctx, rows, cols, k, a, b, c, ldc, add):
         builder.cbranch(builder.icmp_signed("<", p, k), body, done)
 
         builder.position_at_end(body)
-        b_p = [load(builder, row, p, lanes) for row in b_rows]
-        for i, row in enumerate(a_rows):
-            a_ip = load(builder, row, p, lanes)
-            for j in range(COLS):
-                sums[i, j].add_incoming(a_ip.fma(b_p[j], Vec(builder, sums[i, j])).v, body)
+        a_p = [load(builder, row, p, lanes) for row in a_rows]
+        for j, row in enumerate(b_rows):
+            b_jp = load(builder, row, p, lanes)
+            for i in range(ROWS):
+                sums[i, j].add_incoming(a_p[i].fma(b_jp, Vec(builder, sums[i, j])).v, body)
         p.add_incoming(builder.add(p, I64(lanes)), body)
         builder.branch(head)
 
