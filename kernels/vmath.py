@@ -110,17 +110,25 @@ def _reduce(x: Vec):
 def _expm1_of_rest(r: Vec) -> Vec:
     """e^r - 1 for |r| <= ln(2) / 2.
 
-    With few lanes in two halves, which need not wait for each other. An AVX-512 CPU sees so many vectors at a time that the
-    additional product would count for more.
+    With few lanes in two halves, whose pairs of terms need not wait for each other. An AVX-512 CPU has so many vectors under way
+    that the additional products count for more.
     """
-    square = r * r
-    if r.bits == 64:
-        return square.fma(polynomial(r, _EXP64), r)
+    coefficients, square = _EXP32 if r.bits == 32 else _EXP64, r * r
     if LANES32 == 16:
-        return square.fma(polynomial(r, _EXP32), r)
-    low = square.fma(polynomial(r, _EXP32[:2]), r)
-    high = square.fma(_EXP32[4], polynomial(r, _EXP32[2:4]))
-    return (square * square).fma(high, low)
+        return square.fma(polynomial(r, coefficients), r)
+    cut, power = len(coefficients) // 4 * 2, square
+    for _ in range(cut // 2):
+        power = power * square
+    low = square.fma(_in_pairs(r, square, coefficients[:cut]), r)
+    return power.fma(_in_pairs(r, square, coefficients[cut:]), low)
+
+
+def _in_pairs(x: Vec, square: Vec, coefficients) -> Vec:
+    """As `polynomial`, by Horner's rule in x^2 of pairs of terms."""
+    *others, total = (polynomial(x, coefficients[i : i + 2]) for i in range(0, len(coefficients), 2))
+    for pair in reversed(others):
+        total = square.fma(total, pair)
+    return total
 
 
 def vexp(x: Vec) -> Vec:
@@ -185,34 +193,39 @@ def _tanh_by_table(t: Vec) -> Vec:
     return total
 
 
-def _tanh_by_quotient(t: Vec) -> Vec:
-    """tanh(t) for t >= 0 in float32: a polynomial up to 0.625, (1 - e)/(1 + e) with e = e^-2t beyond.
-
-    As few instructions as may be, of which a CPU sees only some vectors' at a time: the exponent is rounded from t itself, and
-    needs no second part of ln(2), since what that is off by counts by e.
-    """
-    t = t.minimum(9.1)
-    rounder = t.const(_ROUNDER[32])
+def _exp_minus_twice(t: Vec):
+    """q and 2^n with e^-2t = (1 + q) 2^n, for t >= 0; n is rounded from t itself, so that it need not wait for the product."""
+    rounder = t.const(_ROUNDER[t.bits])
     shifted = t.fma(-2.0 * _LOG2E, rounder)
-    q = _expm1_of_rest((shifted - rounder).fma(-math.log(2.0), t * -2.0))
-    scale = _power_of_two(t, shifted.as_int())
+    whole, r = shifted - rounder, t * -2.0
+    # In float32 tanh needs no second part of ln(2): what that is off by counts by e^-2t.
+    for part in _LN2[64] if t.bits == 64 else (math.log(2.0),):
+        r = whole.fma(-part, r)
+    return _expm1_of_rest(r), _power_of_two(t, shifted.as_int())
+
+
+def _tanh_by_quotient(t: Vec) -> Vec:
+    """tanh(t) for t >= 0 in float32: a polynomial up to 0.625, (1 - e)/(1 + e) with e = e^-2t beyond."""
+    t = t.minimum(9.1)
+    q, scale = _exp_minus_twice(t)
     e = q.fma(scale, scale)
     z = t * t
     near = (t * z).fma(polynomial(z, _TANH32), t)
     return (t <= 0.625).choose(near, (1.0 - e) / (e + 1.0))
 
 
-def vtanh(x: Vec) -> Vec:
-    """tanh(x), odd by construction.
+def _tanh_by_difference(t: Vec) -> Vec:
+    """tanh(t) for t >= 0: u/(2 - u) with u = 1 - e^-2t, which in float32 would be off by up to 2.5 units in the last place."""
+    q, scale = _exp_minus_twice(t.minimum(20.0))
+    u = q.fma(-scale, 1.0 - scale)
+    return u / (2.0 - u)
 
-    In float64 one quotient, which would be off by up to 2.5 units in the last place in float32; there a table where the CPU
-    looks it up.
-    """
-    if x.bits == 64:
-        e = vexpm1_negative(x.abs() * -2.0)
-        return (-e / (e + 2.0)).copysign(x)
+
+def vtanh(x: Vec) -> Vec:
+    """tanh(x), odd by construction. In float32 there is a table where the CPU looks it up."""
     t, sign = x.split()
-    return (_tanh_by_table(t) if x.looks_up else _tanh_by_quotient(t)).with_sign(sign)
+    how = _tanh_by_difference if x.bits == 64 else _tanh_by_table if x.looks_up else _tanh_by_quotient
+    return how(t).with_sign(sign)
 
 
 def vsigmoid(x: Vec) -> Vec:
