@@ -1,4 +1,4 @@
-"""Products of this checkout's kernels and another's, in turns, in one process and on the same memory.
+"""Products and smaller kernels of this checkout and another, in turns, in one process and on the same memory.
 
 Two processes differ by 10 to 20%, by where their memory happens to lie; such turns repeat to within 1%.
 
@@ -30,17 +30,60 @@ SHAPES = (
     (256, 256, 256), (256, 512, 512), (256, 1024, 1024),
 )  # fmt: skip
 PRODUCTS = ("forward", "delta", "weight gradient")
+# Smaller kernels, with the shapes of their arrays, the last of them for what they make.
+PARTS = {
+    "exp": ((4096,), (4096,)),
+    "tanh": ((4096,), (4096,)),
+    "sigmoid": ((4096,), (4096,)),
+    "200 rows of 24 to columns": ((200, 24), (24, 208)),
+    "192 rows of 4 to columns": ((192, 4), (8, 192)),
+    "weight gradient of columns, 25 × 8": ((25, 208), (8, 208), (25, 8)),
+    "weight gradient of columns, 33 × 16": ((33, 192), (16, 192), (33, 16)),
+}
 TURNS, SECONDS = 40, 0.003
 
 
-def kernels(folder: Path, name: str) -> list[Callable[..., None]]:
-    """Return the three products of the checkout in `folder`, whose kernels are imported as the package `name`."""
+def load(folder: Path, name: str) -> str:
+    """Make the kernels of the checkout in `folder` the package `name`, and return that."""
     found = importlib.util.spec_from_file_location(
         name, folder / "kernels" / "__init__.py", submodule_search_locations=[str(folder / "kernels")]
     )
     if found is None or found.loader is None or not (folder / "kernels").is_dir():
         raise SystemExit(f"{folder} has no folder kernels. Pass the folder of a checkout.")
     sys.modules[name] = importlib.util.module_from_spec(found)
+    return name
+
+
+def parts(name: str) -> dict[str, Callable[..., None]]:
+    """Return the smaller kernels of the package `name`, each as a function of how many times and its arrays."""
+    columns, dots, simd, vmath = (importlib.import_module(f"{name}.{part}") for part in ("columns", "dots", "simd", "vmath"))
+    to_columns, sums, address = columns._turn_in, dots.products, simd.address
+    maps = {"exp": vmath._exp, "tanh": vmath._tanh, "sigmoid": vmath._sigmoid}
+
+    def mapped(function: Any) -> Callable[..., None]:
+        @numba.njit(error_model="numpy")
+        def run(times, x, out):
+            for _ in range(times):
+                function(x.size, (address(x, 0), address(out, 0)), ())
+
+        return run
+
+    @numba.njit(error_model="numpy")
+    def turn(times, x, out):
+        for _ in range(times):
+            to_columns(address(x, 0), x.shape[1], x.shape[0], address(out, 0), out.shape[1])
+
+    @numba.njit(error_model="numpy")
+    def gradient(times, a, d, out):
+        for _ in range(times):
+            sums(a.shape[0], d.shape[0], a.shape[1], address(a, 0), address(d, 0), address(out, 0), False)
+
+    found = {label: mapped(function) for label, function in maps.items()}
+    return found | {label: turn if "rows of" in label else gradient for label in PARTS if label not in maps}
+
+
+def products(name: str) -> list[Callable[..., None]]:
+    """Return the three products of the package `name`."""
     gemm, simd, tile = (importlib.import_module(f"{name}.{part}") for part in ("gemm", "simd", "tile"))
     multiply, address, room = gemm.gemm, simd.address, gemm.PACKED
     bias, zero, relu, store = tile.START_BIAS, tile.START_ZERO, tile.END_RELU, tile.END_STORE
@@ -71,17 +114,17 @@ def kernels(folder: Path, name: str) -> list[Callable[..., None]]:
     return [with_scratch(product) for product in (forward, delta, gradient)]
 
 
+def normal(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return normally distributed numbers."""
+    array = aligned_zeros(shape, dtype)
+    array[...] = np.random.default_rng(0).normal(size=shape)
+    return array
+
+
 def operands(m: int, k: int, n: int) -> list[tuple]:
     """Return the arguments of each product of m rows through a layer of k inputs and n units."""
-    rng = np.random.default_rng(0)
-
-    def normal(rows: int, cols: int) -> np.ndarray:
-        array = aligned_zeros((rows, cols), np.float32)
-        array[...] = rng.normal(size=array.shape)
-        return array
-
     ldx, ldz = (16 * (width // 16 + 1) for width in (k, n))  # with a column of ones, in whole vectors, as in the engine
-    x, w, d, bias = normal(m, ldx), normal(k, n), normal(m, ldz), normal(1, n)
+    x, w, d, bias = (normal(shape, np.float32) for shape in ((m, ldx), (k, n), (m, ldz), (1, n)))
     z, dx, dw = (aligned_zeros(shape, np.float32) for shape in ((m, ldz), (m, ldx), (k, n)))
     return [
         (m, n, k, x, ldx, w, n, z, ldz, bias),
@@ -113,11 +156,12 @@ def main() -> None:
     parser.add_argument("shapes", nargs="*", help="rows,inputs,units of a layer, such as 128,784,256")
     given = parser.parse_args()
     shapes = [tuple(map(int, shape.split(","))) for shape in given.shapes] or SHAPES
-    here, there = kernels(Path(__file__).parents[1], "kernels_here"), kernels(given.other, "kernels_there")
+    names = load(Path(__file__).parents[1], "kernels_here"), load(given.other, "kernels_there")
     table = Table(title="float32 GFLOP/s (the other's time to ours)")
     table.add_column("rows, inputs, units")
     for name in PRODUCTS:
         table.add_column(name, justify="right")
+    here, there = (products(name) for name in names)
     for m, k, n in shapes:
         cells = []
         for ours, theirs, args in zip(here, there, operands(m, k, n), strict=True):
@@ -125,6 +169,24 @@ def main() -> None:
             cells.append(f"{2e-9 * m * k * n / seconds:.0f} ({ratio:.3f})")
         table.add_row(f"{m}, {k}, {n}", *cells)
     Console().print(table)
+    if not given.shapes:
+        Console().print(smaller(*(parts(name) for name in names)))
+
+
+def smaller(here: dict[str, Callable[..., None]], there: dict[str, Callable[..., None]]) -> Table:
+    """Return a table of the smaller kernels."""
+    table = Table(title="ns (the other's time to ours)")
+    table.add_column("kernel")
+    for dtype in ("float32", "float64"):
+        table.add_column(dtype, justify="right")
+    for label, (*shapes, made) in PARTS.items():
+        cells = []
+        for dtype in (np.float32, np.float64):
+            args = (*(normal(shape, dtype) for shape in shapes), aligned_zeros(made, dtype))
+            seconds, ratio = compare(here[label], there[label], args)
+            cells.append(f"{1e9 * seconds:.0f} ({ratio:.3f})")
+        table.add_row(label, *cells)
+    return table
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 from .jit import inner
 from .simd import I32, I64, LANES32, Vec, element, first_lanes, load, shift, store_each, zeros
 
-# Accumulators, B's vectors and one of A's share the CPU's registers. Four sums end in one vector of four.
+# Accumulators, A's vectors and one of B's share the CPU's registers. Four sums end in one vector of four.
 ROWS, COLS = (6, 4) if LANES32 == 16 else (3, 4)
 # Rows whose dot products with one vector are taken side by side.
 DOT_ROWS = 4
