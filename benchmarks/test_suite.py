@@ -231,7 +231,7 @@ def test_a_missing_peer_is_skipped_with_one_line():
 
 
 def test_the_products_of_versions_are_a_layer_s():
-    here = versions.kernels(Path(__file__).parents[1], "kernels_tested")
+    here = versions.products(versions.load(Path(__file__).parents[1], "kernels_tested"))
     m, k, n = 20, 18, 33
     forward, delta, gradient = versions.operands(m, k, n)
     for product, args in zip(here, (forward, delta, gradient), strict=True):
@@ -243,9 +243,27 @@ def test_the_products_of_versions_are_a_layer_s():
     np.testing.assert_allclose(dw, x[:, :k].T @ d[:, :n], atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", versions.DTYPES)
+def test_the_smaller_kernels_of_versions(dtype):
+    kernels = versions.parts(versions.load(Path(__file__).parents[1], "kernels_tested"))
+    numpys = {
+        "exp": np.exp,
+        "tanh": np.tanh,
+        "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
+        "columns": lambda x: x.T,
+        "sums": lambda a, d: a @ d.T,
+    }
+    for kind, *shapes, made in versions.PARTS.values():
+        args, out = [versions.normal(shape, dtype) for shape in shapes], np.zeros(made, dtype)
+        kernels[kind](1, *args, out)
+        expected = numpys[kind](*args)
+        part = out[: len(expected), : expected.shape[1]] if out.ndim == 2 else out
+        np.testing.assert_allclose(part, expected, atol=1e-4)
+
+
 def test_versions_wants_the_folder_of_a_checkout(tmp_path):
     with pytest.raises(SystemExit, match="has no folder kernels"):
-        versions.kernels(tmp_path, "kernels_missing")
+        versions.load(tmp_path, "kernels_missing")
 
 
 def test_a_section_begins_on_all_threads(monkeypatch):

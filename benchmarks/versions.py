@@ -4,7 +4,8 @@ Two processes differ by 10 to 20%, by where their memory happens to lie; such tu
 
     python -m benchmarks.versions OTHER [rows,inputs,units ...]
 
-OTHER is the folder of the other checkout. Ratios are those of its times to this one's, each the median of many turns.
+OTHER is the folder of the other checkout. The smaller kernels run where no shapes are given. Ratios are those of its times to
+this one's, each the median of many turns.
 """
 
 from __future__ import annotations
@@ -30,16 +31,17 @@ SHAPES = (
     (256, 256, 256), (256, 512, 512), (256, 1024, 1024),
 )  # fmt: skip
 PRODUCTS = ("forward", "delta", "weight gradient")
-# Smaller kernels, with the shapes of their arrays, the last of them for what they make.
+# Smaller kernels: what they are called, and the shapes of their arrays, the last of them for what they make.
 PARTS = {
-    "exp": ((4096,), (4096,)),
-    "tanh": ((4096,), (4096,)),
-    "sigmoid": ((4096,), (4096,)),
-    "200 rows of 24 to columns": ((200, 24), (24, 208)),
-    "192 rows of 4 to columns": ((192, 4), (8, 192)),
-    "weight gradient of columns, 25 × 8": ((25, 208), (8, 208), (25, 8)),
-    "weight gradient of columns, 33 × 16": ((33, 192), (16, 192), (33, 16)),
+    "exp": ("exp", (4096,), (4096,)),
+    "tanh": ("tanh", (4096,), (4096,)),
+    "sigmoid": ("sigmoid", (4096,), (4096,)),
+    "200 rows of 24 to columns": ("columns", (200, 24), (32, 208)),  # as many as whole vectors have
+    "192 rows of 4 to columns": ("columns", (192, 4), (16, 192)),
+    "weight gradient of columns, 25 × 8": ("sums", (25, 208), (8, 208), (25, 8)),
+    "weight gradient of columns, 33 × 16": ("sums", (33, 192), (16, 192), (33, 16)),
 }
+DTYPES = ("float32", "float64")
 TURNS, SECONDS = 40, 0.003
 
 
@@ -55,7 +57,7 @@ def load(folder: Path, name: str) -> str:
 
 
 def parts(name: str) -> dict[str, Callable[..., None]]:
-    """Return the smaller kernels of the package `name`, each as a function of how many times and its arrays."""
+    """Return the smaller kernels of the package `name`, each a function of how many times and its arrays."""
     columns, dots, simd, vmath = (importlib.import_module(f"{name}.{part}") for part in ("columns", "dots", "simd", "vmath"))
     to_columns, sums, address = columns._turn_in, dots.products, simd.address
     maps = {"exp": vmath._exp, "tanh": vmath._tanh, "sigmoid": vmath._sigmoid}
@@ -78,8 +80,7 @@ def parts(name: str) -> dict[str, Callable[..., None]]:
         for _ in range(times):
             sums(a.shape[0], d.shape[0], a.shape[1], address(a, 0), address(d, 0), address(out, 0), False)
 
-    found = {label: mapped(function) for label, function in maps.items()}
-    return found | {label: turn if "rows of" in label else gradient for label in PARTS if label not in maps}
+    return {kind: mapped(function) for kind, function in maps.items()} | {"columns": turn, "sums": gradient}
 
 
 def products(name: str) -> list[Callable[..., None]]:
@@ -177,13 +178,13 @@ def smaller(here: dict[str, Callable[..., None]], there: dict[str, Callable[...,
     """Return a table of the smaller kernels."""
     table = Table(title="ns (the other's time to ours)")
     table.add_column("kernel")
-    for dtype in ("float32", "float64"):
+    for dtype in DTYPES:
         table.add_column(dtype, justify="right")
-    for label, (*shapes, made) in PARTS.items():
+    for label, (kind, *shapes, made) in PARTS.items():
         cells = []
-        for dtype in (np.float32, np.float64):
+        for dtype in DTYPES:
             args = (*(normal(shape, dtype) for shape in shapes), aligned_zeros(made, dtype))
-            seconds, ratio = compare(here[label], there[label], args)
+            seconds, ratio = compare(here[kind], there[kind], args)
             cells.append(f"{1e9 * seconds:.0f} ({ratio:.3f})")
         table.add_row(label, *cells)
     return table

@@ -25,7 +25,7 @@ def transpose(typingctx, rows, cols, a, lda, b, ldb):
             if i:
                 row = builder.select(builder.icmp_signed("<", I64(i), rows), I64(i), row)
             block.append(load(builder, a, builder.mul(lda, row), lanes, mask).v)
-        block = _transposed(builder, block, lanes, 16 // (4 if isinstance(a.type.pointee, ir.FloatType) else 8))
+        block = _transposed(builder, block)
         for j in range(lanes):
             store(builder, Vec(builder, block[j]), b, builder.mul(ldb, I64(j)))
         return context.get_dummy_value()
@@ -34,12 +34,13 @@ def transpose(typingctx, rows, cols, a, lda, b, ldb):
     return types.void(size, size, a, size, a, size), codegen
 
 
-def _transposed(builder, block, lanes, piece):
-    """The columns of as many rows as they have lanes.
+def _transposed(builder, block):
+    """The columns of a block, a list of as many vectors as they have lanes.
 
-    CPUs interleave two vectors in one instruction within pieces of 128 bits, `piece` numbers, and in another put pieces of two
-    into one: both log2 times. Interleaving whole vectors takes AVX2 two instructions each time.
+    CPUs interleave two vectors in one instruction within pieces of 128 bits, and in another put every second piece of two into
+    one: as often as a piece's numbers, then the pieces, can be halved. To interleave whole vectors takes AVX2 two.
     """
+    lanes, piece = len(block), 128 // Vec(builder, block[0]).bits
 
     def shuffle(x, y, places):
         return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, lanes), places))

@@ -110,7 +110,7 @@ def _reduce(x: Vec):
 def _expm1_of_rest(r: Vec) -> Vec:
     """e^r - 1 for |r| <= ln(2) / 2.
 
-    With few lanes in two halves, whose pairs of terms need not wait for each other. An AVX-512 CPU has so many vectors under way
+    With few lanes in two halves, whose pairs of terms need not wait for each other. With AVX-512 so many vectors are under way
     that the additional products count for more.
     """
     coefficients, square = _EXP32 if r.bits == 32 else _EXP64, r * r
@@ -198,9 +198,11 @@ def _exp_minus_twice(t: Vec):
     rounder = t.const(_ROUNDER[t.bits])
     shifted = t.fma(-2.0 * _LOG2E, rounder)
     whole, r = shifted - rounder, t * -2.0
-    # In float32 tanh needs no second part of ln(2): what that is off by counts by e^-2t.
-    for part in _LN2[64] if t.bits == 64 else (math.log(2.0),):
-        r = whole.fma(-part, r)
+    if t.bits == 32:  # tanh needs no second part of ln(2): what that is off by counts by e^-2t
+        r = whole.fma(-math.log(2.0), r)
+    else:
+        high, low = _LN2[64]
+        r = whole.fma(-low, whole.fma(-high, r))
     return _expm1_of_rest(r), _power_of_two(t, shifted.as_int())
 
 
