@@ -91,7 +91,7 @@ def _copy_rows(builder, k, b, ldb, places, lanes):
 def pack_strips(typingctx, k, whole, last, a, cs, apart, out):
     """A's columns of k rows in strips of MR: out[s*apart + p*STRIP + i] = a[p*cs + s*MR + i].
 
-    After `whole` strips, behind which A has two columns more, comes one of `last`, up to STRIP.
+    After `whole` strips, behind which A has STRIP - MR columns more, comes one of `last`, up to STRIP.
     """
 
     def codegen(context, builder, sig, args):
