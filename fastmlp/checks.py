@@ -340,7 +340,7 @@ def converted(name: str, array: NDArray, dtype: np.dtype) -> NDArray:
         if np.isfinite(value):
             raise ValueError(
                 f"{name} has {value!s} in {where}, which is too large for {np.dtype(dtype).name}. "
-                f"Scale {name}, or make the network with dtype='float64'."
+                f"Scale {name}, or use float64: the network's dtype, or that of an estimator's data."
             )
         raise ValueError(
             f"{name} has {value!s} in {where}; every value must be finite. Drop or fill such rows before the call."

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError", "DivergenceWarning", "ModelFileError", "PairingWarning", "PrecisionWarning", "counted", "shown"]
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
+from types import FrameType
+
+__all__ = [
+    "DivergenceError",
+    "DivergenceWarning",
+    "ModelFileError",
+    "PairingWarning",
+    "PrecisionWarning",
+    "counted",
+    "named",
+    "shown",
+    "warn",
+]
 
 # Characters of a value in a message; a longer one is cut.
 _LONGEST = 80
@@ -26,6 +42,28 @@ class PairingWarning(UserWarning):
 
 class PrecisionWarning(UserWarning):
     """An activation of the user's own that comes out wrong somewhere."""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the user's own that led here: the first one outside of this package, scikit-learn and joblib."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_back is not None and _is_inside(frame):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_inside(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("fastmlp", "sklearn", "joblib")
+
+
+@contextlib.contextmanager
+def named(argument: str) -> Iterator[None]:
+    """Within it, a ValueError names an argument of which it speaks by another name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{argument}: {error}") from error
 
 
 def counted(number: int, thing: str) -> str:

@@ -161,7 +161,7 @@ def test_inputs_whose_squares_overflow_are_finite_all_the_same() -> None:
         ([[0, 1], [2, np.nan]], "X has nan in row 1, column 1; every value must be finite."),
         (np.array([[0, 1], [-np.inf, 2]], F32), "X has -inf in row 1, column 0; every value must be finite."),
         ([[0, 1e300]], "X has 1e+300 in row 0, column 1, which is too large for float32. Scale X, "
-                       "or make the network with dtype='float64'."),
+                       "or use float64: the network's dtype, or that of an estimator's data."),
         (np.ma.array([[1, 2]], mask=[[True, False]]), "X has masked values. Pass X.filled(number), or drop"),
     ],
 )  # fmt: skip

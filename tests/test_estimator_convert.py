@@ -76,6 +76,15 @@ def test_what_scikit_learn_does_not_have(parameters, match) -> None:
         fm.to_sklearn(fitted)
 
 
+@pytest.mark.parametrize(("before", "after"), [("sgd", "adam"), ("adam", "sgd"), ("adam", "lbfgs")])
+def test_the_state_of_another_solver_is_left_behind(before, after) -> None:
+    X, y = data("classes")
+    fitted = make(fm, "classes", solver=before).fit(X, y).set_params(solver=after)
+    other = fm.to_sklearn(fitted)
+    assert not hasattr(other, "_optimizer")
+    np.testing.assert_allclose(other.predict_proba(X), fitted.predict_proba(X))
+
+
 def test_a_loss_that_scikit_learn_does_not_have() -> None:
     fitted = make(fm, "numbers", loss="mae").fit(*data("numbers"))
     with pytest.raises(ValueError, match="loss='mae', which scikit-learn's MLPRegressor does not have"):

@@ -18,6 +18,7 @@ from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
@@ -291,3 +292,76 @@ def test_early_stopping_holds_out_the_same_part_of_each_class(iris) -> None:
 
     quick(early_stopping=True, scoring=scorer, validation_fraction=0.2, max_iter=2).fit(X, y)
     assert np.bincount(seen["y"]).tolist() == [10, 10, 10]
+
+
+def test_an_optimizer_object_has_its_own_penalty_with_lbfgs_too(iris) -> None:
+    X, y = iris
+    size = {
+        (l2, alpha): np.abs(quick(solver=fm.LBFGS(l2=l2), alpha=alpha).fit(X, y).network_.params).sum()
+        for l2 in (0.0, 1.0)
+        for alpha in (0.0, 1e3)
+    }
+    assert size[0.0, 0.0] == size[0.0, 1e3] > 10 * size[1.0, 0.0] == 10 * size[1.0, 1e3]
+    plain = fm.MLP([4, 8, 3], output="softmax", dtype="float64").fit(X, y, optimizer=fm.LBFGS(l2=1.0))
+    penalized = quick(solver=fm.LBFGS(l2=1.0)).fit(X, y)
+    assert log_loss(y, penalized.predict_proba(X)) == pytest.approx(plain.loss[-1], rel=1e-3)
+
+
+def test_the_loss_of_lbfgs_is_that_of_the_parameters_after_an_error_too(iris) -> None:
+    X, y = iris
+
+    class Failing(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs) -> None:
+            if epoch == 4:
+                raise ZeroDivisionError("in the fifth iteration")
+
+    fitted = quick(solver="lbfgs", alpha=0.0, callbacks=Failing())
+    with pytest.raises(ZeroDivisionError, match="in the fifth iteration"):
+        fitted.fit(X, y)
+    assert fitted.n_iter_ == 5
+    assert fitted.loss_ == pytest.approx(log_loss(y, fitted.predict_proba(X)))
+
+
+def test_rows_without_weight_are_no_best_loss(iris) -> None:
+    X, y = iris
+    rates = []
+    for nothing in (False, True):
+        fitted = quick(solver="sgd", learning_rate="adaptive", learning_rate_init=0.1, class_weight={0: 0.0})
+        fitted.partial_fit(X, y, classes=[0, 1, 2])
+        if nothing:
+            fitted.partial_fit(X[y == 0], y[y == 0])
+        assert fitted.best_loss_ > 0.1
+        for _ in range(30):
+            fitted.partial_fit(X, y)
+        rates.append(fitted._policy.rate)
+    assert rates == [0.1, 0.1]
+
+
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_warnings_point_to_the_line_of_ones_own(fit, iris) -> None:
+    with pytest.warns(UserWarning, match="Got `batch_size` less than 1") as seen:
+        getattr(quick_numbers(batch_size=1000, max_iter=2), fit)(*iris)
+    with pytest.warns(ConvergenceWarning, match="Maximum iterations") as others:
+        cross_val_score(quick(max_iter=2), *iris, cv=2)
+    assert {warning.filename for warning in (*seen, *others)} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "match"),
+    [
+        ({"y_val": [0.0, np.nan, 1.0]}, ValueError, "Input y_val contains NaN"),
+        ({"y_val": [0, None, 1]}, ValueError, r"y_val has no value in row 1\. Fill the gap or leave the row out"),
+        ({"y_val": [0.0, 2.5, 1.0]}, ValueError, "y_val must hold classes, but has numbers between them"),
+        ({"X_val": np.zeros((3, 3))}, ValueError, "X_val: X has 3 features, but MLPClassifier is expecting 4"),
+    ],
+    ids=["NaN", "None", "between classes", "columns"],
+)
+def test_what_is_wrong_with_validation_data_is_said_by_its_name(wrong, error, match, iris, recwarn) -> None:
+    given = {"X_val": np.zeros((3, 4)), "y_val": [0, 1, 2], **wrong}
+    with pytest.raises(error, match=match):
+        quick().fit(*iris, **given)
+    assert not recwarn.list
+
+
+def test_true_is_one_iteration_as_for_scikit_learn(iris) -> None:
+    assert quick(max_iter=True).fit(*iris).n_iter_ == 1

@@ -456,3 +456,14 @@ def test_targets_too_small_to_square() -> None:
         assert set(regressor(epochs=1).fit(X[:20], np.full(20, constant)).predict(X[:20]).tolist()) == {constant}
     predictions = regressor().fit(X, y * 1e-100).predict(X) * 1e100
     np.testing.assert_allclose(predictions, regressor().fit(X, y).predict(X), rtol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [4, 6])
+def test_a_network_that_was_not_trained_yet_is_never_the_best(rows) -> None:
+    """The first step's rate is 0, and few rows have one step in each epoch."""
+    X, y = np.random.default_rng(0).normal(size=(rows, 4)), np.arange(rows) % 2
+    for seed in range(5):
+        fitted = fm.TabularClassifier(hidden=(16,), epochs=16, random_state=seed).fit(X, y)
+        assert fitted.best_epochs_[0] > 1
+        assert len(fitted.validation_errors_[0]) == 16
+        assert (fitted.predict_proba(X) != 0.5).any()

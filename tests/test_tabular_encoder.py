@@ -196,6 +196,15 @@ def test_numbers_where_fit_found_only_text_are_refused() -> None:
     ).all()
 
 
+@pytest.mark.parametrize(("known", "text"), [([10, 20, 30], "10"), ([True, False, True, False], "True")])
+def test_text_where_fit_found_no_text_among_categories_is_refused(known, text) -> None:
+    encoder = TabularEncoder().fit(pd.DataFrame({"zip": pd.Categorical(known)}))
+    message = rf"column 'zip' has '{text}', but had no text in fit.* Pass what it had there, such as (10|False)\."
+    with pytest.raises(ValueError, match=message):
+        encoder.transform(pd.DataFrame({"zip": [None, text]}))
+    assert (encoder.transform(pd.DataFrame({"zip": pd.Categorical([None])})) == 0.0).all()
+
+
 def test_text_where_fit_found_numbers_is_refused() -> None:
     encoder = TabularEncoder().fit(np.array([[1.0], [2.0]]))
     with pytest.raises(ValueError, match=r"column 0 of X has text \('a'\)"):

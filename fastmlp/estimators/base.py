@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from .. import activations, checks, engine, schedules, weighting
 from ..arguments import TrainingData
 from ..callbacks import as_callbacks
-from ..errors import DivergenceError, counted
+from ..errors import DivergenceError, counted, named, warn
 from ..network import MLP
 from ..optimizers import Optimizer
 from ..reference import ids
@@ -291,7 +290,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
                 self._policy = Policy(kind, self.learning_rate_init, self.power_t)
         n = len(data.train)
         if self.batch_size != "auto" and self.batch_size > n:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
+            warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         net.seed = int(rng.randint(np.iinfo(np.int32).max))
         net._state.reseed(net.seed)
         options = options_of(self, n, 1 if incremental else self.max_iter)
@@ -305,7 +304,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         try:
             ended = run.go().stopped
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warn("Training interrupted by user.")
         except DivergenceError as error:
             raise ValueError(f"{_NOT_FINITE} {error}") from error
         finally:
@@ -313,18 +312,16 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         if incremental:
             return
         if ended == "epochs":
-            warnings.warn(
+            warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         elif ended == "time":
-            warnings.warn(
+            warn(
                 f"Stochastic Optimizer: max_time ({self.max_time:g} s) is over after {self.n_iter_} iterations and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     def _part(
@@ -367,7 +364,8 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         """Check validation data that the user passed."""
         given, kinds = X, (np.float64, np.float32)
         X = check_array(X, accept_sparse=["csr", "csc"], dtype=kinds, input_name="X_val", estimator=self)
-        validate_data(self, given, reset=False, skip_check_array=True)  # the number of columns, and their names
+        with named("X_val"):
+            validate_data(self, given, reset=False, skip_check_array=True)  # the number of columns, and their names
         y, target = self._validation_target(y)
         if y.shape[0] != X.shape[0]:
             raise ValueError(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -79,7 +79,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_fun : int, default=15000
         Most evaluations of "lbfgs".
     class_weight : dict or "balanced", default=None
-        A factor for each class.
+        A factor for each class. Rows that early stopping holds out of X have it too, in losses and scores; X_val's have not.
     dropout : float, default=0.0
         Part of each hidden layer's outputs that training sets to zero; "lbfgs" knows none.
     scoring : str or callable, default=None
@@ -87,7 +87,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         `sample_weight` as well if it takes that, or "loss"; None is the accuracy. Of sparse data the function may get arrays as
         well as CSR matrices.
     max_time : float, default=None
-        Most seconds of a fit; training ends after the epoch in which they are over.
+        Most seconds of a fit; training ends after the epoch in which they are over. Networks of an ensemble that follow each
+        other share them.
     callbacks : Callback or list of them, default=None
         Objects with some of the methods of ``fm.Callback``. With scikit-learn 1.9, ``set_callbacks`` takes scikit-learn's. With
         `n_ensemble` above 1 each network has its own copy of them, and the objects that were passed are not called.
@@ -97,7 +98,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         What happens when a loss or parameter becomes infinite or NaN, as soon as it does: scikit-learn's ValueError, or a
         DivergenceWarning. The parameters are those of the last good epoch in either case.
     n_ensemble : int, default=1
-        How many networks to train, from different seeds; their predictions are averaged.
+        How many networks to train, from different seeds; their predictions are averaged. A Ctrl-C ends all of them: it raises
+        KeyboardInterrupt, while a single network keeps what it has.
     n_jobs : int, default=None
         Most threads; None and -1 take as many cores as help. Results do not depend on it.
 
@@ -235,7 +237,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         self : MLPClassifier
         """
-        if _check_partial_fit_first_call(self, classes):
+        if _check_partial_fit_first_call(self, classes):  # and kept even if this call is refused, as by scikit-learn
             multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
         return self._fit(X, y, sample_weight, True, classes=classes)
@@ -327,7 +329,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return np.searchsorted(self.classes_, y)[:, None]
 
     def _validation_target(self, y: Any) -> tuple[NDArray, NDArray]:
-        y = _one_column(np.asarray(y) if not hasattr(y, "toarray") else y)
+        y = _one_column(check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y_val"))
+        missing = [i for i, value in enumerate(y) if value is None] if y.dtype.kind == "O" else []
+        if missing:
+            raise ValueError(f"y_val has no value in row {missing[0]}. Fill the gap or leave the row out.")
+        if type_of_target(y, input_name="y_val").startswith("continuous"):
+            raise ValueError("y_val must hold classes, but has numbers between them. Pass rows whose classes are all in y.")
         multilabel = self._label_binarizer.y_type_.startswith("multilabel")
         if y.shape[1:] != ((self.n_outputs_,) if multilabel else ()):
             has = f"{self.n_outputs_} labels" if multilabel else "one class"

@@ -176,7 +176,9 @@ def _given_back(old: BaseMLP, kind: Any) -> Any:
     new._best_coefs = [w.copy() for w in old.network_.plan.weights(best)]
     new._best_intercepts = [b.copy() for b in old.network_.plan.biases(best) if b is not None]
     new._random_state = np.random.RandomState()
-    if old.solver in ("sgd", "adam") and old._policy is not None and old.network_._state.optimizer is not None:
+    # The solver may have been set after the fit.
+    trained_by = getattr(old.network_._state.optimizer, "kind", None)
+    if old._policy is not None and (old.solver, trained_by) in (("sgd", ids.SGD), ("adam", ids.ADAM)):
         new._optimizer = _their_optimizer(old, new)
     return new
 
@@ -208,8 +210,8 @@ def _their_optimizer(old: BaseMLP, new: Any) -> Any:
 
 
 def _refuse_what_they_lack(old: BaseMLP) -> None:
-    if old.n_ensemble > 1:
-        raise ValueError(f"n_ensemble={old.n_ensemble}, but scikit-learn's MLP is one network. Pass one of estimators_.")
+    if "estimators_" in vars(old):
+        raise ValueError(f"n_ensemble={len(old.estimators_)}, but scikit-learn's MLP is one network. Pass one of estimators_.")
     loss = getattr(old, "loss", "log_loss")
     chosen_there = "loss" in neural_network.MLPRegressor._get_param_names()  # from scikit-learn 1.7 on
     if loss not in ("log_loss", "squared_error", *(["poisson"] if chosen_there else [])):

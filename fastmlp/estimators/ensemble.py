@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .. import checks, engine
+from ..errors import counted
 from ..interruption import side_by_side
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["fit_members"]
 
 # Parameters that each member has its own value of.
-_OWN = ("n_ensemble", "random_state")
+_OWN = ("n_ensemble", "random_state", "max_time")
 
 
 def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **named: Any) -> None:
@@ -33,24 +34,65 @@ def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **nam
         Whether members that there are go on, as with warm_start.
     arguments, named
         For that method.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If a Ctrl-C has ended one of them, which ends all. The estimator is what it was, or what its members are if they go on.
+    ValueError
+        If another number of networks is to go on.
     """
-    given, before = est.get_params(deep=False), est.__dict__.get("_members_given", {})
-    members = est.__dict__.get("estimators_") if goes_on else None
-    if members is None or len(members) != est.n_ensemble:
-        seeds = check_random_state(est.random_state).randint(np.iinfo(np.int32).max, size=est.n_ensemble)
-        members = [clone(est) for _ in seeds]
-        for member, seed in zip(members, seeds, strict=True):  # not by set_params: they may be no parameters of a subclass
-            member.n_ensemble, member.random_state = 1, int(seed)
-    else:  # what was set since they were made holds for them too; what was not, such as a callback that counts, stays theirs
-        same = {name for name, value in before.items() if given[name] is value}
-        changed = [name for name in given if name not in _OWN and name not in same]
-        for member in members:
-            member.set_params(**{name: clone(given[name], safe=False) for name in changed})
+    given, goes_on = est.get_params(deep=False), goes_on and "network_" in est.__dict__
+    members = _members_there(est, given) if goes_on else _new_members(est)
     # A network for each thread, unless something of the user's own wants to hear of each by itself.
     threads = checks.jobs(est.n_jobs) or engine.threads()
     together = 1 if est.callbacks or est.verbose or est.progress else min(len(members), threads)
+    for member in members:  # those that follow each other share the time
+        member.max_time = None if est.max_time is None else est.max_time / -(-len(members) // together)
     jobs = [(getattr(member, method), arguments, named) for member in members]
-    side_by_side(lambda fit, arguments, named: fit(*arguments, **named), jobs, together)
-    est.estimators_, est._members_given = members, given
-    parameters = {*given, *_OWN}
-    est.__dict__.update({name: value for name, value in members[0].__dict__.items() if name not in parameters})
+    done = False
+    try:
+        side_by_side(_trained, jobs, together)
+        done = True
+    finally:
+        if done or goes_on:
+            _take_over(est, members, given)
+
+
+def _new_members(est: BaseMLP) -> list[Any]:
+    seeds = check_random_state(est.random_state).randint(np.iinfo(np.int32).max, size=est.n_ensemble)
+    members = [clone(est) for _ in seeds]
+    for member, seed in zip(members, seeds, strict=True):  # not by set_params: they may be no parameters of a subclass
+        member.n_ensemble, member.random_state = 1, int(seed)
+    return members
+
+
+def _members_there(est: BaseMLP, given: dict[str, Any]) -> list[Any]:
+    """Return the members that go on: what was set since they were made holds for them too, what was not stays theirs."""
+    members, before = est.__dict__.get("estimators_", [est]), est.__dict__.get("_members_given", {})
+    if len(members) != est.n_ensemble:
+        raise ValueError(
+            f"n_ensemble is {est.n_ensemble} by now, but there {'is' if len(members) == 1 else 'are'} "
+            f"{counted(len(members), 'network')} to go on with. Set it back, or fit anew with warm_start=False."
+        )
+    same = {name for name, value in before.items() if given[name] is value}  # such as a callback that counts
+    changed = [name for name in given if name not in _OWN and name not in same]
+    for member in members:
+        member.set_params(**{name: clone(given[name], safe=False) for name in changed})
+    return members
+
+
+def _trained(fit: Any, arguments: tuple, named: dict[str, Any]) -> None:
+    """Fit a member, which would swallow a Ctrl-C: half of an ensemble is none."""
+    history = fit(*arguments, **named).network_.history
+    if history is not None and history.stopped == "interrupted":
+        raise KeyboardInterrupt
+
+
+def _take_over(est: BaseMLP, members: list[Any], given: dict[str, Any]) -> None:
+    """Let the estimator's fitted attributes be the first member's, those alone."""
+    own = {"estimators_", *given, *_OWN}
+    first = {name: value for name, value in vars(members[0]).items() if name not in own}
+    for name in [name for name in vars(est) if name.endswith("_") and name not in {*own, *first}]:
+        delattr(est, name)
+    est.__dict__.update(first, estimators_=members, _members_given=given)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from .. import interruption
 from ..callbacks import ends, listeners
+from ..errors import warn
 from ..history import History
 from ..lbfgs import Penalty, minimize
 from ..optimizers import LBFGS
@@ -31,7 +31,8 @@ class _Objective:
     def __init__(self, est: BaseMLP, rows: Rows) -> None:
         self.net, self.rows, self.objective = est.network_, rows, est._objective
         self.constant = self.objective.constant(rows.y, rows.weight)
-        self.penalty = Penalty(self.net.plan, est.alpha / rows.total_weight())
+        own = est.solver.l2 if isinstance(est.solver, LBFGS) else est.alpha / rows.total_weight()
+        self.penalty = Penalty(self.net.plan, own)
         self.scratch = np.empty_like(self.net.params)
         self.ints = self.net._state.ints.copy()
         self.ints[ids.TRAINING] = 0
@@ -61,7 +62,8 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
         nonlocal out_of_time
         net.params[...] = whole[...] = intermediate_result.x
         est.n_iter_ += 1
-        history.add([float(intermediate_result.fun)], [], {})
+        est.loss_ = float(intermediate_result.fun)
+        history.add([est.loss_], [], {})
         logs = history.last()
         told = listeners(callbacks, "on_epoch_end")
         answers = [(callback, callback.on_epoch_end(net, est.n_iter_ - 1, logs)) for callback in told]
@@ -97,6 +99,6 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
     if ended_here:
         est.n_iter_ = int(result.nit)
         if out_of_time:
-            warnings.warn(f"lbfgs: max_time ({est.max_time:g} s) is over.", ConvergenceWarning, stacklevel=5)
+            warn(f"lbfgs: max_time ({est.max_time:g} s) is over.", ConvergenceWarning)
         return
     est.n_iter_ = _check_optimize_result("lbfgs", result, settings["maxiter"])

@@ -87,7 +87,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         `sample_weight` as well if it takes that, or "loss"; None is R². Of sparse data the function may get arrays as well
         as CSR matrices.
     max_time : float, default=None
-        Most seconds of a fit; training ends after the epoch in which they are over.
+        Most seconds of a fit; training ends after the epoch in which they are over. Networks of an ensemble that follow each
+        other share them.
     callbacks : Callback or list of them, default=None
         Objects with some of the methods of ``fm.Callback``. With scikit-learn 1.9, ``set_callbacks`` takes scikit-learn's. With
         `n_ensemble` above 1 each network has its own copy of them, and the objects that were passed are not called.
@@ -97,7 +98,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         What happens when a loss or parameter becomes infinite or NaN, as soon as it does: scikit-learn's ValueError, or a
         DivergenceWarning. The parameters are those of the last good epoch in either case.
     n_ensemble : int, default=1
-        How many networks to train, from different seeds; their predictions are averaged.
+        How many networks to train, from different seeds; their predictions are averaged. A Ctrl-C ends all of them: it raises
+        KeyboardInterrupt, while a single network keeps what it has.
     n_jobs : int, default=None
         Most threads; None and -1 take as many cores as help. Results do not depend on it.
 

@@ -43,6 +43,7 @@ class StochasticRun(Run):
         own = optimizer_of(est, 1.0) is not est.solver
         self.rate_factor = self.objective.gradient if own and options.optimizer.kind == ids.SGD else 1.0
         self.seen_before = est.t_
+        self.weighs = data.train.total_weight() > 0.0
         self.began = time.perf_counter()
 
     def go(self) -> History:
@@ -115,7 +116,7 @@ class StochasticRun(Run):
             est.validation_loss_curve_.append(value)
         if self.judge is not None:
             self._judge_epoch(self.judge)
-        else:
+        elif self.weighs:  # else a loss of 0 says nothing
             est._no_improvement_count = est._no_improvement_count + 1 if est.loss_ > est.best_loss_ - est.tol else 0
             est.best_loss_ = min(est.best_loss_, est.loss_)
         if est._policy is not None:
@@ -170,7 +171,7 @@ def options_of(est: BaseMLP, rows: int, epochs: int) -> Options:
     """Return the arguments of ``fm.MLP.fit`` that an estimator's parameters mean, but for the callbacks."""
     batch = min(200, rows) if est.batch_size == "auto" else min(max(est.batch_size, 1), rows)
     return Options(
-        epochs=epochs, batch_size=batch, optimizer=optimizer_of(est, est._objective.gradient), shuffle=est.shuffle,
+        epochs=int(epochs), batch_size=batch, optimizer=optimizer_of(est, est._objective.gradient), shuffle=est.shuffle,
         metrics=None, early_stopping=None, callbacks=(), progress=bool(est.progress),
         on_divergence=est.on_divergence,
     )  # fmt: skip

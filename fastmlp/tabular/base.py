@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from .. import checks, engine, weighting
 from ..data import split
-from ..errors import counted
+from ..errors import counted, named
 from ..interruption import side_by_side
 from ..network import MLP
 from .preprocessing import TabularEncoder, noted
@@ -46,7 +46,9 @@ class Tabular(BaseEstimator):
         if checks.is_validation(*held_out):
             X_val, y_val, weight_val = held_out
             check_consistent_length(X_val, y_val)
-            judge = Rows(encoder._transformed(noted(self, X_val, reset=False)), y_val, _weights(weight_val, X_val))
+            with named("X_val"):
+                columns = noted(self, X_val, reset=False)
+            judge = Rows(encoder._transformed(columns), y_val, _weights(weight_val, X_val))
         jobs = self._jobs(rows, judge, fraction, seeds)
         # Several bars at once would be drawn over each other.
         together = 1 if recipe.progress else min(len(jobs), workers)

@@ -256,13 +256,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 encoded.append(_Coded(_numbers(values, self._name(i))))
                 continue
             known = next(categories)
-            if len(known) and all(isinstance(category, str) for category in known):
-                other = next((value for value in values if not (isinstance(value, str) or is_missing(value))), None)
-                if other is not None:
-                    raise ValueError(
-                        f"{self._name(i)} has {other!r}, but had only text in fit, so that it could be none of the categories. "
-                        "Pass text here too, such as by astype(str)."
-                    )
+            self._check_kind(i, values, known)
             codes = self._encoders[i].transform(values[:, None])[:, 0]
             n = len(known)
             if self._is_coded(known):
@@ -271,6 +265,21 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             else:
                 encoded.append(_Coded(np.array([1.0, -1.0, 0.0])[codes], kind=ONE_HOT) if n == 2 else _Coded(codes, n, ONE_HOT))
         return encoded
+
+    def _check_kind(self, i: int, values: NDArray, known: NDArray) -> None:
+        """Raise if a column that had only text in fit has something else now, or text if it had none: none would match."""
+        texts = [isinstance(category, str) for category in known]
+        if not texts or any(texts) != all(texts):
+            return
+        other = next((value for value in values if isinstance(value, str) != texts[0] and not is_missing(value)), None)
+        if other is None:
+            return
+        had, remedy = "only text", "text here too, such as by astype(str)"
+        if not texts[0]:
+            had, remedy = "no text", f"what it had there, such as {known[0]!r}"
+        raise ValueError(
+            f"{self._name(i)} has {other!r}, but had {had} in fit, so that it could be none of the categories. Pass {remedy}."
+        )
 
     def _scaled(self, encoded: list[_Coded]) -> NDArray[np.float32]:
         """Return the columns side by side, centred, scaled and clipped."""

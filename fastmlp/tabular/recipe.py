@@ -70,10 +70,10 @@ class LastBest:
         self.params: NDArray | None = None
         self._best: NDArray | None = None
 
-    def judge(self, prediction: NDArray, params: NDArray) -> None:
-        """Judge the next epoch; its parameters are not copied before `keep`."""
+    def judge(self, prediction: NDArray, params: NDArray, trained: bool = True) -> None:
+        """Judge the next epoch, unless nothing is `trained` yet; its parameters are not copied before `keep`."""
         error = self.error(self.rows.y, prediction, self.rows.weight)
-        if error <= self.best:
+        if error <= self.best and trained:
             self.best, self.epoch = error, len(self.errors)
             self._best = params
         self.errors.append(error)
@@ -126,7 +126,9 @@ class JudgedRun(Run):
         self.arena.give(desk)
 
     def _ended(self, epoch: int) -> str | None:
-        self.judge.judge(self.predictions[epoch - self.first], self.net.params)
+        # The rate of the very first step is 0, and some epochs are a single step.
+        trained = max(self.history.lr[: epoch + 1]) > 0.0
+        self.judge.judge(self.predictions[epoch - self.first], self.net.params, trained)
         return super()._ended(epoch)
 
 

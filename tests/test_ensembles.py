@@ -1,0 +1,104 @@
+"""Estimators of several networks: what ends them, what they go on with, and what is left of an earlier fit."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+
+import fastmlp as fm
+from tests.estimators import quick, quick_numbers
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, y = load_iris(return_X_y=True)
+
+
+class Interrupting(fm.Callback):
+    """Sends a Ctrl-C in an epoch of the first network that gets there."""
+
+    sent = threading.Event()
+
+    def on_epoch_end(self, net, epoch, logs) -> None:
+        if epoch >= 3 and not self.sent.is_set():
+            self.sent.set()
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def interrupting():
+    """A callback that interrupts once."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background may ignore it
+    Interrupting.sent.clear()
+    yield Interrupting()
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+@pytest.mark.filterwarnings("ignore:Training interrupted by user")
+def test_ctrl_c_ends_all_networks_where_one_follows_the_other(interrupting) -> None:
+    fitted = quick(n_ensemble=3, callbacks=[interrupting])
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        fitted.fit(X, y)
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        fitted.predict(X)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+@pytest.mark.filterwarnings("ignore:Training interrupted by user")
+def test_an_ensemble_that_went_on_is_what_its_networks_are_after_ctrl_c(interrupting) -> None:
+    fitted = quick(n_ensemble=2, max_iter=5, warm_start=True).fit(X, y)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        fitted.set_params(callbacks=[interrupting]).fit(X, y)
+    first, second = fitted.estimators_
+    assert (first.t_, second.t_) == (6 * 150, 5 * 150)
+    assert (fitted.t_, fitted.loss_) == (first.t_, first.loss_)
+    np.testing.assert_array_equal(fitted.predict_proba(X), np.mean([m.predict_proba(X) for m in (first, second)], axis=0))
+
+
+def test_a_refit_leaves_nothing_of_the_fit_before() -> None:
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    fitted = quick(n_ensemble=2, max_iter=2).fit(frame, y)
+    fitted.set_params(solver="lbfgs").fit(X[:, :2], y)
+    assert fitted.n_features_in_ == 2
+    assert {"feature_names_in_", "loss_curve_", "best_loss_"}.isdisjoint(vars(fitted))
+    assert set(fitted.predict(frame[["a", "b"]].to_numpy())) <= {0, 1, 2}
+    fitted.note_ = "the user's own"
+    assert fitted.fit(frame, y).feature_names_in_.tolist() == list("abcd")
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_another_number_of_networks_cannot_go_on(before) -> None:
+    fitted = quick(n_ensemble=before, max_iter=3, warm_start=True).fit(X, y)
+    expected = fitted.predict_proba(X)
+    there = "there is 1 network" if before == 1 else "there are 2 networks"
+    for go_on in (lambda: fitted.fit(X, y), lambda: fitted.partial_fit(X, y)):
+        with pytest.raises(ValueError, match=f"n_ensemble is 3 by now, but {there} to go on with. Set it back, or fit anew"):
+            fitted.set_params(n_ensemble=3) and go_on()
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+    assert len(fitted.set_params(warm_start=False).fit(X, y).estimators_) == 3
+
+
+@pytest.mark.parametrize(("n_jobs", "share"), [(1, 0.25), (2, 0.5)])
+def test_networks_that_follow_each_other_share_the_time(n_jobs, share, monkeypatch) -> None:
+    monkeypatch.setattr("fastmlp.engine.threads", lambda: 2)
+    fitted = quick_numbers(n_ensemble=4, n_jobs=n_jobs, max_iter=2, max_time=1.0).fit(X, y * 1.0)
+    assert [member.max_time for member in fitted.estimators_] == [share] * 4
+    assert fitted.max_time == 1.0
+    fitted.set_params(max_time=None, warm_start=True).fit(X, y * 1.0)
+    assert [member.max_time for member in fitted.estimators_] == [None] * 4
+
+
+def test_an_ensemble_set_to_one_network_is_still_none_of_scikit_learns() -> None:
+    fitted = quick(n_ensemble=2, max_iter=2).fit(X, y).set_params(n_ensemble=1)
+    with pytest.raises(ValueError, match="n_ensemble=2, but scikit-learn's MLP is one network"):
+        fm.to_sklearn(fitted)
