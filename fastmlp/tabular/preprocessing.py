@@ -7,7 +7,6 @@ Holzmüller, Grinsztajn & Steinwart, "Better by Default: Strong Pre-Tuned MLPs a
 from __future__ import annotations
 
 import datetime
-import warnings
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from .. import checks
-from ..errors import counted, shown
+from ..errors import counted, shown, warn
 from ..estimators.refits import unchanged_by_errors
 
 __all__ = ["TabularEncoder"]
@@ -180,10 +179,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             self._encoders[i] = encoder
             self.categories_.append(np.array([c for c in encoder.categories_[0] if not is_missing(c)], dtype=object))
             if (found := len(self.categories_[-1])) > max(_FEW, len(columns[i]) // 2):
-                warnings.warn(
+                warn(
                     f"{self._name(i)} has {found} different categories in {len(columns[i])} rows, each of which gets numbers "
-                    "of its own and says nothing of other rows. Drop it, or pass what is common to several rows instead.",
-                    stacklevel=4,
+                    "of its own and says nothing of other rows. Drop it, or pass what is common to several rows instead."
                 )
         encoded = self._encoded(columns)
         sizes = [1 + (column.n_categories or 0) for column in encoded if column.kind == CODES]
