@@ -52,6 +52,19 @@ def test_a_network_goes_on_from_its_own_state(other, then, width) -> None:
         np.testing.assert_allclose(inside.params, net.params, rtol=1e-9, atol=1e-12)
 
 
+def test_networks_taken_out_have_dropout_masks_of_their_own_seeds(engine, tmp_path) -> None:
+    options = {"dropout": 0.5, "init": "zeros", "dtype": "float64"}
+    population = fm.Population([3, 64, 1], seeds=[5, 6], **options)
+    population.save(tmp_path / "population")
+    for each in (population, fm.Population.load(tmp_path / "population"), fm.Population.of(population)):
+        for seed, inside in zip([5, 6], each, strict=True):
+            expected = fm.MLP([3, 64, 1], seed=seed, **options)
+            for net in (inside, expected):
+                net.params = np.ones(net.n_params)
+                net.backward(X, Y)
+            np.testing.assert_array_equal(inside.grad, expected.grad)
+
+
 @pytest.mark.parametrize("epochs", [0, 2, 30])
 @pytest.mark.parametrize("validation", [None, 0.2])
 def test_a_selection_goes_on_with_a_history_of_its_own(epochs, validation) -> None:

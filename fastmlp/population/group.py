@@ -135,6 +135,7 @@ class Group:
         own = self.places[i]
         net.params[...] = self.params[i, own]
         state = net._state
+        state.reseed(net.seed)
         state.ints[...], state.reals = self.ints[i], self.reals[i].copy()
         state.optimizer = optimizer = self.optimizers[i]
         state.slots = aligned_zeros((0 if optimizer is None else optimizer.slots, len(own)), self.dtype)
