@@ -65,6 +65,18 @@ def test_networks_taken_out_have_dropout_masks_of_their_own_seeds(engine, tmp_pa
             np.testing.assert_array_equal(inside.grad, expected.grad)
 
 
+def test_what_is_done_with_a_network_afterwards_does_not_reach_the_population() -> None:
+    net = fm.MLP([3, 8, 1], dropout=0.5, dtype="float64")
+    population = fm.Population.of([net, net])
+    before = population[0].copy()
+    net.fit(X, Y, epochs=2)
+    net.backward(X, Y)
+    for inside in population:
+        assert inside.history is None
+        np.testing.assert_array_equal(inside.grad, 0.0)
+        assert inside.backward(X, Y) == before.copy().backward(X, Y)
+
+
 @pytest.mark.parametrize("epochs", [0, 2, 30])
 @pytest.mark.parametrize("validation", [None, 0.2])
 def test_a_selection_goes_on_with_a_history_of_its_own(epochs, validation) -> None:

@@ -461,7 +461,7 @@ def _check_memory(
 
 def _network(spec: Any, i: int) -> MLP:
     if isinstance(spec, MLP):
-        return spec
+        return spec.copy()  # what its owner does with it afterwards does not concern the population
     if not isinstance(spec, Mapping) or "layers" not in spec:
         raise TypeError(
             f"specs[{i}] must be an fm.MLP or a dict of its arguments, such as {{'layers': [2, 8, 1]}}; got {shown(spec)}."
