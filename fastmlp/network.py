@@ -232,8 +232,9 @@ class MLP(Parameters, Answers):
         import copy
 
         net = memo[id(self)] = object.__new__(type(self))
-        # Layers never change, so that both may have the same ones.
-        net.__setstate__(copy.deepcopy(self.__getstate__() | {"layers": ()}, memo) | {"layers": self.layers})
+        # These never change, so that both may have the same ones.
+        memo.update({id(part): part for part in (self.layers, self.plan, self.loss_spec)})
+        net.__setstate__(copy.deepcopy(self.__getstate__() | {"layers": self.layers}, memo))
         return net
 
     def __getstate__(self) -> dict[str, Any]:
