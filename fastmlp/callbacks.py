@@ -35,7 +35,9 @@ class Callback:
         """Training is about to begin; everything has been checked."""
 
     def on_epoch_end(self, net: Any, epoch: int, logs: Any) -> Any:
-        """Epoch `epoch` (counted from 0 since ``reset``) is over; a true answer ends the training.
+        """Epoch `epoch` is over, counted from 0 since a network's ``reset`` or since a population was made.
+
+        A true answer ends the training.
 
         `logs` has "loss", "lr" (not with L-BFGS), and where there are such data and metrics "val_loss", "<metric>" and
         "val_<metric>".

@@ -77,6 +77,24 @@ def test_what_is_done_with_a_network_afterwards_does_not_reach_the_population() 
         assert inside.backward(X, Y) == before.copy().backward(X, Y)
 
 
+def test_a_network_that_was_trained_before_keeps_that_history() -> None:
+    nets = [network(0, fm.Adam(0.05)), network(1)]
+    population = fm.Population.of(nets)
+    options = {"epochs": 3, "batch_size": 20, "shuffle": False, "metrics": ["accuracy"], "validation": (X, 1 - Y),
+               "early_stopping": fm.EarlyStopping(patience=2)}  # fmt: skip
+    population.fit(X, Y, **options)
+    assert population.history.loss.shape == (3, 2)
+    for net, inside in zip(nets, population, strict=True):
+        net.fit(X, Y, **options)
+        assert inside.history.curves.keys() == net.history.curves.keys() - ({"lr"} if net is nets[1] else set())
+        for name in inside.history.curves.keys() - {"lr"}:
+            np.testing.assert_allclose(inside.history.curves[name], net.history.curves[name], rtol=1e-9)
+        assert inside.history.best_epoch == net.history.best_epoch
+        assert inside.history.stopped == net.history.stopped
+    assert len(population[0].history) == 8
+    assert population[0].history.seconds > population.history.seconds
+
+
 @pytest.mark.parametrize("epochs", [0, 2, 30])
 @pytest.mark.parametrize("validation", [None, 0.2])
 def test_a_selection_goes_on_with_a_history_of_its_own(epochs, validation) -> None:

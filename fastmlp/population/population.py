@@ -6,6 +6,7 @@ import copy
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import activations, checks, initializers, losses, memory
 from ..errors import counted, shown
+from ..history import History
 from ..layers import as_denses
 from ..network import MLP
 from ..plan import make_plan
@@ -62,7 +64,8 @@ class Population(PopulationAnswers):
     n_inputs, n_outputs : int
     n_params : (size,) array
     history : PopulationHistory or None
-        All trainings so far; None before the first.
+        All trainings of the population so far; None before the first. Networks that were trained before they came into it
+        have those epochs in the history of ``population[i]`` as well.
 
     Raises
     ------
@@ -213,7 +216,7 @@ class Population(PopulationAnswers):
         group, row = self._place(i)
         net = group.network(row)
         if self.history is not None:
-            net.history = self.history[i]
+            net.history = self.history[i] if net.history is None else _joined(net.history, self.history[i])
         return net
 
     def __iter__(self) -> Iterator[MLP]:
@@ -430,6 +433,14 @@ class Population(PopulationAnswers):
         )  # fmt: skip
         train, validation = prepare(self, X, y, sample_weight, class_weight, validation)
         return PopulationRun(self, train, validation, options, own_shuffles=shuffle == "each").go()
+
+
+def _joined(before: History, own: History) -> History:
+    """Return a network's history: of its trainings before it came into the population, and of those there."""
+    first = len(before)
+    before.add(own.loss, [], {"val_loss": own.val_loss, **own.metrics})
+    best = None if own.best_epoch is None else first + own.best_epoch
+    return replace(before, seconds=before.seconds + own.seconds, stopped=own.stopped, best_epoch=best)
 
 
 def _shared(net: MLP) -> tuple:

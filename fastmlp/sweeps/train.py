@@ -87,8 +87,7 @@ def _together(work: Work, group: Group, rows: Rows, held: Rows | None) -> Done:
     networks: dict[int, MLP] = {}
     for i in _chosen(work, group, outcomes, places) if population is not None else ():
         assert population is not None
-        state = None if group.states is None else group.states[i]
-        networks[i] = _finished(population[places.index(i)], state, group.networks[i].setting.optimizer)
+        networks[i] = _finished(population[places.index(i)], group.networks[i].setting.optimizer)
     return Done(tuple(outcomes), networks)
 
 
@@ -124,13 +123,10 @@ def _single(work: Work, group: Group, rows: Rows, held: Rows | None) -> Done:
             value = loss if work.metric == BY_LOSS else work.metric(data.y, net.predict(data.x), data.weight)
         outcome |= {f"{name}_loss": loss, f"{name}_metric": value}
     outcome["seconds"] = time.perf_counter() - began
-    return Done((outcome,), {0: _finished(net, None, setting.optimizer)} if work.keep else {})
+    return Done((outcome,), {0: _finished(net, setting.optimizer)} if work.keep else {})
 
 
-def _finished(net: MLP, before: MLP | None, optimizer: Optimizer) -> MLP:
-    """Return a network with the history of all rounds, and the optimizer that the user knows."""
+def _finished(net: MLP, optimizer: Optimizer) -> MLP:
+    """Return a network with the optimizer that the user knows."""
     net._state.optimizer = optimizer
-    if before is not None and before.history is not None and net.history is not None:
-        net.history.loss[:0] = before.history.loss
-        net.history.val_loss[:0] = before.history.val_loss
     return net
