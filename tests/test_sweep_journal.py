@@ -175,6 +175,44 @@ def test_a_journal_of_another_sweep_is_refused(tmp_path, trained, changes, why):
     assert (tmp_path / "journal.jsonl").read_bytes() == before
 
 
+def one(y, prediction, weight):
+    return 1.0
+
+
+def two(y, prediction, weight):
+    return 2.0
+
+
+@pytest.mark.parametrize(
+    "other", [fm.metrics.Metric("mm", one, False), fm.metrics.Metric("mm", two, True),
+              fm.metrics.Metric("mm", one, True, "classification")], ids=["direction", "function", "kind"],
+)  # fmt: skip
+def test_a_journal_of_another_metric_of_the_same_name_is_refused(tmp_path, other):
+    metric = fm.metrics.Metric("mm", one, True)
+    run(tmp_path, metric=metric)
+    with pytest.raises(ValueError, match=r"is of another sweep: they differ in own_metric \(there 'one, regression, higher is"):
+        run(tmp_path, metric=other)
+    assert run(tmp_path, metric=metric).best["val_mm"] == 1.0
+
+
+def test_a_journal_of_ones_own_metric_is_refused_for_one_of_the_table(tmp_path):
+    run(tmp_path, metric=fm.metrics.Metric("accuracy", one, True))
+    with pytest.raises(ValueError, match=r"they differ in own_metric \(there 'one, regression, higher is better', here None\)"):
+        run(tmp_path)
+
+
+def test_a_journal_that_has_no_more_than_the_name_of_ones_own_metric_is_read(tmp_path, trained):
+    metric = fm.metrics.Metric("mm", one, True)
+    run(tmp_path, metric=metric)
+    first, *rest = lines(tmp_path)
+    header = json.loads(first)
+    del header["own_metric"]
+    (tmp_path / "journal.jsonl").write_text("\n".join([json.dumps(header, separators=(",", ":")), *rest, ""]))
+    trained.clear()
+    assert run(tmp_path, metric=metric).best["val_mm"] == 1.0
+    assert not trained
+
+
 def test_a_journal_of_other_data_is_refused(tmp_path):
     run(tmp_path)
     X = MOONS.X.copy()

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .problem import Problem
+from ..metrics import METRICS, Metric
+from .problem import BY_LOSS, Problem
 
 __all__ = ["Journal", "header"]
 
@@ -119,6 +120,8 @@ class Journal:
         """Raise unless the journal is of this sweep."""
         if "sweep" not in found:
             raise self._foreign()
+        if "own_metric" not in found and found.get("metric") not in METRICS:  # versions before wrote its name alone
+            wanted = {key: value for key, value in wanted.items() if key != "own_metric"}
         if found == json.loads(_line(wanted)):
             return
         differing = []
@@ -139,13 +142,22 @@ def header(problem: Problem, options: dict[str, Any], settings: Iterable[Any]) -
     """
     shown = [repr(setting) for setting in settings]
     digest = hashlib.sha256("\n".join(shown).encode()).hexdigest()
-    weights = {
+    optional = {
         "sample_weight": f"sha256 {hashlib.sha256(problem.weight.data).hexdigest()[:32]}" if problem.weight.size else None,
         "class_weight": None if problem.class_weight is None else repr(problem.class_weight),
+        "own_metric": _own(problem.metric),
     }
     data = f"{len(problem.X)} rows of {problem.X.shape[1]} columns, sha256 {problem.digest()[:32]}"
-    given = {name: value for name, value in weights.items() if value is not None}
+    given = {name: value for name, value in optional.items() if value is not None}
     return {"sweep": VERSION, "data": data, **given, "settings": f"{len(shown)}, sha256 {digest[:32]}", **options}
+
+
+def _own(metric: Metric) -> str | None:
+    """Return what tells a metric of the user's own from others of its name; None for one of the table and for the loss."""
+    if metric in (*METRICS.values(), BY_LOSS):
+        return None
+    function = getattr(metric.function, "__qualname__", type(metric.function).__qualname__)
+    return f"{function}, {metric.kind}, {'higher' if metric.higher_is_better else 'lower'} is better"
 
 
 def _begun(content: bytes) -> bool:

@@ -130,7 +130,8 @@ def sweep(
     store : path, optional
         A folder in which each group of networks is written down as soon as it is finished. The same call with the same store
         goes on where the last one ended, however it ended, with the results of a call that ran through; with halving, their
-        last bits may differ.
+        last bits may differ. Metrics of your own it tells apart by the names of metric and function, kind and direction,
+        schedules and activations by their repr; not by what they compute.
     keep_best : int
         How many of the best networks to keep in ``result.networks``, and in the store as safetensors files. After a
         cross-validation they are trained on all rows; with halving, they come from those that were trained to the end.
