@@ -313,6 +313,17 @@ def test_plateau_is_each_networks_own(engine) -> None:
         np.testing.assert_allclose(population.params[i], net.params, rtol=1e-9, atol=1e-9)
 
 
+def test_a_divergence_is_told_with_the_rate_that_a_plateau_had_left() -> None:
+    class Ruin(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 1:
+                net.params[0] = np.inf
+
+    optimizer = fm.SGD(fm.schedules.ReduceOnPlateau(0.1, patience=1, factor=0.1, min_delta=9.0, monitor="loss"))
+    with pytest.warns(fm.DivergenceWarning, match=r"in epoch 2 of this fit, at a learning rate of 0\.01\. .* Try 0\.001"):
+        fm.Population([3, 6, 1], size=2).fit(X, Y, epochs=6, optimizer=optimizer, callbacks=[Ruin()])
+
+
 def test_bits_do_not_depend_on_threads() -> None:
     results = []
     for n in (1, 2, 3):

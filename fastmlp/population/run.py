@@ -407,7 +407,8 @@ class PopulationRun:
         first = networks[0]
         # The rate of the epoch in which the first of them went wrong.
         epoch = min(self.diverged_after[first], self.options.epochs - 1)
-        rate = float(self._rates(self.spans[self.span_of[first]], epoch, 1)[-1] * self.factor[first])
+        rates = self._rates(self.spans[self.span_of[first]], epoch, 1)
+        rate = float(rates[-1] * self._factor(np.array([first]), rates)[0])
         which, whose = ("It", "Its") if len(networks) == 1 else ("The first of them", "Their")
         return (
             f"{len(networks)} of {counted(len(self.population), 'network')} diverged: {named}. {which} did in epoch "
