@@ -40,7 +40,7 @@ class Callback:
         A true answer ends the training.
 
         `logs` has "loss", "lr" (not with L-BFGS), and where there are such data and metrics "val_loss", "<metric>" and
-        "val_<metric>".
+        "val_<metric>". It is a copy: what is changed in it changes nothing else.
         """
 
     def on_train_end(self, net: Any, history: Any) -> None:

@@ -228,9 +228,9 @@ class Fit:
         if not (self.options.callbacks or self.watch or self.best):
             return None
         logs = self.history.at(epoch)
-        # Every callback hears of the epoch, whichever of them wants to stop.
+        # Every callback hears of the epoch, whichever of them wants to stop, and from a dict of its own.
         told = listeners(self.options.callbacks, "on_epoch_end")
-        answers = [(callback, callback.on_epoch_end(self.net, epoch, logs)) for callback in told]
+        answers = [(callback, callback.on_epoch_end(self.net, epoch, dict(logs))) for callback in told]
         over = any([ends(*answer) for answer in answers])
         if self._begin_anew_if_reset():  # the epoch is forgotten, and no curve has it
             return "callback" if over else None

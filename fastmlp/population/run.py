@@ -368,7 +368,10 @@ class PopulationRun:
         told, answers = listeners(self.options.callbacks, "on_epoch_end"), []
         if told:
             logs = {name: values[-1] for name, values in curves.items()} | {"lr": self._last_rates(rates)}
-            answers = [callback.on_epoch_end(self.population, len(self.history.loss) - 1, logs) for callback in told]
+            epoch = len(self.history.loss) - 1
+            for callback in told:  # each with arrays of its own
+                own = {name: values.copy() for name, values in logs.items()}
+                answers.append(callback.on_epoch_end(self.population, epoch, own))
         for i, watch in enumerate(self.watches):
             for value in curves[watch.monitor][:, i].tolist() if self.active[i] else ():
                 watch.update(value)
