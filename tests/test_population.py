@@ -266,6 +266,21 @@ def test_early_stopping_is_each_networks_own(engine) -> None:
     assert len(history[0].metrics["val_r2"]) == len(history[0])
 
 
+def test_layers_may_come_from_an_iterator() -> None:
+    population = fm.Population(iter([3, 4, 1]), size=2, dropout=[0.0, 0.5])
+    np.testing.assert_array_equal(population.params, fm.Population([3, 4, 1], size=2).params)
+
+
+@pytest.mark.parametrize("answer", [[0, 1, 0], [None, True, False], np.array([0, 2, 0]), (False, np.True_, False)])
+def test_a_callback_answers_for_each_network_with_anything_that_is_true_or_false(answer) -> None:
+    class Stop(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            return answer
+
+    history = fm.Population([3, 6, 1], size=3).fit(X, Y, epochs=2, callbacks=[Stop()])
+    assert history.stopped == ["epochs", "callback", "epochs"]
+
+
 def test_callbacks_stop_all_or_some(engine) -> None:
     class Stop(fm.Callback):
         def on_epoch_end(self, net, epoch, logs):

@@ -98,6 +98,7 @@ class Population(PopulationAnswers):
         dtype: DTypeLike = "float32",
         seed: int | None = 0,
     ) -> None:
+        layers = list(layers) if isinstance(layers, Iterator) else layers  # which are read several times
         if isinstance(layers, Sequence) and layers and isinstance(layers[0], (MLP, Mapping, Sequence)):
             raise TypeError(
                 f"layers must be those of one architecture, such as [2, 8, 1]; got {shown(layers)}. "
