@@ -94,6 +94,14 @@ REFUSALS = {
         lambda: fm.Population([3, 1], size=3).fit(X, Y, callbacks=[Says({0: False})]),
         r"Says\.on_epoch_end must return True to end .*; got \{0: False\} \(dict\)",
     ),
+    "losses for answers": (
+        lambda: fm.Population([3, 1], size=3).fit(X, Y, callbacks=[Says(np.ones(3))]),
+        r"Says\.on_epoch_end answered with an array of float64, but it must be True or False for each of 3 networks\. Return",
+    ),
+    "a loss for an answer": (
+        lambda: fm.Population([3, 1], size=1).fit(X, Y, callbacks=[Says([0.5])]),
+        r"answered with an array of float64, but it must be True or False for each of 1 network\. Return a condition",
+    ),
     "half a seed": (lambda: fm.Population([3, 1], seeds=2.5), r"seeds must be an integer, how many, or a list .*; got 2.5"),
     "no seeds": (lambda: fm.Population([3, 1], seeds=[]), "seeds is empty"),
     "targets of one": (lambda: fm.Population([3, 1], size=1).fit(X, np.ones((3, 70, 1))), "population has 1 network\\."),

@@ -433,7 +433,8 @@ def _answered(callback: Any, answer: Any, size: int) -> NDArray[np.bool_]:
     stop = None
     if isinstance(answer, (list, tuple)) or np.ndim(answer):
         with contextlib.suppress(TypeError, ValueError):  # of what has no shape, which `ends` refuses
-            stop = np.asarray(answer, bool)
+            given = np.asarray(answer)
+            stop = given.astype(bool)
     if stop is None:
         return np.asarray(ends(callback, answer, f", or an array with one of them for each of {counted(size, 'network')}"))
     if stop.shape != (size,):
@@ -441,6 +442,11 @@ def _answered(callback: Any, answer: Any, size: int) -> NDArray[np.bool_]:
         raise ValueError(
             f"{type(callback).__name__}.on_epoch_end answered with shape {stop.shape}, but there {are}. "
             f"Return True or False for all of them, or an array of {size}."
+        )
+    if given.dtype.kind not in "biuO":  # an object may be a list's None
+        raise TypeError(
+            f"{type(callback).__name__}.on_epoch_end answered with an array of {given.dtype}, but it must be True or False for "
+            f"each of {counted(size, 'network')}. Return a condition, such as logs['loss'] < 0.01."
         )
     return stop
 
