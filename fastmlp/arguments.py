@@ -79,10 +79,10 @@ def prepare(
     """Check the data of a fit and part it into training and validation rows; arguments as in ``MLP.fit``."""
     kind, k = net.loss_spec.kind, net.plan.n_outputs
 
-    def rows(X: Any, y: Any, weight: Any, name_x: str, name_y: str) -> Rows:
-        x = net.plan.inputs(X, net.dtype, name_x)
-        t = checks.targets(y, x.shape[0], k, kind, net.dtype, name_y)
-        return Rows(x, t, weighting.sample_weight(weight, x.shape[0], net.dtype))
+    def rows(X: Any, y: Any, weight: Any, name: str = "") -> Rows:
+        x = net.plan.inputs(X, net.dtype, f"{name}X")
+        t = checks.targets(y, x.shape[0], k, kind, net.dtype, f"{name}y")
+        return Rows(x, t, weighting.sample_weight(weight, x.shape[0], net.dtype, f"{name}sample_weight"))
 
     def by_class(part: Rows) -> Rows:
         if class_weight is None and part.weight.size == 0:
@@ -90,12 +90,12 @@ def prepare(
         weight = part.weight if part.weight.size else None
         return Rows(part.x, part.y, weighting.combined_weight(weight, class_weight, part.y, k, kind, net.dtype))
 
-    everything = rows(X, y, sample_weight, "X", "y")
+    everything = rows(X, y, sample_weight)
     if validation is None:
         return TrainingData(by_class(everything), None)
     given = given_data(validation)
     if given is not None:
-        return TrainingData(by_class(everything), rows(*given, "validation X", "validation y"))
+        return TrainingData(by_class(everything), rows(*given, "validation "))
     train, held_back = parted(everything, everything.y, validation, kind, k, net.seed)
     return TrainingData(by_class(train), held_back)
 

@@ -31,7 +31,8 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
         return _UNWEIGHTED[dtype.itemsize]
     array = numeric(name, weight)
     if array.shape != (n,):
-        raise ValueError(f"{name} has shape {array.shape}, but X has {counted(n, 'row')}. Pass {name} of shape ({n},).")
+        inputs_have = "X has" if name == "sample_weight" else "its inputs have"
+        raise ValueError(f"{name} has shape {array.shape}, but {inputs_have} {counted(n, 'row')}. Pass {name} of shape ({n},).")
     nonnegative_weight(array, name)
     largest = float(array.max())
     if largest == 0.0:

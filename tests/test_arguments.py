@@ -151,6 +151,8 @@ WRONG = [
     ({"validation": (X4, Y[:4])}, ValueError, "validation y has 4 rows"),
     ({"validation": (X4, Y + 3)}, ValueError, "validation y has label 3 in row 0"),
     ({"validation": (X4, Y, -np.ones(12))}, ValueError, "weights must be >= 0"),
+    ({"validation": (X4, Y, np.zeros(12))}, ValueError, "validation sample_weight is zero in every row"),
+    ({"validation": (X4, Y, np.ones(4))}, ValueError, r"validation sample_weight has shape \(4,\), but its inputs have 12 rows"),
     ({"validation": (X4[:0], Y[:0])}, ValueError, "validation X has no rows"),
     ({"validation": (np.where(X4 == X4[3, 2], np.nan, X4), Y)}, ValueError, "validation X has nan in row 3, column 2"),
     ({"class_weight": {7: 1.0}}, ValueError, "a key of class_weight must be an integer >= 0 and <= 2; got 7"),

@@ -70,6 +70,10 @@ REFUSALS = {
         lambda: fm.Population([3, 1], size=2).fit(X, Y, sample_weight=[[1.0] * 70, [-1.0] * 70]),
         r"sample_weight\[1\] has -1.0 in row 0",
     ),
+    "validation weights": (
+        lambda: fm.Population([3, 1], size=2).fit(X, Y, validation=(X[:9], Y[:9], np.ones(8))),
+        r"^validation sample_weight has shape \(8,\), but its inputs have 9 rows\. Pass validation sample_weight of shape",
+    ),
     "ragged weights": (
         lambda: fm.Population([3, 1], size=2).fit(X, Y, sample_weight=[[1.0] * 70, [1.0]]),
         "sample_weight does not form an array",
