@@ -263,7 +263,10 @@ def initialize_each(
                 params[row, entry[OFFSET] : entry[OFFSET] + int(plan.sizes[number])] = layer.drawn(rng)
                 continue
             drawn = np.asarray(init(rng, *shape))
-            if drawn.shape != shape or not np.isfinite(drawn).all():
-                came = f"shape {drawn.shape}" if drawn.shape != shape else "nan or infinite ones"
+            with np.errstate(over="ignore"):
+                weights = drawn.astype(params.dtype, copy=False)
+            if drawn.shape != shape or not np.isfinite(weights).all():
+                came = f"ones too large for {params.dtype}" if np.isfinite(drawn).all() else "nan or infinite ones"
+                came = f"shape {drawn.shape}" if drawn.shape != shape else came
                 raise ValueError(f"init of layer {number} must return finite weights of shape {shape}; got {came}.")
-            params[row, where] = drawn.ravel()
+            params[row, where] = weights.ravel()

@@ -135,6 +135,15 @@ def test_a_function_of_one_s_own_returns_finite_weights_of_that_shape(made: Any,
         weights_of(Dense(4, "identity", init=lambda rng, fan_in, fan_out: made))
 
 
+@pytest.mark.parametrize("make", [fm.MLP, fm.Population])
+def test_weights_too_large_for_the_networks_dtype_are_refused(make: Any) -> None:
+    options = {"init": lambda rng, fan_in, fan_out: np.full((fan_in, fan_out), 1e39)}
+    options |= {"size": 2} if make is fm.Population else {}
+    with pytest.raises(ValueError, match=r"^init of layer 0 must return finite .* \(3, 2\); got ones too large for float32\.$"):
+        make([3, 2], **options)
+    assert (make([3, 2], dtype="float64", **options).params.max() == 1e39).all()
+
+
 def test_uniform_and_normal_have_the_numbers_they_are_given() -> None:
     rng = np.random.default_rng(0)
     even = Uniform(2.0, 3.0)(rng, 100, 100)
