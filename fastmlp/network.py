@@ -197,9 +197,9 @@ class MLP(Parameters, Answers):
         >>> bool((net.reset(seed=2).params == fm.MLP([4, 3], seed=2).params).all())
         True
         """
-        if seed is not None:
-            self.seed = checks.integer("seed", seed)
-        self._params[...] = initializers.initialize(self.plan, self.layers, self.seed, self.dtype)
+        seed = self.seed if seed is None else checks.integer("seed", seed)
+        self._params[...] = initializers.initialize(self.plan, self.layers, seed, self.dtype)
+        self.seed = seed
         self._grad[...] = 0.0
         self._forget()
         return self

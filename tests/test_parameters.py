@@ -203,6 +203,15 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
     assert all(not bias.any() for bias in first.biases)
 
 
+def test_a_reset_that_fails_leaves_the_network_as_it_was() -> None:
+    answers = [np.ones((3, 2)), np.zeros((2, 3))]
+    net = fm.MLP([3, 2], init=lambda rng, fan_in, fan_out: answers.pop(0), seed=1)
+    with pytest.raises(ValueError, match=r"must return finite weights of shape \(3, 2\); got shape \(2, 3\)"):
+        net.reset(seed=2)
+    assert net.seed == 1
+    assert (net.weights[0] == 1.0).all()
+
+
 def test_no_seed_is_another_one_each_time_which_the_network_tells(engine) -> None:
     first, other = (fm.MLP([3, 5, 1], dropout=0.2, seed=None) for _ in range(2))
     assert 0 <= first.seed < 2**32
