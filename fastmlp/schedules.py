@@ -109,7 +109,9 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Step(Schedule):
-    """Times `factor` after every `every` epochs, counted since the network was made or reset.
+    """Times `factor` after every `every` epochs, counted since the network was made or reset, without those of L-BFGS.
+
+    A step of ``net.step`` is no epoch to a later ``fit``; to ``net.step`` every step since then is one.
 
     Parameters
     ----------
@@ -147,7 +149,7 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """Times `factor` after each epoch, counted since the network was made or reset.
+    """Times `factor` after each epoch; epochs count as for :class:`Step`.
 
     Parameters
     ----------

@@ -48,6 +48,15 @@ def test_schedules_by_epoch_go_on_in_the_next_fit_and_those_of_a_fit_begin_again
     assert history.lr[:3] == history.lr[3:]
 
 
+def test_schedules_by_epoch_count_neither_those_of_lbfgs_nor_single_steps(engine) -> None:
+    X, y = numbers(20)
+    net = regressor()
+    net.fit(X, y, epochs=3, optimizer="lbfgs")
+    net.step("sgd")
+    history = net.fit(X, y, epochs=2, optimizer=fm.SGD(schedules.Step(0.01, every=1, factor=0.5)))
+    assert history.lr[-2:] == [0.01, 0.005]
+
+
 @pytest.mark.parametrize("monitor", ["loss", "val_loss"])
 def test_reduce_on_plateau_lowers_the_rate_when_its_loss_stays(monitor, engine) -> None:
     X, y = numbers(20)
