@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from . import checks
 from .checks import Numbers
-from .errors import counted
+from .errors import counted, shown
 from .reference import ids
 from .schedules import Schedule
 from .stepping import Optimizer, Stepping
@@ -389,6 +389,8 @@ def resolve(spec: Any, lr: float | Schedule | None = None, networks: int | None 
     if isinstance(spec, type) and issubclass(spec, Optimizer):
         raise TypeError(f"optimizer must be an instance; got the class {spec.__name__}. Pass fm.{spec.__name__}().")
     if isinstance(spec, Optimizer):
+        if spec.kind < 0 and not isinstance(spec, LBFGS):
+            raise TypeError(f"optimizer must be one that engines run, such as fm.Adam(1e-3), or fm.LBFGS(); got {shown(spec)}.")
         optimizer: Optimizer = spec
     else:
         optimizer = OPTIMIZERS[checks.choice("optimizer", spec, OPTIMIZERS, "an instance such as fm.Adam(1e-3)")]()

@@ -12,6 +12,7 @@ from fastmlp import schedules
 from fastmlp.optimizers import LBFGS, OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, resolve
 from fastmlp.reference import ids
 from fastmlp.schedules import Span
+from fastmlp.stepping import Stepping
 
 STEPPING = [name for name in OPTIMIZERS if name != "lbfgs"]
 SPAN = Span(start=0, steps=4, steps_per_epoch=2)
@@ -234,6 +235,13 @@ def test_resolve_suggests_the_nearest_name() -> None:
 def test_resolve_refuses_a_class() -> None:
     with pytest.raises(TypeError, match=r"got the class Adam\. Pass fm\.Adam\(\)"):
         resolve(Adam)
+
+
+@pytest.mark.parametrize("base", [Optimizer(), Stepping(0.1)], ids=["Optimizer", "Stepping"])
+def test_resolve_refuses_what_optimizers_have_in_common(base: Optimizer) -> None:
+    name = type(base).__name__
+    with pytest.raises(TypeError, match=rf"^optimizer must be one that engines run, .*; got {name}\("):
+        resolve(base)
 
 
 def test_resolve_refuses_a_number() -> None:
