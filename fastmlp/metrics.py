@@ -77,6 +77,9 @@ class Metric:
         """Return the metric of predictions (n, K) for targets y; rows count by `weight`, (n,) or None."""
         weight = None if weight is None or np.size(weight) == 0 else np.asarray(weight)
         y, prediction = np.asarray(y), np.asarray(prediction)
+        if weight is not None and weight.shape != y.shape[:1]:
+            rows = counted(len(y), "row")
+            raise ValueError(f"weight has shape {weight.shape}, but y has {rows}. Pass weight of shape ({len(y)},).")
         if METRICS.get(self.name) is not self:  # a function of the user's own may write into what it gets
             y, prediction, weight = y.copy(), prediction.copy(), None if weight is None else weight.copy()
         value = self.function(y, prediction, weight)
@@ -140,11 +143,12 @@ def _errors(y: NDArray, prediction: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _mean(values: NDArray, weight: NDArray | None) -> NDArray:
-    """Weighted mean over rows, the last axis but one."""
+    """Weighted mean over rows, the last axis but one; NaN if no row counts."""
     if weight is None:
         return values.mean(axis=-2)
     weight = weight.astype(np.float64)
-    return weight @ values / weight.sum()
+    total = weight.sum()
+    return weight @ values / (total if total else math.nan)
 
 
 def _share(right: NDArray, weight: NDArray | None) -> Any:

@@ -141,6 +141,20 @@ def test_rows_must_agree(metric: Metric) -> None:
         metric(np.ones((3, 2)), np.ones((4, 2)))
 
 
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+@pytest.mark.parametrize("weight", [np.ones(3), np.ones((4, 1))], ids=str)
+def test_each_row_has_one_weight(metric: Metric, weight: np.ndarray) -> None:
+    message = f"weight has shape {weight.shape}, but y has 4 rows. Pass weight of shape (4,)."
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        metric(np.ones((4, 1)), np.ones((4, 1)), weight)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_a_metric_of_no_row_that_counts_is_not_a_number(metric: Metric) -> None:
+    y, prediction = (ONE_HOT, PROBABILITIES) if metric.kind == "classification" else (TARGETS, PREDICTION)
+    assert math.isnan(metric(y, prediction, np.zeros(N)))
+
+
 @pytest.mark.parametrize(
     ("y", "prediction", "message"),
     [
