@@ -148,6 +148,13 @@ def test_heatmap_of_nothing():
         plots.heatmap(SweepResult([], "val_score"))
 
 
+@pytest.mark.parametrize("picture", [plots.heatmap, plots.pareto, plots.sweep, plots.sweep_curves, plots.sweep_rates])
+@pytest.mark.parametrize("wrong", [fm.MLP([2, 1]), [], None], ids=["network", "list", "None"])
+def test_what_is_no_sweep_is_refused(picture, wrong):
+    with pytest.raises(TypeError, match=r"^result must be what fm\.sweep returned; got .* \((MLP|list|NoneType)\)\.$"):
+        picture(wrong)
+
+
 # ---- loss curves
 
 
@@ -433,6 +440,11 @@ def test_a_range_test_shows_losses_suggestion_and_limit():
     assert names == ["minibatch", "smoothed", f"suggestion {test.suggestion:.2g}", "too high"]
     assert (ax.get_xscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "learning rate", "loss")
     assert ax.get_ylim()[1] < test.losses.max()  # the explosion does not set the scale
+
+
+def test_what_is_no_range_test_is_refused():
+    with pytest.raises(TypeError, match=r"^test must be what net\.lr_range_test returned; got <History of .* \(History\)\.$"):
+        plots.lr_range(fm.History())
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 60, 100])

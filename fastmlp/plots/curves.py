@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import shown
 from ..population.history import PopulationHistory
 from .figures import COLOURS, axes_of, figure_of, legend
 
@@ -141,7 +142,13 @@ def lr_range(test: RangeTest, ax: Axes | None = None) -> Figure:
     ------
     ImportError
         matplotlib is not installed.
+    TypeError
+        `test` is something else.
     """
+    from ..lr_range import RangeTest
+
+    if not isinstance(test, RangeTest):
+        raise TypeError(f"test must be what net.lr_range_test returned; got {shown(test)} ({type(test).__name__}).")
     ax = axes_of(ax, 5.0, 3.6)
     ax.set_xscale("log")
     ax.plot(test.lrs, test.losses, ".", color="0.6", markersize=4, label="minibatch")

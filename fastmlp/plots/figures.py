@@ -69,7 +69,9 @@ def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
 
 def check_result(result: Any) -> None:
     """Raise unless this is what a sweep returned."""
-    if not hasattr(result, "summary"):
+    from ..sweeps.result import SweepResult
+
+    if not isinstance(result, SweepResult):
         raise TypeError(f"result must be what fm.sweep returned; got {shown(result)} ({type(result).__name__}).")
 
 
