@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 import sys
+import tempfile
 import textwrap
 import time
 from dataclasses import dataclass
@@ -213,6 +214,10 @@ def _check_output(table: str, **files: str | None) -> None:
             raise UsageError(f"there is no folder {folder} to write {path.name} in")
         if not os.access(folder, os.W_OK):
             raise UsageError(f"the folder {folder} is write-protected")
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:  # such as of /proc, whatever its rights say
+            raise UsageError(f"{name} cannot be written: {folder} takes no files ({error.strerror or error})") from error
         if path.exists() and not os.access(path, os.W_OK):
             raise UsageError(f"the file {path} is write-protected")
         if path in options:

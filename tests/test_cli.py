@@ -104,6 +104,12 @@ def test_a_write_protected_file_is_refused_before_the_work(capsys, tmp_path, mon
     assert old.read_text() == "old"
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc")
+def test_a_folder_that_takes_no_files_is_refused_before_the_work(capsys):
+    line = wrong(capsys, "train", "none.csv", "--save", "/proc/x")
+    assert "train: /proc/x cannot be written: /proc takes no files (" in line
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

@@ -43,7 +43,9 @@ def write(path: str | os.PathLike, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # whose words name the temporary file, of which nobody knows
+            raise type(error)(f"{path} cannot be written ({error.strerror or error}).") from error
         raise
