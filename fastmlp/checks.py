@@ -274,7 +274,7 @@ def numeric(name: str, value: Any, remedy: str = "Encode text and categories as 
     if array.dtype.kind == "O":
         raise TypeError(
             f"{name} has dtype object{_first_odd(array)}. "
-            f"If it holds numbers only, pass it as floats: np.asarray({name}, dtype=float). {remedy}"
+            f"If it holds numbers only, pass it as floats: np.asarray({name.split()[-1]}, dtype=float). {remedy}"
         )
     raise TypeError(f"{name} has dtype {array.dtype}, which is not numeric{_first_odd(array)}. {remedy}")
 
@@ -426,7 +426,7 @@ def _class_remedy(array: NDArray, n_outputs: int, kind: str, name: str) -> str:
         return ""
     return (
         " If these are class indices, use output='softmax' with loss='cross_entropy', "
-        f"or pass one-hot rows: np.eye({n_outputs})[{name}]."
+        f"or pass one-hot rows: np.eye({n_outputs})[{name.split()[-1]}]."
     )
 
 

@@ -39,9 +39,11 @@ def sample_weight(weight: ArrayLike | None, n: int, dtype: np.dtype, name: str =
         raise ValueError(f"{name} is zero in every row, so that none counts. Give some row a positive weight.")
     most, least = _WEIGHTS[dtype.itemsize]
     if math.isfinite(largest) and not 1.0 / most <= largest <= most:
+        own = name.split()[-1]  # without words before it, such as "validation"
+        remedy = f"{own} / {own}.max()" if own != "class_weight" else "a weight for each class, all divided by the largest"
         raise ValueError(
             f"the largest {name} is {largest:.3g}, but must be from {1.0 / most:g} to {most:g} in {dtype.name}: losses times "
-            f"weights would not add up. Pass {name} / {name}.max(), which changes no weighted mean."
+            f"weights would not add up. Pass {remedy}, which changes no weighted mean."
         )
     out = converted(name, array, dtype)
     if ((out > 0.0) & (out < least)).any():
