@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from . import checks
 from .activations import ACTIVATIONS
 from .checks import Numbers
-from .errors import PairingWarning
+from .errors import PairingWarning, warn
 from .reference import ids
 
 __all__ = ["AUTO", "LOSSES", "CrossEntropy", "Huber", "Loss", "LossSpec", "Quantile", "check_pairing", "resolve"]
@@ -250,7 +249,7 @@ def _from_dict(spec: Mapping[str, Any]) -> LossSpec:
     return resolve(name)
 
 
-def check_pairing(spec: LossSpec, output: str, stacklevel: int = 3) -> None:
+def check_pairing(spec: LossSpec, output: str) -> None:
     """Raise if the loss cannot work with the output activation; warn if its gradient is known to be poor there.
 
     Parameters
@@ -259,8 +258,6 @@ def check_pairing(spec: LossSpec, output: str, stacklevel: int = 3) -> None:
         The loss.
     output : str
         Name of the output activation.
-    stacklevel : int
-        Of the warning; 3 blames the caller of the function that calls this one.
 
     Raises
     ------
@@ -283,9 +280,8 @@ def check_pairing(spec: LossSpec, output: str, stacklevel: int = 3) -> None:
             f"output={output!r}. Use output={loss.output!r}, or loss={own!r}, which suits output={output!r}."
         )
     if output in _SATURATING and loss.name != own:
-        warnings.warn(
+        warn(
             f"loss={loss.name!r} learns slowly with output={output!r}: its gradient vanishes where the output is "
             f"saturated, even if it is wrong. Use loss={own!r}, which suits output={output!r}.",
             PairingWarning,
-            stacklevel=stacklevel,
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from . import checks, engine, interruption
 from .arguments import Options, TrainingData, prepare
 from .callbacks import Best, ends, listeners
-from .errors import DivergenceError, DivergenceWarning, counted
+from .errors import DivergenceError, DivergenceWarning, counted, warn
 from .history import History
 from .optimizers import LBFGS
 from .plan import aligned_empty
@@ -107,7 +106,7 @@ class Fit:
             self.history.best_epoch = self.best_epoch  # a callback may have trained in between
             self._restore_best()
         if self._divergence:
-            warnings.warn(self._divergence, DivergenceWarning, stacklevel=4)
+            warn(self._divergence, DivergenceWarning)
         for callback in listeners(self.options.callbacks, "on_train_end"):
             callback.on_train_end(net, self.history)
         return self.history

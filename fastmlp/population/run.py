@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from .. import interruption, memory
 from ..arguments import Options, TrainingData
 from ..callbacks import ends, listeners
-from ..errors import DivergenceError, DivergenceWarning, counted
+from ..errors import DivergenceError, DivergenceWarning, counted, warn
 from ..optimizers import Stepping
 from ..reference import ids
 from ..rows import apart
@@ -134,7 +133,7 @@ class PopulationRun:
             self._own_history()
             self._restore_best()
         if self.diverged_after:
-            warnings.warn(self._divergence(), DivergenceWarning, stacklevel=3)
+            warn(self._divergence(), DivergenceWarning)
         for callback in listeners(self.options.callbacks, "on_train_end"):
             callback.on_train_end(population, history)
         return history

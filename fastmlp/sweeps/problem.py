@@ -107,7 +107,7 @@ def make(
         x, t, weight = _with_held_rows(x, t, weight, pair, kind)
     t, output, n_outputs, labels = _targets(t, output)
     spec = losses.resolve(loss, output)
-    losses.check_pairing(spec, output, stacklevel=4)
+    losses.check_pairing(spec, output)
     targets = checks.targets(t, len(x), n_outputs, spec.kind, kind)  # while its rows have the numbers that users know
     by_class = t.ndim == 1 and (output == "softmax" or (output == "sigmoid" and t.dtype.kind == "i"))
     if cv is not None:

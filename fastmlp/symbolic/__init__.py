@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from ..activations import Activation
 from ..checks import choice
-from ..errors import PrecisionWarning
+from ..errors import PrecisionWarning, warn
 from .custom import INITS, Custom, Formula, Functions, check_name
 
 __all__ = ["Custom", "Formula", "Functions", "activation"]
@@ -81,9 +80,8 @@ def activation(f: Any, df: Callable | None = None, *, name: str | None = None, i
     made, problems = from_formula(f, name, init)
     if problems:
         listed = "; ".join(map(str, problems[:4])) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
-        warnings.warn(
+        warn(
             f"activation {made.name!r}: {listed}. Keep its inputs out of there, or write the formula another way.",
             PrecisionWarning,
-            stacklevel=2,
         )
     return made

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..errors import PrecisionWarning
+from ..errors import PrecisionWarning, warn
 from ..reference.custom import over_arrays
 from .custom import Functions, default_name, functions
 
@@ -49,9 +48,8 @@ def _compare(f: Callable, df: Callable) -> None:
     wrong = np.abs(given - difference) > _TOLERANCE * (1 + np.abs(difference))
     if wrong.any():
         place = int(np.argmax(wrong))
-        warnings.warn(
+        warn(
             f"df is not the derivative of f: at x = {_POINTS[place]:g} it gives {given[place]:.6g}, and differences of f "
             f"give {difference[place]:.6g}. Training follows df; pass the derivative unless that is meant.",
             PrecisionWarning,
-            stacklevel=4,
         )
