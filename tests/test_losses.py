@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+import fastmlp as fm
 from fastmlp import losses
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.errors import PairingWarning
-import fastmlp as fm
 from fastmlp.losses import AUTO, LOSSES, CrossEntropy, Huber, Loss, LossSpec, Quantile, check_pairing, resolve
 from fastmlp.reference import ids
 
