@@ -63,6 +63,8 @@ def test_an_ensemble_that_went_on_is_what_its_networks_are_after_ctrl_c(interrup
     assert (first.t_, second.t_) == (6 * 150, 5 * 150)
     assert (fitted.t_, fitted.loss_) == (first.t_, first.loss_)
     np.testing.assert_array_equal(fitted.predict_proba(X), np.mean([m.predict_proba(X) for m in (first, second)], axis=0))
+    before = fitted.loss_
+    assert fitted.set_params(solver="lbfgs", callbacks=None).fit(X, y).loss_ < before  # which goes by no history
 
 
 def test_a_refit_leaves_nothing_of_the_fit_before() -> None:
