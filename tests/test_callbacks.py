@@ -153,28 +153,6 @@ def test_a_callback_hears_of_each_event_in_order(engine) -> None:
     assert [line[:2] for line in diary.lines[4:]] == [("begin", 2), ("epoch", 2), ("end", 3)]
 
 
-class Spoil(fm.Callback):
-    """Changes what it is told."""
-
-    def on_epoch_end(self, net, epoch, logs):
-        assert set(logs) == {"loss", "lr"}
-        logs["loss"] *= 100.0 ** (epoch + 1)
-        logs.pop("lr")
-
-
-@pytest.mark.parametrize("make", [regressor, lambda: fm.Population([4, 6, 1], size=3)], ids=["network", "population"])
-def test_what_a_callback_does_to_its_logs_changes_no_training(make, engine) -> None:
-    X, y = numbers(30)
-    stopping = fm.EarlyStopping("loss", patience=1)
-    optimizer = fm.Adam(fm.schedules.ReduceOnPlateau(0.01, patience=1, monitor="loss"))
-    expected, net = make(), make()
-    for each, callbacks in ((expected, [Diary()]), (net, [Spoil(), Spoil()])):
-        each.fit(X, y, epochs=5, optimizer=optimizer, early_stopping=stopping, callbacks=callbacks)
-    np.testing.assert_array_equal(net.params, expected.params)
-    np.testing.assert_array_equal(net.history.loss, expected.history.loss)
-    assert net.history.stopped == expected.history.stopped
-
-
 @pytest.mark.parametrize("answer", [True, 1, np.True_, "stop"])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_true_answer_ends_the_training_and_others_hear_of_the_epoch_all_the_same(answer, first, engine) -> None:

@@ -66,7 +66,7 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
         history.add([est.loss_], [], {})
         logs = history.last()
         told = listeners(callbacks, "on_epoch_end")
-        answers = [(callback, callback.on_epoch_end(net, est.n_iter_ - 1, logs)) for callback in told]
+        answers = [(callback, callback.on_epoch_end(net, est.n_iter_ - 1, dict(logs))) for callback in told]
         over = any([ends(*answer) for answer in answers])
         if net._state is not state:
             raise RuntimeError(
