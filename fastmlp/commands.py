@@ -153,7 +153,7 @@ def _write_rows(result: SweepResult, args: argparse.Namespace) -> None:
 
 def _say_what_is_kept(result: SweepResult, args: argparse.Namespace) -> NoReturn:
     """End after a Ctrl-C."""
-    done = len(result) - len(result.failed)
+    done = sum(row["error"] is None and row["stopped"] != "interrupted" for row in result)
     files = " and ".join(filter(None, (args.csv, args.parquet)))
     kept = f"; their rows are in {files}" if files else ""
     if args.store is not None:

@@ -142,6 +142,28 @@ def test_networks_that_are_not_finished_have_not_failed():
     assert [shown.get_text() for shown in result.plot(kind="heatmap").axes[0].texts] == ["0.500", "0.500", "-", "failed"]
 
 
+def halved(width, value, epochs, stopped, **changes):
+    return row(width, 1, value=value, epochs=epochs, stopped=stopped, **changes)
+
+
+def test_with_halving_what_was_to_go_on_comes_before_what_was_thrown_out():
+    rows = [halved(4, 0.9, 2, "halving"), halved(8, 0.95, 4, "halving"), halved(16, 0.7, 4, "interrupted")]
+    rows += [halved(32, 0.8, 8, "diverged", error="DivergenceError: nan"), halved(64, 0.8, 4, "interrupted")]
+    result = SweepResult(rows, "val_accuracy", stopped="interrupted")
+    assert result.best["width"] == 64
+    assert [line["width"] for line in result.summary()] == [64, 16, 8, 4, 32]
+    (frame,) = result.plot(kind="heatmap").axes[0].patches
+    assert round(frame.get_center()[0]) == 4
+    ended = SweepResult([*rows, halved(128, 0.5, 8, "epochs")], "val_accuracy", stopped="interrupted")
+    assert ended.best["width"] == ended.summary()[0]["width"] == 128
+
+
+def test_a_seed_that_diverged_does_not_bring_its_setting_before_those_that_went_on():
+    rows = [halved(4, 0.9, 2, "halving"), halved(4, 0.9, 1, "diverged", seed=1, error="DivergenceError: nan")]
+    rows += [halved(8, 0.8, 4, "epochs", seed=seed) for seed in range(2)]
+    assert [line["width"] for line in SweepResult(rows, "val_accuracy").summary()] == [8, 4]
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0.12345, "0.1235"), (12345.6, "12346"), (0.5, "0.5"), (100.0, "100"), (-2.0, "-2"), (0.0, "0"), (1e-7, "1e-07"),

@@ -14,6 +14,7 @@ import fastmlp as fm
 from fastmlp import datasets
 from fastmlp.sweeps import jobs
 from fastmlp.sweeps.halving import rounds
+from fastmlp.sweeps.ledger import Ledger
 from fastmlp.sweeps.space import LogRange
 
 MOONS = datasets.moons(80)
@@ -189,6 +190,52 @@ def test_halving_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path):
         for a, b in zip(run(**arguments), whole, strict=True):
             assert (a["epochs"], a["stopped"], a["val_accuracy"]) == (b["epochs"], b["stopped"], b["val_accuracy"])
             assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-5)
+
+
+def interrupted(monkeypatch, rung, done=0, **changes):
+    """A sweep of four widths that Ctrl-C ends in a round, after so many of its groups."""
+    take, left = Ledger.take, [done]
+
+    def taking(self, group, outcomes):
+        if group.rung == rung:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+        take(self, group, outcomes)
+
+    arguments = {"widths": [4, 8, 16, 32], "depths": 1, "lr": 0.03, "halving": 2, "epochs": 16}
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "take", taking)
+        return run(**arguments | changes)
+
+
+def test_after_an_interruption_settings_that_were_to_go_on_come_before_those_thrown_out(monkeypatch):
+    first = run(widths=[4, 8, 16, 32], depths=1, lr=0.03, epochs=4)
+    ranked = [row["width"] for row in sorted(first, key=lambda row: (-row["val_accuracy"], row["val_loss"]))]
+    result = interrupted(monkeypatch, 1)
+    assert result.best["width"] == ranked[0]
+    assert f"; best val_accuracy {first.best['val_accuracy']:.4g} with width={ranked[0]}," in repr(result)
+    assert {line["width"] for line in result.summary()[:2]} == set(ranked[:2])
+    stopped = ["interrupted"] * 2 + ["halving"] * 2
+    assert {row["width"]: row["stopped"] for row in result} == dict(zip(ranked, stopped, strict=True))
+    for row, one in zip(result, first, strict=True):
+        assert (row["epochs"], row["error"], row["val_accuracy"]) == (4, None, one["val_accuracy"])
+        assert row["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
+
+
+def test_after_an_interruption_settings_count_by_how_far_they_came(monkeypatch, tmp_path):
+    monkeypatch.setattr(jobs, "PACK", 1)
+    arguments = {"seeds": 2, "store": tmp_path}
+    result = interrupted(monkeypatch, 1, done=1, **arguments)
+    (further,) = [row for row in result if row["epochs"] == 8]
+    assert result.best is further
+    line = result.summary()[0]
+    assert (line["width"], line["seeds"], line["val_accuracy"]) == (further["width"], 1, further["val_accuracy"])
+    assert [line["seeds"] for line in result.summary()] == [1, 2, 2, 2]
+    whole = interrupted(monkeypatch, None, **arguments)  # goes on from there, and nothing is in its way
+    again = interrupted(monkeypatch, None, **arguments | {"store": None})
+    for a, b in zip(whole, again, strict=True):
+        assert (a["epochs"], a["stopped"], a["val_accuracy"]) == (b["epochs"], b["stopped"], b["val_accuracy"])
 
 
 # ---- cross-validation

@@ -122,7 +122,7 @@ def heatmap(result: SweepResult, ax: Axes | None = None, spread: bool = False) -
     if len(widths) <= _MOST_ANNOTATED:
         _annotate(ax, image, values, [[cells.get((w, d)) for w in widths] for d in depths], result.metric, spread)
     if not spread:
-        _mark_best(ax, values, result)
+        _mark_best(ax, values, widths, depths, cells)
     return figure_of(ax)
 
 
@@ -210,11 +210,12 @@ def _decimals(values: np.ndarray) -> int:
     return 3 if scale == 0.0 else min(max(2 - math.floor(math.log10(scale)), 0), 4)
 
 
-def _mark_best(ax: Axes, values: np.ndarray, result: SweepResult) -> None:
-    """Frame the best cell."""
+def _mark_best(ax: Axes, values: np.ndarray, widths: list[Any], depths: list[int], cells: dict[tuple[Any, int], Any]) -> None:
+    """Frame the best cell, which is the first; with halving, not the one with the best number of a few epochs."""
     from matplotlib.patches import Rectangle
 
-    if not np.isfinite(values).any() or values.size == 1:
+    width, depth = next(iter(cells))
+    column, row = widths.index(width), depths.index(depth)
+    if math.isnan(values[row, column]) or values.size == 1:
         return
-    row, column = np.unravel_index((np.nanargmax if result.higher_is_better else np.nanargmin)(values), values.shape)
     ax.add_patch(Rectangle((column - 0.47, row - 0.44), 0.94, 0.88, fill=False, edgecolor="#d62728", linewidth=2.0))

@@ -154,8 +154,8 @@ class Ledger:
         """Note that of the networks of a round only these go on."""
         going = {number for network in alive for number in network.rows}
         for number, row in enumerate(self.rows):
-            if number in going:  # until the next round is done
-                row |= {"stopped": "interrupted", "error": "interrupted"}
+            if number in going:  # until the next round is done, these are the numbers that it has
+                row["stopped"] = "interrupted"
             elif row["error"] is None:
                 row["stopped"] = "halving"
 

@@ -42,7 +42,8 @@ class SweepResult(Sequence):
     seconds : float
         What the whole sweep took.
     stopped : {"done", "interrupted"}
-        With "interrupted" (Ctrl-C), the networks that were not finished have that as their error.
+        With "interrupted" (Ctrl-C), the networks that were not finished have that as their error. With halving, those that
+        were to go on have only "stopped" say so: their numbers are those of the last round that they finished.
     curves : sequence of dict
         For each row the loss after each epoch, as "loss", and if it was asked for "val_loss".
     networks : tuple of MLP
@@ -120,7 +121,7 @@ class SweepResult(Sequence):
         """The row with the best metric; among equals the one with the least loss, then the fewest parameters.
 
         One lucky seed can win here: :meth:`summary` compares means over seeds. With halving, only networks that were
-        trained to the end count.
+        trained to the end count; if an interruption left none, those that came furthest, and not those left behind.
 
         Raises
         ------
@@ -132,7 +133,8 @@ class SweepResult(Sequence):
             raise ValueError(
                 f"of {counted(len(self), 'network')} none has a result; the first one says: {self.rows[0]['error']}"
             )
-        rows = [row for row in rows if row.get("stopped") != "halving"] or rows
+        furthest = max(map(_reached, rows))
+        rows = [row for row in rows if _reached(row) == furthest]
         return min(rows, key=lambda row: (self.badness(row[self.metric]), row["val_loss"], row["n_params"]))
 
     def badness(self, value: float) -> float:
@@ -144,7 +146,9 @@ class SweepResult(Sequence):
 
         Keys: the setting's, n_params, flops, seeds (with a result), failed (without those that an interruption left
         unfinished), and for seconds, train_loss, val_loss and the metric their mean and, as ``..._std``, their standard
-        deviation over the seeds. With halving, settings that went further come before those that were left behind.
+        deviation over the seeds. With halving, settings that went further come before those that were left behind; of one
+        that an interruption stopped on its way, the seeds that count are those that came furthest. Settings without a result
+        come last.
         """
         groups: dict[tuple, list[dict[str, Any]]] = {}
         for row in self.rows:
@@ -153,6 +157,8 @@ class SweepResult(Sequence):
         lines = []
         for rows in groups.values():
             good = [row for row in rows if row["error"] is None]
+            furthest = max(map(_reached, good), default=(-math.inf, False))
+            good = [row for row in good if _reached(row) == furthest]
             line = {key: rows[0][key] for key in SETTINGS if key in rows[0]}
             line |= {"n_params": rows[0]["n_params"], "flops": rows[0]["flops"]}
             line |= {"seeds": len(good), "failed": len(_errors(rows))}
@@ -160,10 +166,10 @@ class SweepResult(Sequence):
                 values = [row[name] for row in good]
                 line[name], line[f"{name}_std"] = _mean_and_std(values)
             line["epochs"] = max(row["epochs"] for row in rows)
-            line["halved"] = all(row.get("stopped") == "halving" for row in rows)
-            lines.append(line)
-        reached = {id(line): line["epochs"] if line.pop("halved") or not line["seeds"] else math.inf for line in lines}
-        return sorted(lines, key=lambda line: (-reached[id(line)], self.badness(line[self.metric])))
+            lines.append((furthest, line))
+        lines.sort(key=lambda pair: self.badness(pair[1][self.metric]))
+        lines.sort(key=lambda pair: pair[0], reverse=True)
+        return [line for _, line in lines]
 
     def to_pandas(self):
         """Return a pandas DataFrame, one line for each network.
@@ -302,6 +308,15 @@ class SweepResult(Sequence):
         if to is not None and not on_axes:
             plots.save(figure, to)
         return figure
+
+
+def _reached(row: dict[str, Any]) -> tuple[float, bool]:
+    """Return what is higher for a row that comes before others, whatever its metric: how far halving let it come.
+
+    That is infinite for what was trained to the end, else epochs; among equals, one that was to go on is higher.
+    """
+    why = row.get("stopped")
+    return row["epochs"] if why in ("halving", "interrupted") else math.inf, why != "halving"
 
 
 def _errors(rows: Iterable[dict[str, Any]]) -> list[str]:

@@ -148,7 +148,7 @@ def sweep(
     SweepResult
         One row for each setting and seed, with ``best``, ``summary()``, ``table()``, ``plot()``, ``to_csv()``,
         ``to_parquet()`` and ``to_pandas()``. The row of a network that failed holds its error. After Ctrl-C the result has
-        the networks that were finished.
+        the networks that were finished, and with halving the last finished round of those that were to go on.
 
     Raises
     ------
