@@ -35,6 +35,7 @@ __all__ = [
     "seeds",
     "surely_finite",
     "targets",
+    "unmasked",
 ]
 
 # What a small network takes at least, with its settings and its results.
@@ -283,6 +284,11 @@ def _check_whole(name: str, value: Any) -> None:
     """Refuse what NumPy would make another array of than its user sees."""
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise TypeError(f"{name} is sparse ({type(value).__name__}), but must be dense. Pass {name}.toarray().")
+    unmasked(name, value)
+
+
+def unmasked(name: str, value: Any) -> None:
+    """Raise if an array has masked values, since what is under a mask would be taken for data."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
         raise ValueError(f"{name} has masked values. Pass {name}.filled(number), or drop those rows.")
 

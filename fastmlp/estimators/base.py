@@ -175,6 +175,9 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             method, goes_on = ("partial_fit", True) if incremental else ("fit", self.warm_start)
             fit_members(self, method, goes_on, X, y, sample_weight, **named, **more)
             return self
+        names = ("X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val")
+        for name, value in zip(names, (X, y, sample_weight, *validation), strict=True):
+            checks.unmasked(name, value)  # scikit-learn would take what is under the mask
         self._check_sizes()
         if checks.is_validation(*validation) and is_lbfgs(self.solver):
             raise ValueError("solver='lbfgs' looks at no validation data. Leave X_val out, or use another solver.")

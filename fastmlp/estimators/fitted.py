@@ -73,6 +73,7 @@ class FittedMLP(BaseEstimator):
         # The engine looks for what is not finite. A scorer has arrays without names, and may ask about some of their rows.
         if checks.ready(X, net.plan.n_inputs, net.dtype) and (held is not None or "feature_names_in_" not in self.__dict__):
             return X
+        checks.unmasked("X", X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         return csr(X, net.dtype) if is_sparse(X) else self._engine_inputs(X)
 

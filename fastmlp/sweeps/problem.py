@@ -231,6 +231,7 @@ def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype)
     except ValueError:  # rows of different lengths, of which `inputs` tells
         shape = ()
     x = checks.inputs(X, shape[-1] if shape else 1, dtype, name=x_name)
+    checks.unmasked(y_name, y)
     t = _plain(y_name, np.asarray(y))
     if t.ndim == 2 and t.shape[1] == 1:
         t = t[:, 0]

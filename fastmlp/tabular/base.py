@@ -80,10 +80,12 @@ class Tabular(BaseEstimator):
             return [(rows, None, seeds[1])]
         return [(*_parted(rows, *split(rows.y, fraction, classes=classes, seed=seeds[0])), seeds[1])]
 
-    def _check(self, X: Any, y: Any) -> None:
-        """Raise unless X is a table and there is a target for each row; note X's columns."""
+    def _check(self, X: Any, y: Any, **others: Any) -> None:
+        """Raise unless X is a table and there is a target for each row, and `others` are whole too; note X's columns."""
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        for name, value in {"y": y, **others}.items():
+            checks.unmasked(name, value)
         noted(self, X, reset=True)
         check_consistent_length(X, y)
 

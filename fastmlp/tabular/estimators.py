@@ -158,7 +158,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         self : TabularClassifier
         """
         with unchanged_by_errors(self):
-            self._check(X, y)
+            self._check(X, y, sample_weight=sample_weight, y_val=y_val, sample_weight_val=sample_weight_val)
             y = column_or_1d(y, warn=True)
             _check_gaps(y, "y")
             check_classification_targets(y)
@@ -285,7 +285,7 @@ class TabularRegressor(RegressorMixin, Tabular):
         self : TabularRegressor
         """
         with unchanged_by_errors(self):
-            self._check(X, y)
+            self._check(X, y, sample_weight=sample_weight, y_val=y_val, sample_weight_val=sample_weight_val)
             targets, one_output = _targets(y, "y")
             _check_range(targets)
             targets_val = None if y_val is None else _targets(y_val, "y_val")[0]

@@ -43,7 +43,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     A category of more than two gets a column each, two get one column of 1 and -1; missing and unknown ones are 0. Then
     x' = (x - median) / IQR (half the range where the IQR is 0, and 0 for a constant column), and x' / sqrt(1 + (x' / 3)²).
-    Missing numbers become 0, where the median is.
+    Missing numbers become 0, where the median is. Masked elements of an array are missing.
 
     With `max_one_hot`, a column of more categories than that becomes one column of their numbers, for a
     :class:`fastmlp.Embedding`: those of the first such column from 0 on, where 0 is for missing and unknown ones, those of the
@@ -338,6 +338,9 @@ def noted(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
         if 0 in X.shape:
             raise ValueError(f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s): 1 of each is required.")
         return X
+    if isinstance(X, np.ma.MaskedArray):
+        table: Any = X if X.dtype.kind == "f" else X.astype(object)
+        X = table.filled(np.nan)
     if isinstance(X, list) and np.asarray(X).dtype.kind in "US":
         X = np.array(X, dtype=object)  # NumPy would make text of the numbers beside text
     return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
