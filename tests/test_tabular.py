@@ -344,6 +344,16 @@ def test_predict_log_proba_is_the_logarithm() -> None:
     np.testing.assert_array_equal(estimator.predict_log_proba(IRIS[0]), np.log(estimator.predict_proba(IRIS[0])))
 
 
+@pytest.mark.filterwarnings("error")
+def test_predict_log_proba_of_a_probability_of_zero_is_finite() -> None:
+    estimator = classifier(epochs=4).fit(*IRIS)
+    estimator.networks_[0].weights[-1] *= 1e6
+    probabilities, logarithms = estimator.predict_proba(IRIS[0]), estimator.predict_log_proba(IRIS[0])
+    assert (probabilities == 0.0).any()
+    assert logarithms.dtype == np.float32
+    np.testing.assert_allclose(logarithms[probabilities == 0.0], np.log(np.finfo(np.float32).tiny))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

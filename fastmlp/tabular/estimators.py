@@ -19,7 +19,7 @@ from ..estimators.refits import unchanged_by_errors
 from ..losses import CrossEntropy
 from .base import Tabular
 from .preprocessing import is_missing
-from .recipe import Recipe, error_rate, log_loss, squared_error
+from .recipe import Recipe, error_rate, log_loss, log_of, squared_error
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
 
@@ -184,8 +184,11 @@ class TabularClassifier(ClassifierMixin, Tabular):
         return np.mean(self._outputs(X), axis=0)
 
     def predict_log_proba(self, X: Any) -> NDArray:
-        """Return the logarithm of each class's probability, (n, n_classes)."""
-        return np.log(self.predict_proba(X))
+        """Return the logarithm of each class's probability, (n, n_classes); -87.3 where that is 0 or hardly more.
+
+        That is the logarithm of float32's smallest normal number.
+        """
+        return log_of(self.predict_proba(X))
 
     def predict(self, X: Any) -> NDArray:
         """Return the most probable class of each row, (n,); X has the columns of fit."""

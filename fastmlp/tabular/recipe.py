@@ -244,10 +244,15 @@ def error_rate(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float
     return float(wrong.mean() if weight is None else np.average(wrong, weights=weight))
 
 
+def log_of(probability: NDArray) -> NDArray:
+    """Return the logarithm of probabilities; of 0, as the softmax of float32 rounds what is small, that of its least number."""
+    return np.log(np.maximum(probability, np.finfo(np.float32).tiny))
+
+
 def log_loss(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
     """Return the mean of -log of the probability of the class; y holds class indices."""
     right = prediction[np.arange(len(y)), y].astype(np.float64)
-    return float(np.average(-np.log(np.maximum(right, np.finfo(np.float32).tiny)), weights=weight))
+    return float(np.average(-log_of(right), weights=weight))
 
 
 def squared_error(y: NDArray, prediction: NDArray, weight: NDArray | None) -> float:
