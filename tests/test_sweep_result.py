@@ -285,6 +285,9 @@ def test_many_widths_are_drawn_as_ranges():
     assert len(labels) <= 12
     assert labels[0] == "1"
     assert labels[-1].endswith("-59")
+    assert axes.get_title().endswith("one seed, best width of each range")
+    few = SweepResult(rows[:24], "val_accuracy").plot(kind="heatmap").axes[0]
+    assert few.get_title().endswith("one seed")
 
 
 def test_to_parquet_and_back(result, tmp_path):

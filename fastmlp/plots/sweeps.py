@@ -76,7 +76,8 @@ def heatmap(result: SweepResult, ax: Axes | None = None, spread: bool = False) -
     ----------
     result : SweepResult
         A cell shows the mean over its seeds, and where there are several their standard deviation. If the sweep tried
-        several activations or learning rates, a cell shows the best of them.
+        several activations or learning rates, a cell shows the best of them. More than 24 widths are drawn as ranges, of
+        which a cell shows the best width.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
     spread : bool
@@ -177,6 +178,8 @@ def _of_what(result: SweepResult) -> str:
     """Say over what a cell is taken."""
     seeds = len({row["seed"] for row in result})
     words = [f"mean of {seeds} seeds" if seeds > 1 else "one seed"]
+    if len({row["width"] for row in result}) > _MOST_COLUMNS:
+        words.append("best width of each range")
     several = {key: len({str(row.get(key)) for row in result}) for key in _PLURALS}
     varied = [key for key in _PLURALS if several[key] > 1]
     if len(varied) == 1:
