@@ -13,9 +13,6 @@ import scipy.sparse
 from sklearn.datasets import make_classification, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import make_scorer, mean_absolute_error, mean_pinball_loss
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import fastmlp as fm
 from tests.estimators import quick, quick_numbers
@@ -377,44 +374,6 @@ def test_ensemble_of_regressors(numbers) -> None:
     X, y = numbers
     fitted = quick_numbers(n_ensemble=3).fit(X, y)
     np.testing.assert_allclose(fitted.predict(X), np.mean([m.predict(X) for m in fitted.estimators_], axis=0))
-
-
-def test_cross_validate_is_the_loop(iris) -> None:
-    X, y = iris
-    table = fm.cross_validate(quick(max_iter=10), X, y, cv=3, seeds=[4, 7], scoring="neg_log_loss", return_estimator=True)
-    assert table["seeds"].tolist() == [4, 7]
-    for row, seed in enumerate((4, 7)):
-        expected = cross_val_score(quick(max_iter=10, random_state=seed), X, y, cv=3, scoring="neg_log_loss")
-        np.testing.assert_allclose(table["test_score"][row], expected, rtol=1e-6)
-    assert table["estimator"].shape == (2, 3)
-    one_by_one = fm.cross_validate(quick(max_iter=10), X, y, cv=3, seeds=[4, 7], scoring="neg_log_loss", n_jobs=1)
-    assert np.array_equal(one_by_one["test_score"], table["test_score"])
-    every_thread = fm.cross_validate(quick(max_iter=10), X, y, cv=3, seeds=[4, 7], scoring="neg_log_loss", n_jobs=-1)
-    assert np.array_equal(every_thread["test_score"], table["test_score"])
-    piped = fm.cross_validate(make_pipeline(StandardScaler(), quick(max_iter=5)), X, y, cv=3, seeds=2)
-    assert piped["test_score"].shape == (2, 3)
-    assert not np.array_equal(*piped["test_score"])
-    with pytest.raises(ValueError, match="seeds is empty"):
-        fm.cross_validate(quick(), X, y, seeds=[])
-    with pytest.raises(ValueError, match=r"seeds\[1\] must be an integer >= 0; got -1"):
-        fm.cross_validate(quick(), X, y, seeds=[0, -1])
-    for wrong in (2.0, True, "ab", None):
-        with pytest.raises(TypeError, match="seeds must be an integer, how many, or a list of integers; got"):
-            fm.cross_validate(quick(), X, y, seeds=wrong)
-
-
-@pytest.mark.parametrize("wrong", [fm.MLP([4, 3]), fm.MLPClassifier, 3], ids=["network", "class", "number"])
-def test_cross_validate_says_what_an_estimator_is(iris, wrong) -> None:
-    with pytest.raises(TypeError, match=r"estimator must be an estimator .* got .*\. For networks of fm\.MLP .*fm\.sweep"):
-        fm.cross_validate(wrong, *iris)
-
-
-def test_cross_validate_keeps_pipelines_whole(iris) -> None:
-    est = make_pipeline(StandardScaler(), quick(max_iter=5))
-    table = fm.cross_validate(est, *iris, cv=3, seeds=np.int64(2), return_estimator=True, return_indices=True)
-    assert table["estimator"].shape == table["test_score"].shape == (2, 3)
-    assert [type(one) for one in table["estimator"].ravel()] == [type(est)] * 6
-    assert [len(rows) for rows in table["indices"]["test"]] == [50, 50, 50]
 
 
 @pytest.mark.parametrize("how", ["class_weight", "sample_weight"])

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.ensemble._base import _set_random_states
 from sklearn.model_selection import check_cv
 from sklearn.model_selection import cross_validate as one_seed
 from sklearn.pipeline import Pipeline
@@ -47,7 +46,7 @@ def cross_validate(
     cv : int, splitter or iterable
         As for ``sklearn.model_selection.cross_validate``.
     seeds : int or iterable of int
-        The random states, or how many: 0, 1, ...
+        The random states, or how many: 0, 1, ... Every parameter random_state is set to them, those of parts too.
     groups : array-like, optional
         For the splitter.
     n_jobs : int, optional
@@ -112,10 +111,8 @@ def _stacked(parts: list[Any]) -> Any:
 
 def _one_seed(est: Any, seed: int, *arguments: Any, **named: Any) -> dict[str, Any]:
     seeded = clone(est)
-    if "random_state" in seeded.get_params(deep=False):
-        seeded.set_params(random_state=seed)
-    else:
-        _set_random_states(seeded, seed)
+    states = [name for name in seeded.get_params() if name.rpartition("__")[2] == "random_state"]
+    seeded.set_params(**dict.fromkeys(states, seed))
     return one_seed(seeded, *arguments, **named)
 
 
