@@ -15,6 +15,7 @@ from .ids import (
     OP_DIV,
     OP_EXP,
     OP_LOG,
+    OP_LOG1P,
     OP_MUL,
     OP_NEG,
     OP_POW,
@@ -94,6 +95,10 @@ def _forward(code, numbers, first):
             v = math.sin(a)
         elif op == OP_COS:
             v = math.cos(a)
+        elif op == OP_LOG1P:
+            if a <= -1.0:
+                return np.int64(n)
+            v = math.log1p(a)
         else:
             v = abs(a)
         numbers[first + n] = v
@@ -144,6 +149,8 @@ def _backward(code, numbers, adjoints, first):
             adjoints[left] += _passed_on(math.cos(a), g)
         elif op == OP_COS:
             adjoints[left] += _passed_on(-math.sin(a), g)
+        elif op == OP_LOG1P:
+            adjoints[left] += _passed_on(1.0 / (1.0 + a), g)
         elif a > 0.0:
             adjoints[left] += g
         elif a < 0.0:

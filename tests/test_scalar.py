@@ -41,6 +41,7 @@ FUNCTIONS = {
     "used many times": (lambda a, b: (a * b + a) * (a * b) / (a * b + 7), None),
     "exp": (lambda a, b: a.exp() * b, lambda a, b: math.exp(a) * b),
     "log": (lambda a, b: abs(a).log() * b, lambda a, b: math.log(abs(a)) * b),
+    "log1p": (lambda a, b: abs(a).log1p() * b, lambda a, b: math.log1p(abs(a)) * b),
     "tanh": (lambda a, b: (a * b).tanh(), lambda a, b: math.tanh(a * b)),
     "sigmoid": (lambda a, b: (a * b).sigmoid(), lambda a, b: 1 / (1 + math.exp(-a * b))),
     "relu": (lambda a, b: a.relu() + b.relu(), lambda a, b: max(a, 0) + max(b, 0)),
@@ -176,6 +177,7 @@ def test_comparisons_compare_numbers() -> None:
     ("make", "error", "message"),
     [
         (lambda: Value(0.0, "p").log(), ValueError, r"only positive numbers have a logarithm; got Value\('p', data=0.0"),
+        (lambda: Value(-1.0).log1p(), ValueError, r"only numbers above -1 have a log1p; got Value\(data=-1.0"),
         (lambda: Value(-1.0).log(), ValueError, "only positive numbers have a logarithm"),
         (lambda: Value(0.0) ** -1, ZeroDivisionError, r"zero has no negative power: .*Value\(data=-1.0"),
         (lambda: 0 ** Value(-0.5), ZeroDivisionError, "zero has no negative power"),

@@ -72,6 +72,22 @@ def test_every_activation_agrees(activation) -> None:
 
 
 @pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("activation", ["softplus", "mish", "hard_sigmoid", "hard_swish"])
+def test_activations_agree_however_large_or_small_their_inputs(activation) -> None:
+    net = fm.MLP([1, fm.Dense(1, activation), 1], dtype="float64")
+    net.params[:] = [1.0, 0.0, 1.0, 0.0]
+    mlp = from_network(net)
+    rounding = 1e-15 if "hard" in activation else 0.0  # 1 / 6 is no number of float64
+    far = [3.0, 10.0, 20.0, 36.0, 40.0, 700.0, 1e17, 1e100, 1e300]
+    for x in (0.0, 1e-300, *far, *(-x for x in far)):
+        z = Value(x)
+        out = mlp([z])
+        out.backward()
+        assert out.data == pytest.approx(net.predict([[x]]).item(), rel=1e-13, abs=rounding)
+        assert z.grad == pytest.approx(net.input_vjp([[x]], [[1.0]]).item(), rel=1e-13, abs=rounding)
+
+
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_agrees(loss) -> None:
     output = LOSSES[loss][0] or "tanh"

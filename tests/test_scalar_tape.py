@@ -25,7 +25,7 @@ def everything(a: Value, b: Value, c: Value) -> Value:
     """Each operation, with parts that are used many times."""
     s = a * b + c
     t = (s.tanh() + s.sigmoid() * s.relu() - abs(s)) / (c**2 + 1)
-    u = (t.exp() + s.sin() * t.cos()) ** 2 + (s * s + 0.5).log()
+    u = (t.exp() + s.sin() * t.cos()) ** 2 + (s * s + 0.5).log() + s.sigmoid().log1p()
     return -u + abs(a) ** b + (s * s + 1) ** 1.5 - a**3 + 2**b + u / (s * s + 1) - c**-1
 
 
@@ -161,6 +161,7 @@ def test_a_chain_may_be_a_million_operations_long() -> None:
 
 
 DOMAINS = {
+    "log1p": (lambda x, w: (x * w).log1p(), [[1.0], [2.0], [-1.0]], "only numbers above -1 have a log1p; got Value"),
     "log": (lambda x, w: (x * w).log(), [[1.0], [2.0], [0.0]], "only positive numbers have a logarithm; got Value"),
     "div": (lambda x, w: w / x, [[1.0], [2.0], [0.0]], "division by zero: Value"),
     "pow of zero": (lambda x, w: x**-1.5, [[1.0], [2.0], [0.0]], "zero has no negative power"),

@@ -104,4 +104,5 @@ SCALE, SCALE_M, SCALE_V, SCALE_BLOCKS = range(4)
     OP_SIN,
     OP_COS,
     OP_ABS,
-) = range(16)
+    OP_LOG1P,
+) = range(17)

@@ -16,6 +16,7 @@ from .ids import (
     OP_DIV,
     OP_EXP,
     OP_LOG,
+    OP_LOG1P,
     OP_MUL,
     OP_NEG,
     OP_POW,
@@ -57,6 +58,7 @@ _VALUE = {
     OP_SIN: lambda a, b: np.sin(a),
     OP_COS: lambda a, b: np.cos(a),
     OP_ABS: lambda a, b: np.abs(a),
+    OP_LOG1P: lambda a, b: np.log1p(a),
 }
 
 
@@ -87,6 +89,7 @@ _SLOPES = {
     OP_SIN: (lambda a, b, v: np.cos(a),),
     OP_COS: (lambda a, b, v: -np.sin(a),),
     OP_ABS: (lambda a, b, v: np.where(a > 0, 1, np.where(a < 0, -1, 0)),),
+    OP_LOG1P: (lambda a, b, v: 1 / (1 + a),),
 }
 
 
@@ -97,6 +100,8 @@ def _passed_on(slope, g):
 
 def _outside(op, a, b):
     """Say for which rows there is no result: log of 0 and less, a / 0, 0 to a negative power, roots of negative numbers."""
+    if op == OP_LOG1P:
+        return a <= -1
     if op == OP_LOG:
         return a <= 0
     if op == OP_DIV:

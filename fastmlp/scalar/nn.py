@@ -22,11 +22,12 @@ def _elu(z: Value) -> Value:
 
 
 def _softplus(z: Value) -> Value:
-    return z.relu() + ((-abs(z)).exp() + 1).log()
+    positive = z.relu()
+    return positive + (z - positive - positive).exp().log1p()  # of -|z|, but with a derivative at 0
 
 
 def _hard_sigmoid(z: Value) -> Value:
-    return (z / 6 + 0.5).relu() - (z / 6 - 0.5).relu()
+    return 1 - (1 - (z / 6 + 0.5).relu()).relu()
 
 
 # The same functions under the same names as in fastmlp.activations, but for gelu, which needs erf.

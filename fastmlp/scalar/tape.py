@@ -30,6 +30,7 @@ _OPS = {
     "sin": ids.OP_SIN,
     "cos": ids.OP_COS,
     "abs": ids.OP_ABS,
+    "log1p": ids.OP_LOG1P,
 }
 # Operations between two visits to Python, where a Ctrl-C is seen: some tenths of a second.
 _OPS_CALL = 100_000_000
@@ -233,7 +234,7 @@ class Tape:
         op, *operands = self.code[operation].tolist()
         a, b = (Value(numbers[slot].item(), self._labels.get(slot, "")) for slot in operands)
         try:
-            a.log() if op == ids.OP_LOG else a / b if op == ids.OP_DIV else a**b
+            a.log() if op == ids.OP_LOG else a.log1p() if op == ids.OP_LOG1P else a / b if op == ids.OP_DIV else a**b
         except (ValueError, ZeroDivisionError) as error:
             raise type(error)(f"row {row} of inputs: {error}") from None
 

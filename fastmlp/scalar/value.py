@@ -193,6 +193,18 @@ class Value:
             raise ValueError(f"only positive numbers have a logarithm; got {self!r}. Add a small number, or clip it first.")
         return _result(math.log(self.data), "log", (self,), (1.0 / self.data,))
 
+    def log1p(self) -> Value:
+        """Return the natural logarithm of 1 + this, exact where this is small as well.
+
+        Raises
+        ------
+        ValueError
+            If this is not above -1.
+        """
+        if self.data <= -1.0:
+            raise ValueError(f"only numbers above -1 have a log1p; got {self!r}. Clip it first.")
+        return _result(math.log1p(self.data), "log1p", (self,), (1.0 / (1.0 + self.data),))
+
     def sqrt(self) -> Value:
         """Return the square root, which is ``x ** 0.5``: its derivative at 0 is infinite.
 
