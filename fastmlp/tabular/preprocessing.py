@@ -36,6 +36,7 @@ _FEW = 100
 _NOTHING = ("NAType", "NaTType")
 _DATES = "Pass dates as numbers, such as year, month and day."
 _TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+_SEVERAL = (list, tuple, dict, set, frozenset, np.ndarray, complex, np.complexfloating)
 
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
@@ -355,7 +356,7 @@ def _column(X: Any, i: int, name: str, frame: bool, categorical: bool) -> NDArra
         if not categorical and values.dtype.kind in "biuf":
             return values.astype(np.float64)
         if not categorical and values.dtype.kind == "O" and _first_text(values) is None:
-            _check_single(_first(values), name)
+            _check_single(values, name)
             return _numbers(values, name)
         return _objects(values, name)
     pandas = hasattr(X, "iloc")
@@ -389,16 +390,17 @@ def _objects(values: NDArray, name: str) -> NDArray:
     first = _first(objects)
     if isinstance(first, _TIMES) or type(first).__name__ == "Period":
         raise TypeError(f"{name} holds dates or times, such as {first!r}. {_DATES}")
-    _check_single(first, name)
+    _check_single(objects, name)
     return objects
 
 
-def _check_single(value: Any, name: str) -> None:
-    """Raise if a column's value is several numbers, if numbers at all."""
-    if isinstance(value, (list, dict, set, np.ndarray, complex, np.complexfloating)):
+def _check_single(objects: NDArray, name: str) -> None:
+    """Raise if one of a column's values is several numbers, if numbers at all."""
+    several = next((value for value in objects if isinstance(value, _SEVERAL)), None)
+    if several is not None:
         raise TypeError(
-            f"{name} holds {shown(value)} ({type(value).__name__}), which is neither a number nor a category. Leave the column "
-            "out, or pass what it holds as columns of numbers."
+            f"{name} holds {shown(several)} ({type(several).__name__}), which is neither a number nor a category. Leave the "
+            "column out, or pass what it holds as columns of numbers."
         )
 
 
