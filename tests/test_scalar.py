@@ -185,6 +185,8 @@ def test_comparisons_compare_numbers() -> None:
         (lambda: (-8.0) ** Value(0.5), ValueError, "a negative number has whole powers only"),
         (lambda: Value(1.0) / Value(0.0, "d"), ZeroDivisionError, r"division by zero: .* / Value\('d', data=0.0"),
         (lambda: 1 / Value(-0.0), ZeroDivisionError, "division by zero"),
+        (lambda: Value(10**400), ValueError, r"must fit into a float, below 1\.8e308; got a larger int\."),
+        (lambda: Value(1.0) * -(10**5000), ValueError, "must fit into a float"),
     ],
 )
 def test_what_has_no_result_is_an_error_that_names_the_operands(make, error, message) -> None:

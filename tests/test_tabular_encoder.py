@@ -186,6 +186,13 @@ def test_infinity_is_refused_in_frames_too() -> None:
             TabularEncoder().fit(frame)
 
 
+def test_whole_numbers_beyond_float64_are_refused_with_their_column() -> None:
+    table = pd.DataFrame({"a": [1, 2], "b": [1, 10**400]}, dtype=object)
+    for X, name in ((table, "column 'b'"), (table.to_numpy(), "column 1 of X")):
+        with pytest.raises(ValueError, match=rf"a value too large for dtype\('float64'\) in {name}\.$"):
+            TabularEncoder(categorical_features=None).fit(X)
+
+
 def test_numbers_where_fit_found_only_text_are_refused() -> None:
     """They could be none of the categories, so that all of them would count as unknown in silence."""
     encoder = TabularEncoder().fit(pd.DataFrame({"id": ["1", "2", "3", None]}))

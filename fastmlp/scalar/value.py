@@ -47,6 +47,8 @@ class Value:
     ------
     TypeError
         If `data` is not a real number.
+    ValueError
+        If it is too large for a float.
 
     Notes
     -----
@@ -67,7 +69,11 @@ class Value:
         if type(data) is not float:
             if not isinstance(data, Real):
                 raise TypeError(f"the data of a Value must be a real number; got {data!r} ({type(data).__name__}).")
-            data = float(data)
+            try:
+                data = float(data)
+            except OverflowError:
+                kind = type(data).__name__
+                raise ValueError(f"the data of a Value must fit into a float, below 1.8e308; got a larger {kind}.") from None
         self.data: float = data
         self.grad = 0.0
         self.label = label
@@ -319,10 +325,11 @@ def _value(other: Any) -> Any:
     """Return an operand as a Value, or NotImplemented, so that Python asks the operand itself."""
     if isinstance(other, Value):
         return other
-    return Value(float(other)) if isinstance(other, (float, Real)) else NotImplemented  # float: faster to ask
+    return NotImplemented if (number := _number(other)) is None else Value(number)
 
 
 def _number(other: Any) -> Any:
+    # float: faster to ask
     return other.data if isinstance(other, Value) else other if isinstance(other, (float, Real)) else None
 
 

@@ -378,6 +378,8 @@ def _numbers(values: NDArray, name: str) -> NDArray[np.float64]:
         numbers = np.array([np.nan if is_missing(v) else v for v in values] if values.dtype == object else values, np.float64)
     except TypeError as error:
         raise TypeError(f"{name}: argument must be a string or a number ({error}).") from error
+    except OverflowError:  # whole numbers of Python, which have no end
+        numbers = np.array(np.inf)
     if np.isinf(numbers).any():
         raise ValueError(f"Input X contains infinity or a value too large for dtype('float64') in {name}.")
     return numbers
