@@ -124,6 +124,19 @@ def test_damage_in_the_middle_is_told_and_nothing_is_lost(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_no_one_is_told_to_delete_a_damaged_first_line(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "journal.jsonl"
+    damaged = lines(tmp_path)
+    damaged[0] = damaged[0][:50]
+    path.write_text("\n".join(damaged) + "\n")
+    before = path.read_bytes()
+    what = r"is damaged in line 1 of 9 \(.*\)\. It says which data and options the others are of"
+    with pytest.raises(ValueError, match=rf"journal\.jsonl {what}, .*without it\. Pass another store\.$"):
+        run(tmp_path)
+    assert path.read_bytes() == before
+
+
 DAMAGED = {
     "nothing": (lambda line: {}, "it has no 'round'"),
     "no curves": (lambda line: {key: value for key, value in line.items() if key != "curves"}, "it has no 'curves'"),

@@ -108,10 +108,10 @@ class Journal:
 
     def damaged(self, number: int, ends: int, why: Exception) -> ValueError:
         """Return what to raise for a line, the first one being 1, of so many."""
-        return ValueError(
-            f"{self.path} is damaged in line {number} of {ends} ({str(why).rstrip('.')}). Delete that line to train what it "
-            "was of again, or pass another store."
-        )
+        remedy = "Delete that line to train what it was of again, or pass another store."
+        if number == 1:
+            remedy = "It says which data and options the others are of, which are of no use without it. Pass another store."
+        return ValueError(f"{self.path} is damaged in line {number} of {ends} ({str(why).rstrip('.')}). {remedy}")
 
     def _foreign(self) -> ValueError:
         return ValueError(f"{self.path} is no journal of a sweep. Pass another store.")
