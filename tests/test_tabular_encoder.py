@@ -42,8 +42,17 @@ def test_missing_numbers_are_where_the_median_is() -> None:
 def test_large_numbers_do_not_overflow() -> None:
     X = np.array([[-1e308], [0.0], [1e308], [1e308]])
     out = TabularEncoder().fit_transform(X)
-    assert np.isfinite(out).all()
+    np.testing.assert_array_equal(out, TabularEncoder().fit_transform(X / 1e300))
     assert TabularEncoder().fit(np.array([[0.0], [1e-300], [3e-300]])).transform([[1e308]]) == 3.0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("column", [[1e308, -1e308], [1.7e308, -1.7e308, 0.0], [-1e308, 1e308, 1e308, 1e308, 1e308, 1e308]])
+def test_numbers_further_apart_than_any_number_is_large_are_scaled_like_others(column) -> None:
+    X = np.array(column * 5)[:, None]
+    out = TabularEncoder().fit_transform(X)
+    assert (out != 0.0).any()
+    np.testing.assert_allclose(out, TabularEncoder().fit_transform(X / 1e300), rtol=1e-6)
 
 
 def test_categories_get_a_column_each_and_two_of_them_one_together() -> None:

@@ -308,9 +308,10 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     def _clipped(self, x: NDArray[np.float64], columns: Any = slice(None)) -> NDArray[np.float32]:
         """Return numbers of these columns, (..., columns), centred, scaled and clipped."""
-        # Two large numbers of opposite signs may be further apart than any number; the clip takes infinity to CLIP.
+        # Two large numbers of opposite signs may be further apart than any number, but not their halves; the clip takes
+        # infinity to CLIP.
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = (x - self.median_[columns]) * self.factor_[columns]
+            scaled = (x / 2 - self.median_[columns] / 2) * (2 * self.factor_[columns])
             clipped = scaled / np.hypot(1.0, scaled / CLIP)
         clipped = np.where(np.isinf(scaled), np.copysign(CLIP, scaled), clipped)
         return np.nan_to_num(clipped, nan=0.0).astype(np.float32)
@@ -465,9 +466,10 @@ def _spread(x: NDArray[np.float64]) -> tuple[float, float]:
     values = x[~np.isnan(x)]
     if values.size == 0:
         return 0.0, 0.0
-    low, quarter, median, three, high = np.quantile(values, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist()
+    # Halves, whose differences do not overflow.
+    low, quarter, median, three, high = np.quantile(values / 2, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist()
     spread = three - quarter
     if spread == 0.0:
-        spread = high / 2 - low / 2
+        spread = (high - low) / 2
     # The rounding of a quantile may leave a spread of one unit in the last place, and 1 / spread must be finite.
-    return median, 1.0 / spread if spread > 1e-300 else 0.0
+    return 2 * median, 0.5 / spread if spread > 5e-301 else 0.0
