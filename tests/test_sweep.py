@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import threading
 import time
@@ -446,6 +447,16 @@ def test_targets_as_objects_are_what_they_hold(moons, values, metric):
     y = np.array(values * 20, dtype=object)
     assert run(moons, widths=[2], depths=[1]).metric == "val_accuracy"
     assert sweep(moons.X, y, widths=[2], depths=[1], epochs=1, progress=False).metric == metric
+
+
+@pytest.mark.parametrize("y", [np.ones(60) * 1j, np.arange(60).astype("m8[s]"), np.array([1j, 2j] * 30, dtype=object)])
+def test_targets_that_are_neither_classes_nor_quantities_are_refused(moons, y):
+    kind = "complex128" if y.dtype == object else str(y.dtype)
+    message = f"y has dtype {kind}, but must be classes (integers, truth values or words) or quantities (floats)"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        sweep(moons.X, y, widths=[2], depths=[1])
+    with pytest.raises(TypeError, match=f"^validation's {re.escape(message)}"):
+        sweep(moons.X, moons.y, validation=(moons.X, y), widths=[2], depths=[1])
 
 
 def test_targets_as_objects_of_several_kinds(moons):

@@ -233,6 +233,11 @@ def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype)
     x = checks.inputs(X, shape[-1] if shape else 1, dtype, name=x_name)
     checks.unmasked(y_name, y)
     t = _plain(y_name, np.asarray(y))
+    if t.dtype.kind not in "biufSUT":
+        raise TypeError(
+            f"{y_name} has dtype {t.dtype}, but must be classes (integers, truth values or words) or quantities (floats). "
+            "Pass it as one of these."
+        )
     if t.ndim == 2 and t.shape[1] == 1:
         t = t[:, 0]
     if t.ndim not in (1, 2) or len(t) != len(x):
