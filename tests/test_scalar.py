@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from fractions import Fraction
 
 import numpy as np
@@ -168,6 +169,16 @@ def test_comparisons_compare_numbers() -> None:
     assert len({two, Value(2.0)}) == 2
     with pytest.raises(TypeError, match="'<' not supported"):
         two < "3"  # noqa: B015
+
+
+def test_a_deep_copy_is_of_the_whole_graph_however_deep_and_of_each_value_once() -> None:
+    x = Value(1.0, "x")
+    half = sum([x] * 20_000, Value(0.0))
+    copies = deepcopy([half * half, half, x])
+    copies[0].backward()
+    assert [value.grad for value in copies] == [1.0, 40_000.0, 40_000.0 * 20_000]
+    assert [value.label for value in copies] == ["", "", "x"]
+    assert x.grad == half.grad == 0.0
 
 
 # ---- edges of the domains
