@@ -233,9 +233,9 @@ def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, decay, 
         start = table[layer, OFFSET] + n_weights(table, layer)
         for block, n in ((BIAS_RATE, n_biases(table, layer)), (ALPHA_RATE, table[layer, HAS_ALPHA] * table[layer, WIDTH])):
             begin, end = max(first, start), min(last, start + n)
-            rate = lr * reals[at + block * layers]
-            if rate > 0.0 and begin < end:
-                _move(ints, reals, power1, power2, w, slots, stride, g, rate, reals[EPS], begin, end)
+            factor = reals[at + block * layers]
+            if factor > 0.0 and begin < end:  # at a rate of 0 the moments move all the same
+                _move(ints, reals, power1, power2, w, slots, stride, g, lr * factor, reals[EPS], begin, end)
             start += n
 
 

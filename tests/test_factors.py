@@ -168,12 +168,15 @@ def test_one_factor_is_for_all_layers() -> None:
     assert (one.params == each.params).all()
 
 
-def test_factors_of_one_change_nothing() -> None:
+@pytest.mark.parametrize("lr", [0.01, fm.schedules.CosineLog(0.01)])  # the second one begins with a rate of 0
+def test_factors_of_one_change_nothing(lr, engine) -> None:
+    """Of weights, biases and activations' own parameters alike."""
     X, y = numbers(30)
-    plain, ones = regressor(), regressor()
-    plain.fit(X, y, epochs=2, optimizer=Adam())
-    ones.fit(X, y, epochs=2, optimizer=Adam(weight_factor=(1.0, 1.0, 1.0)))
-    np.testing.assert_allclose(plain.params, ones.params, rtol=1e-6)
+    layers = [4, fm.Dense(6, "tanh"), fm.Dense(5, "silu", parametric=True), 1]
+    plain, ones = (fm.MLP(layers, dtype="float64", seed=3) for _ in range(2))
+    plain.fit(X, y, epochs=4, batch_size=8, optimizer=Adam(lr))
+    ones.fit(X, y, epochs=4, batch_size=8, optimizer=Adam(lr, weight_factor=(1.0, 1.0, 1.0)))
+    np.testing.assert_allclose(plain.params, ones.params, rtol=1e-12)
 
 
 OPTIMIZER = Adam(0.02, ntk=True, scale_factor=6.0, bias_factor=0.1)
