@@ -31,15 +31,16 @@ from .layout import PAD, _padded, is_special, special
 from .loss import is_sum
 from .maps import accumulate, copy, elementwise, fill, scale
 from .network import BUFFER, DELTA, EACH, PACK, ROWS, SCALES, TARGETS, few_parameters
-from .simd import address, lanes_of, peek, poke, shift
+from .simd import LANES32, address, lanes_of, peek, poke, shift
 from .tile import END_RELU, END_STORE, NV, START_COLUMN, START_ZERO
 from .transpose import transpose, transpose_narrow
 
-# A block has whole tiles of rows, as many as this many bytes hold, and is used from so many rows in a minibatch on.
-BLOCK_BYTES, MOST_ROWS, LEAST_ROWS = 192 * 1024, 480, 64
-# Columns are used where rows of units take so many hundredths of their arithmetic: on the way back SUMS / rows more, for the
-# sums over lanes, which are as many whatever the rows. Measured, see docs/performance.md.
-WASTE, SUMS, WASTE_FORWARD = 112, 1500, 105
+# A block has whole tiles of rows, as many as this many bytes hold.
+BLOCK_BYTES, MOST_ROWS = 192 * 1024, 480
+# Columns are used from so many rows in a minibatch on, where rows of units take so many hundredths of their arithmetic: on the
+# way back SUMS / rows more, for the sums over lanes, which are as many whatever the rows; forward alone, to make a column of an
+# input counts as TURN products. Measured, see docs/performance.md.
+LEAST_ROWS, WASTE, SUMS, WASTE_FORWARD, TURN = (64, 112, 1500, 105, 0) if LANES32 == 16 else (8, 104, 200, 106, 8)
 
 
 @elementwise("d! s", "factor")
@@ -52,7 +53,8 @@ def narrow(table, rows, backward):
     """Whether so many rows at once go through the network, and with `backward` back, by columns: a matter of shapes alone."""
     if is_special(special(table)) or rows < LEAST_ROWS or not few_parameters(table):
         return False
-    padded = exact = widest = 0
+    padded = widest = 0
+    exact = 0 if backward else TURN * table[0, FAN_IN]
     for l in range(table.shape[0]):
         k, n = table[l, FAN_IN], table[l, WIDTH]
         vectors = 1 if n == 1 else _padded(n)
