@@ -6,6 +6,7 @@ import _thread
 import atexit
 import contextlib
 import ctypes
+import gc
 import os
 import sys
 import threading
@@ -18,6 +19,10 @@ _working: set[Future] = set()
 _gate = threading.Lock()
 _here = threading.local()
 _interrupted = False
+# How many works have Python's garbage collector off, and whether it was on before the first of them.
+_off = 0
+_was_on = False
+_switch = threading.Lock()
 
 
 def aside(work, *args):
@@ -26,7 +31,7 @@ def aside(work, *args):
     Python tells the main thread alone of a Ctrl-C, and not before it comes out of LLVM. Other threads do the work themselves.
     """
     if threading.current_thread() is not threading.main_thread():
-        with _no_fork():
+        with _no_fork(), _no_collector():
             return work(*args)
     outcome: Future = Future()
     threading.Thread(target=_work, args=(outcome, work, args), name="fastmlp-compiler", daemon=True).start()
@@ -37,7 +42,7 @@ def aside(work, *args):
 
 def _work(outcome: Future, work, args) -> None:
     try:
-        with _no_fork():
+        with _no_fork(), _no_collector():
             result = work(*args)
     except BaseException as error:
         outcome.set_exception(error)
@@ -61,6 +66,24 @@ def _no_fork():
         _here.works = False
         _working.discard(end)
         end.set_result(None)
+
+
+@contextlib.contextmanager
+def _no_collector():
+    """Numba makes half a million objects that stay: to look for garbage among them is a tenth of its time."""
+    global _off, _was_on
+    with _switch:
+        if _off == 0:
+            _was_on = gc.isenabled()
+            gc.disable()
+        _off += 1
+    try:
+        yield
+    finally:
+        with _switch:
+            _off -= 1
+            if _off == 0 and _was_on:
+                gc.enable()
 
 
 def _works() -> bool:

@@ -408,3 +408,41 @@ signal.alarm(60)
 print(aside(fork))
 """
     assert run(script) == "7"
+
+
+@needs_compiler
+@pytest.mark.parametrize("was_on", [True, False])
+def test_garbage_is_not_collected_until_the_last_of_several_works_is_done(was_on) -> None:
+    script = f"""
+import gc, threading
+from fastmlp.kernels.aside import aside
+
+first_begun, second_done = threading.Event(), threading.Event()
+
+def first():
+    first_begun.set()
+    second_done.wait(60)
+    return gc.isenabled()
+
+def second():
+    first_begun.wait(60)
+    return aside(gc.isenabled)
+
+def fail():
+    raise ValueError
+
+gc.enable() if {was_on} else gc.disable()
+seen = []
+threads = [threading.Thread(target=lambda: seen.append(aside(first))), threading.Thread(target=lambda: seen.append(second()))]
+for thread in threads:
+    thread.start()
+threads[1].join()
+seen.append(gc.isenabled())
+second_done.set()
+threads[0].join()
+try:
+    aside(fail)
+except ValueError:
+    print(seen, gc.isenabled())
+"""
+    assert run(script) == f"[False, False, False] {was_on}"
