@@ -23,9 +23,9 @@ class Nothing(schedules.Schedule):
         return np.zeros(len(steps))
 
 
-def trained(layers, dtype="float32", dropout=0.0, activation="relu", epochs=3, **options) -> np.ndarray:
+def trained(layers, dtype="float32", dropout=0.0, activation="relu", epochs=3, batch_size=16, **options) -> np.ndarray:
     net = fm.MLP(layers, activation=activation, dropout=dropout, dtype=dtype)
-    net.fit(*numbers(50), epochs=epochs, batch_size=16, **options)
+    net.fit(*numbers(50), epochs=epochs, batch_size=batch_size, **options)
     return net.params
 
 
@@ -65,7 +65,9 @@ def test_a_factor_of_dropout_of_one_has_the_bits_of_none(layers, dtype, activati
 @SHAPES
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
 def test_a_factor_of_dropout_of_zero_has_the_bits_of_no_dropout(layers, dtype, activation, engine) -> None:
-    one, other = (trained(layers, dtype, d, activation, dropout_schedule=s) for d, s in ((0.0, None), (0.4, Nothing(1.0))))
+    """Of minibatches that are too small to go by columns, which has roundings of its own, and no dropout."""
+    ways = (0.0, None), (0.4, Nothing(1.0))
+    one, other = (trained(layers, dtype, d, activation, batch_size=7, dropout_schedule=s) for d, s in ways)
     np.testing.assert_array_equal(one, other)
 
 
