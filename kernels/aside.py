@@ -70,7 +70,7 @@ def _no_fork():
 
 @contextlib.contextmanager
 def _no_collector():
-    """Numba makes half a million objects that stay: to look for garbage among them is a tenth of its time."""
+    """Numba makes half a million objects that stay: to look for garbage among them is a twelfth of its time."""
     global _off, _was_on
     with _switch:
         if _off == 0:

@@ -1,4 +1,4 @@
-"""A narrow network's way through many rows: rows lie in the lanes, and a buffer holds one unit's numbers side by side.
+"""A narrow network's way through several rows or many: they lie in the lanes, and a buffer has one unit's numbers side by side.
 
 Where layers are narrower than a vector, or not whole vectors wide, rows of units waste lanes and need masks; columns do not.
 Neither weights nor deltas are transposed then: a product broadcasts weights from where they are. What columns cost is the sum
