@@ -25,6 +25,7 @@ from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.runtime import rtsys
 from numba.extending import is_jitted
 
 from .aside import aside
@@ -145,7 +146,10 @@ class KernelCache(FunctionCache):
         self._cache_file = _KeyedFiles(self._cache_path, self._impl.filename_base, sources_stamp())
 
     def load_overload(self, sig, target_context):
-        data = super().load_overload(sig, target_context)
+        # Numba's own also imports here whatever it may ever compile, SciPy's BLAS among it: half of a process's first fit.
+        # Who does compile in this process has it imported then.
+        rtsys.initialize(target_context)
+        data = self._load_overload(sig, target_context)
         if data is None:
             _tell()
         else:

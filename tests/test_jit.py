@@ -41,6 +41,27 @@ print(json.dumps([out.tolist(), sum(stats.cache_hits.values()), sum(stats.cache_
 """
 
 
+# The same from the cache, without what Numba imports to compile; then it has to compile code of the user's own.
+COMPILES_LATER = """
+import sys
+import numba
+import numpy as np
+from fastmlp.kernels import jit, vmath
+x, out = np.linspace(-3, 3, 37, dtype=np.float32), np.empty(37, np.float32)
+vmath.exp(x, out)
+assert sum(vmath.exp.stats.cache_hits.values()) == 1
+assert "numba.np.arraymath" not in sys.modules and "scipy.linalg" not in sys.modules
+np.testing.assert_allclose(out, np.exp(x), rtol=5e-7)
+@numba.njit
+def solved(a, b):
+    return np.linalg.solve(a, b) + np.sort(b)
+np.testing.assert_allclose(solved(2 * np.eye(3), np.array([3.0, 2, 1])), [2.5, 3, 3.5])
+wide = np.empty(37)
+vmath.exp(x.astype(float), wide)
+np.testing.assert_allclose(wide, np.exp(x.astype(float)), rtol=1e-15)
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that kernels made from now on are cached in."""
@@ -360,11 +381,11 @@ def test_the_listener_hears_nothing_if_all_is_cached(folder, compiled, monkeypat
 # Processes that share a folder.
 
 
-def start(folder: Path, **variables: str) -> subprocess.Popen:
+def start(folder: Path, program: str = PROCESS, **variables: str) -> subprocess.Popen:
     """A process that calls the kernel."""
     variables = {"NUMBA_CACHE_DIR": str(folder), **variables}
     environment = {name: value for name, value in os.environ.items() if name != "FASTMLP_VECTOR_BYTES"}
-    command, pipe = [sys.executable, "-c", PROCESS], subprocess.PIPE
+    command, pipe = [sys.executable, "-c", program], subprocess.PIPE
     return subprocess.Popen(command, env={**environment, **variables}, stdout=pipe, stderr=pipe, text=True)
 
 
@@ -396,10 +417,16 @@ def test_a_later_process_loads_what_an_earlier_one_compiled(shared):
     assert reported(start(shared[0])) == (1, 0, 0)
 
 
+def test_what_only_compiling_needs_is_imported_when_something_is_compiled(shared):
+    process = start(shared[0], COMPILES_LATER)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
 def test_no_code_is_loaded_for_another_width_of_vectors(shared):
     for expected in [(0, 1, 1), (1, 0, 0)]:
         assert reported(start(shared[0], FASTMLP_VECTOR_BYTES="16")) == expected
-    assert len(files(shared[0])) == 2
+    assert len(files(shared[0])) == 3
 
 
 # Kernels for kernels.
