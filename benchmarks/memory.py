@@ -63,9 +63,9 @@ def step_allocations(fewer: int = 280, more: int = 28_000) -> dict[str, int]:
     _nrt_python.memsys_enable_stats()
     try:
         for steps in (fewer, more):
-            arrays, pages = rtsys.get_allocation_stats().mi_alloc, resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            arrays, pages = rtsys.get_allocation_stats().alloc, resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             call(steps)
-            now = rtsys.get_allocation_stats().mi_alloc, resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            now = rtsys.get_allocation_stats().alloc, resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             counted.append((now[0] - arrays, now[1] - pages))
     finally:
         _nrt_python.memsys_disable_stats()

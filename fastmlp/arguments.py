@@ -179,7 +179,7 @@ class Options:
     def check_metrics_on(self, data: TrainingData, n_outputs: int) -> None:
         """Raise if a metric of the table cannot judge predictions for these targets."""
         for metric in self.metrics:
-            if metric not in metric_table.METRICS.values():
+            if not metric.built_in:
                 continue  # a function of the user's own may count its calls
             for rows in filter(None, (data.train, data.validation)):
                 try:
@@ -196,7 +196,7 @@ class Options:
     @property
     def shows_each_epoch(self) -> bool:
         """Whether a function of the user's is to see the network after each epoch."""
-        return bool(self.callbacks) or any(metric_table.METRICS.get(metric.name) is not metric for metric in self.metrics)
+        return bool(self.callbacks) or not all(metric.built_in for metric in self.metrics)
 
     def watch(self) -> Plateau | None:
         """Return what lowers the learning rate by what the losses do, if anything does; it has seen no epoch yet."""

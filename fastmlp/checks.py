@@ -24,6 +24,7 @@ __all__ = [
     "floating",
     "inputs",
     "integer",
+    "is_missing",
     "jobs",
     "numeric",
     "parameters",
@@ -38,6 +39,8 @@ __all__ = [
     "unmasked",
 ]
 
+# pandas's values for nothing, which is not imported for their sake.
+_NOTHING = ("NAType", "NaTType")
 # What a small network takes at least, with its settings and its results.
 _NETWORK_BYTES = 1000
 # One number, or one for each layer, or for each network of a population; checked ones are floats and tuples of them.
@@ -291,6 +294,11 @@ def unmasked(name: str, value: Any) -> None:
     """Raise if an array has masked values, since what is under a mask would be taken for data."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
         raise ValueError(f"{name} has masked values. Pass {name}.filled(number), or drop those rows.")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, NaN, NA or NaT."""
+    return value is None or (isinstance(value, (float, np.floating)) and value != value) or type(value).__name__ in _NOTHING
 
 
 def _is_numeric_frame(value: Any) -> bool:

@@ -12,6 +12,7 @@ __all__ = [
     "DivergenceError",
     "DivergenceWarning",
     "ModelFileError",
+    "ModelFileNotFoundError",
     "PairingWarning",
     "PrecisionWarning",
     "counted",
@@ -26,6 +27,10 @@ _LONGEST = 80
 
 class ModelFileError(ValueError):
     """A file is not a model that this version can read: cut short, damaged, or of another kind."""
+
+
+class ModelFileNotFoundError(ModelFileError, FileNotFoundError):
+    """There is no file of that name."""
 
 
 class DivergenceError(ArithmeticError):

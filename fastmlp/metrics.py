@@ -73,6 +73,11 @@ class Metric:
             checks.flag("higher_is_better", self.higher_is_better)
         checks.choice("kind", self.kind, ("classification", "regression"))
 
+    @property
+    def built_in(self) -> bool:
+        """Whether it is the table's, or a copy of that, as another process gets: no function of the user's own."""
+        return METRICS.get(self.name) == self
+
     def __call__(self, y: NDArray, prediction: NDArray, weight: NDArray | None = None) -> float:
         """Return the metric of predictions (n, K) for targets y; rows count by `weight`, (n,) or None."""
         weight = None if weight is None or np.size(weight) == 0 else np.asarray(weight)
@@ -80,7 +85,7 @@ class Metric:
         if weight is not None and weight.shape != y.shape[:1]:
             rows = counted(len(y), "row")
             raise ValueError(f"weight has shape {weight.shape}, but y has {rows}. Pass weight of shape ({len(y)},).")
-        if METRICS.get(self.name) is not self:  # a function of the user's own may write into what it gets
+        if not self.built_in:  # a function of the user's own may write into what it gets
             y, prediction, weight = y.copy(), prediction.copy(), None if weight is None else weight.copy()
         value = self.function(y, prediction, weight)
         try:
@@ -101,7 +106,7 @@ class Metric:
 
     def of_each(self, y: NDArray, predictions: NDArray, weight: NDArray | None = None) -> NDArray[np.float64]:
         """Return the metric of each of several networks' predictions (m, n, K), for targets and weights that they share."""
-        if METRICS.get(self.name) != self:
+        if not self.built_in:
             return np.array([self(y, one, weight) for one in predictions])
         if weight is not None and weight.size == 0:
             weight = None

@@ -32,7 +32,7 @@ from .stepping import rates_of
 if TYPE_CHECKING:
     from .network import MLP
 
-__all__ = ["Fit", "Options", "Run", "fit", "prepare"]
+__all__ = ["Fit", "Options", "Run", "fit", "prepare", "what_ended"]
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ class Fit:
                     raise DivergenceError(self._divergence)
         except BaseException as error:
             self.go_back()
-            self.history.stopped = _why(error)
+            self.history.stopped = what_ended(error)
             raise
         finally:
             self.history.seconds = self._seconds_before + time.perf_counter() - self._began
@@ -471,7 +471,7 @@ class Run(Fit):
         return None
 
 
-def _why(error: BaseException) -> str:
+def what_ended(error: BaseException) -> str:
     """Return what an exception says of how a training ended: only what is no Exception, as Ctrl-C, interrupts."""
     if isinstance(error, DivergenceError):
         return "diverged"

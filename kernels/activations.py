@@ -31,7 +31,7 @@ from .ids import (
     TANH,
 )
 from .jit import entry, inner
-from .maps import add, elementwise, largest, loop
+from .maps import add, elementwise, largest, loop, scale
 from .simd import I64, Vec, address, element_lanes, load, store
 from .vmath import verf, vexp, vexp_negative, vexpm1_negative, vsigmoid, vsoftplus, vtanh
 
@@ -227,17 +227,12 @@ def _exp_below(z, top):
     return e, e
 
 
-@elementwise("p!", "factor")
-def _times(p, factor):
-    return p * factor
-
-
 @inner
 def _softmax_row(k, z, p):
     """p = softmax(z) for k logits; returns their largest and sum(e^(z - that)). p may be z."""
     top = _top(k, (z,), ())
     total = _exp_below(k, (z, p), (top,))
-    _times(k, (p,), (1.0 / total,))
+    scale(k, (p,), (1.0 / total,))
     return top, total
 
 

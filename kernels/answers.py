@@ -13,7 +13,6 @@ from .jit import entry, inner
 from .layers import forward_rows, output_rows
 from .layout import special
 from .maps import copy, finite
-from .memory import give_back, take
 from .network import (
     BUFFER,
     PACK,
@@ -26,6 +25,7 @@ from .network import (
 from .scratch import room_of, scratch_size
 from .simd import address, shift
 from .sparse import sparse_width
+from .stack import give_back, take
 from .threads import ABORT, NOT_FINITE, barrier, flush_denormals, restore_mode
 
 

@@ -38,7 +38,7 @@ def _divide(p, total):
 @elementwise("value! t z", "keep spread")
 def _cross(value, t, z, keep, spread):
     share = keep * t + spread
-    return value - share.compare("==", 0.0).choose(0.0, z * share)  # of no share in an infinite logit too
+    return value - share.compare("==", 0.0).choose(0.0, z * share)  # as in `loss._shares`
 
 
 @inner

@@ -192,7 +192,7 @@ class _EntryCode(JITCodeLibrary):
         super()._optimize_final_module()
 
     def serialize_using_object_code(self):
-        """Return the machine code and, where Numba has the IR for others to link, names alone.
+        """Return the machine code and, in place of the IR that others could link, the functions' names alone.
 
         Reading the IR took a sixth of a process's first fit.
         """
@@ -231,8 +231,17 @@ _INNER = {**_FLAGS, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper
 
 def inner(function):
     """Compile for callers inside ``kernels/``, once for all constants that are passed."""
-    # Numba hands forceinline on to what it compiles on the way, unless that says otherwise.
-    dispatcher = numba.njit(**_INNER, forceinline=False)(function)
+    return _for_kernels(function, forceinline=False)
+
+
+def glue(function):
+    """Compile into the body of each caller: for functions that pass much and do little, where a call would cost as much."""
+    return _for_kernels(function, forceinline=True)
+
+
+def _for_kernels(function, forceinline):
+    # Always said: Numba hands forceinline on to what it compiles on the way.
+    dispatcher = numba.njit(**_INNER, forceinline=forceinline)(function)
     if not numba.config.DISABLE_JIT:
         dispatcher.get_call_template = functools.partial(_without_constants, dispatcher.get_call_template)
     return dispatcher
@@ -243,19 +252,11 @@ def _without_constants(get_call_template, args, keywords):
     return get_call_template(tuple(map(types.unliteral, args)), {name: types.unliteral(k) for name, k in keywords.items()})
 
 
-def glue(function):
-    """Compile into the body of each caller: for functions that pass much and do little, where a call would cost as much."""
-    dispatcher = numba.njit(**_INNER, forceinline=True)(function)
-    if not numba.config.DISABLE_JIT:
-        dispatcher.get_call_template = functools.partial(_without_constants, dispatcher.get_call_template)
-    return dispatcher
-
-
 def entry(function, *, allocates=False):
     """Compile for callers in Python, and keep the code on disk.
 
     One that `allocates` arrays takes references of its arguments too, which costs a tenth of a microsecond for each two. Others
-    have what `memory.py` gives.
+    have what `stack.py` gives.
     """
     flags = {**_FLAGS, "no_cfunc_wrapper": True, "pipeline_class": _EntryCompiler, "_nrt": allocates}
     dispatcher = numba.njit(**flags)(function)

@@ -7,7 +7,7 @@ import numpy as np
 from .activations import _activate, _softmax_row
 from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, LOSS, MAE, POISSON, PRODUCT, QUANTILE, SOFTMAX, SSE
 from .jit import allocating_entry, glue, inner
-from .maps import add, elementwise, scale
+from .maps import add, dot, elementwise, scale
 from .simd import address, peek, poke, shift
 from .vmath import vexp, vlog, vsigmoid, vsoftplus
 
@@ -57,14 +57,9 @@ def _product(p, y, g):
     return y * g, y * p
 
 
-@elementwise("d p", fold=add)
-def _dot(d, p):
-    return d * p
-
-
 @elementwise("y z", fold=add)
 def _shares(y, z):
-    return y.compare("==", 0.0).choose(0.0, y * z)  # of no share in an infinite logit too
+    return y.compare("==", 0.0).choose(0.0, y * z)  # a class of no share adds nothing: 0 times infinity would be NaN
 
 
 @elementwise("d! p", "s")
@@ -124,7 +119,7 @@ def _softmax_back(m, k, d, p, ld):
     """Rows' d = p * (d - d.p): from ∂L/∂p to ∂L/∂z."""
     for i in range(m):
         d_i, p_i = shift(d, i * ld), shift(p, i * ld)
-        _softmax_jacobian(k, (d_i, p_i), (_dot(k, (d_i, p_i), ()),))
+        _softmax_jacobian(k, (d_i, p_i), (dot(k, (d_i, p_i), ()),))
 
 
 @inner
@@ -182,7 +177,7 @@ def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes
         per_element = rows if k == 1 else each
         size = m * ld
         if loss == BCE or loss == POISSON:
-            scaled = uniform != 0.0  # at once: what a pass through masks has stored another one waits for
+            scaled = uniform != 0.0  # in the same pass: another would wait for what a mask has stored
             s = factor * uniform if scaled else 1.0
             if loss == BCE:
                 _bce(size, (z, y, d, per_element), (s,))

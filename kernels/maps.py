@@ -135,6 +135,11 @@ def scale(x, factor):
     return x * factor
 
 
+@elementwise("x y", fold=add)
+def dot(x, y):
+    return x * y
+
+
 @elementwise("x +y")
 def copy(x):
     return x

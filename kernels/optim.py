@@ -43,7 +43,7 @@ from .ids import (
 )
 from .jit import entry, glue, inner
 from .layout import embeds, n_biases, n_weights
-from .maps import add, elementwise, largest, scale
+from .maps import add, dot, elementwise, largest, scale
 from .simd import address, peek, shift
 from .threads import flush_denormals, restore_mode
 
@@ -108,11 +108,6 @@ def _penalty(g, w, l1, l2):
 @elementwise("g! w", "l2")
 def _penalty_of_squares(g, w, l2):
     return w.fma(l2, g)
-
-
-@elementwise("w g", fold=add)
-def _dot(w, g):
-    return w * g
 
 
 @elementwise("g!", "limit")
@@ -261,7 +256,7 @@ def _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, ra
         i = scales + (start - offset) // n
         s = reals[i]
         p, dp, s0 = shift(w, start), shift(g, start), shift(slots, start)
-        slope = _dot(n, (p, dp), ()) / s
+        slope = dot(n, (p, dp), ()) / s
         m = beta1 * reals[i + SCALE_M * k] + (1.0 - beta1) * slope
         v = beta2 * reals[i + SCALE_V * k] + (1.0 - beta2) * slope * slope
         new = s * kept - lr * reals[SCALE_RATE] * correct * m / (math.sqrt(v) * root + reals[EPS])

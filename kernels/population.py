@@ -86,7 +86,7 @@ def _one_by_one(table, x, size, arena, work):
     """work(i, scratch) for each network, on as many threads as there are and have room in the arena."""
     part = _scratch_size(table, x.shape[1], len(x), 1)
     n = max(1, min(threads_here(), size, arena.size // part))
-    kind, first = (work.__qualname__, arena.dtype.char), 0
+    kind, first = (work.__qualname__, table.dtype.char, arena.dtype.char), 0
     if kind not in _compiled:  # by the caller, who may be interrupted
         with alone():
             work(0, arena[:part])

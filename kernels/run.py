@@ -46,7 +46,6 @@ from .layers import layer_gradient
 from .layout import _padded, n_params, row_start, special
 from .loss import mean_loss
 from .maps import copy
-from .memory import give_back, take
 from .minibatch import (
     GRADIENT,
     INPUT_GRADIENT,
@@ -76,6 +75,7 @@ from .rng import permute
 from .scratch import room_of, scratch_size
 from .simd import address, shift
 from .sparse import sparse_width
+from .stack import give_back, take
 from .threads import ABORT, LATE, N_SUMS, NOT_FINITE, SUMS, barrier, deadline, flush_denormals, nanoseconds, restore_mode
 from .tile import END_STORE
 

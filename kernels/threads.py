@@ -7,11 +7,14 @@ and meets the others at a barrier that spins, then yields, so that a busy machin
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import os
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from llvmlite import ir
@@ -38,13 +41,25 @@ _pool_size = 0
 _threads: int | None = None
 
 
+@functools.cache
+def _quota() -> float:
+    """How many cores' time this container may take, as Linux says; more threads than that would spin it away."""
+    with contextlib.suppress(OSError, ValueError):
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return math.inf if limit == "max" else int(limit) / int(period)
+    with contextlib.suppress(OSError, ValueError):  # the first version of control groups
+        limit, period = (Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{what}_us").read_text() for what in ("quota", "period"))
+        return int(limit) / int(period) if int(limit) > 0 else math.inf
+    return math.inf
+
+
 def threads() -> int:
     """Threads that a large enough kernel uses."""
     if _threads is not None:
         return _threads
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # What joblib gives each of its worker processes.
-    return min(cores, config.NUMBA_NUM_THREADS)
+    # The second is what joblib gives each of its worker processes.
+    return max(1, math.ceil(min(cores, config.NUMBA_NUM_THREADS, _quota())))
 
 
 @contextlib.contextmanager

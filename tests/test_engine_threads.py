@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 
+import joblib
 import numpy as np
 import pytest
 
@@ -44,8 +45,36 @@ def test_the_number_of_threads_outlives_a_change_of_engine(any_threads) -> None:
     fm.use_engine("numba")
     assert engines.threads() == 5
     fm.set_threads(None)
-    assert engines.threads() == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert engines.threads() == min(joblib.cpu_count(), int(os.environ.get("NUMBA_NUM_THREADS", "1024")))
     fm.use_engine()
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("files", "most"),
+    [
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "300000 100000\n"}, 3),
+        ({"cpu.max": "250000 100000\n"}, 3),
+        ({"cpu.max": "10000 100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "25000\n"}, 2),
+        ({"cpu.max": "neither\n"}, 8),
+        ({}, 8),
+    ],
+)
+def test_a_container_that_may_use_the_time_of_few_cores_has_as_few_threads(files, most, tmp_path, monkeypatch) -> None:
+    from fastmlp.kernels import threads
+
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(threads, "Path", lambda name: tmp_path / name.removeprefix("/sys/fs/cgroup/"))
+    monkeypatch.setattr(threads, "_quota", threads._quota.__wrapped__)
+    monkeypatch.setattr(threads, "_threads", None)
+    monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", 8)
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: range(8), raising=False)
+    assert threads.threads() == most
 
 
 def large(dtype: str, **options) -> tuple[fm.MLP, np.ndarray, np.ndarray]:

@@ -445,6 +445,19 @@ def test_an_interrupted_lbfgs_fit_is_at_an_iteration(iris) -> None:
         stopped.fit(X, y)
     np.testing.assert_array_equal(stopped.network_.params, interrupt.params)
     np.testing.assert_array_equal(stopped.network_.params, fitted.network_.params)
+    assert (len(stopped.network_.history), stopped.network_.history.stopped) == (6, "interrupted")
+
+
+@pytest.mark.parametrize("n_ensemble", [1, 2])
+def test_lbfgs_leaves_a_history_as_other_solvers_do(n_ensemble, iris) -> None:
+    fitted = quick(solver="lbfgs", max_iter=4, n_ensemble=n_ensemble, warm_start=True).fit(*iris)
+    for member in fitted.estimators_ if n_ensemble > 1 else [fitted]:
+        history = member.network_.history
+        assert (len(history), history.stopped, history.loss[-1]) == (4, "epochs", member.loss_)
+    seconds = fitted.network_.history.seconds
+    fitted.fit(*iris)
+    assert len(fitted.network_.history) == 8
+    assert fitted.network_.history.seconds > seconds > 0
 
 
 def test_weights_that_the_data_s_numbers_do_not_hold_are_refused(iris) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
+import threading
 
 import pytest
 
-from fastmlp.formats import files
+from fastmlp import files
 
 
 def test_write_makes_a_file_with_the_mode_that_open_gives(tmp_path):
@@ -41,11 +43,12 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, s
     path.write_bytes(b"old")
 
     def fails(*args):
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(os, step, fails)
-    with pytest.raises(OSError, match=r"model cannot be written \(no space left\)\.$"):
+    with pytest.raises(OSError, match=r"model cannot be written \(no space left\)\.$") as caught:
         files.write(path, b"new")
+    assert caught.value.errno == errno.ENOSPC
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["model"]
 
@@ -80,10 +83,13 @@ def test_a_write_protected_file_is_left_alone(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a named pipe is no file there")
-def test_what_is_no_file_is_not_replaced(tmp_path):
-    pipe = tmp_path / "pipe"
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path):
+    pipe, read = tmp_path / "pipe", []
     os.mkfifo(pipe)
-    with pytest.raises(OSError, match="is a device or a pipe, which a file cannot replace"):
-        files.write(pipe, b"content")
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    files.write(pipe, b"content")
+    reader.join()
+    assert read == [b"content"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert list(tmp_path.iterdir()) == [pipe]

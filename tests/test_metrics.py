@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
 from typing import Any
 
@@ -189,6 +190,14 @@ def test_a_function_is_a_metric_by_its_name() -> None:
     assert metric.name == "largest_error"
     assert metric(np.array([[1.0]]), np.array([[3.0]]), np.ones(1)) == 2.0
     assert resolve(metric) is metric
+
+
+def test_a_metric_of_the_table_is_that_in_another_process_too() -> None:
+    sent = pickle.loads(pickle.dumps(METRICS["accuracy"]))
+    assert sent is not METRICS["accuracy"]
+    assert sent.built_in
+    assert not resolve(max).built_in
+    assert not Metric("accuracy", max, True).built_in
 
 
 @pytest.mark.parametrize(

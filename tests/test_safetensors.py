@@ -140,6 +140,8 @@ def test_the_writer_of_these_tests_writes_what_can_be_read(path):
 
 def test_a_missing_file(path):
     refused(path, "there is no such file")
+    with pytest.raises(FileNotFoundError, match="there is no such file"):  # as others' load functions have it
+        load(path)
 
 
 def test_a_folder(tmp_path):

@@ -460,7 +460,7 @@ def test_targets_that_are_neither_classes_nor_quantities_are_refused(moons, y):
 
 
 def test_targets_as_objects_of_several_kinds(moons):
-    for odd in (None, math.nan):
+    for odd in (None, math.nan, np.float32("nan"), pytest.importorskip("pandas").NaT):
         with pytest.raises(ValueError, match="y has no value in row 1"):
             sweep(moons.X, np.array(["a", odd] * 30, dtype=object), widths=[2], depths=[1])
     with pytest.raises(TypeError, match="y has dtype object and holds words such as 'a', numbers such as 1"):

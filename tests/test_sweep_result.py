@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import math
+import os
 import sys
 from io import StringIO
 
@@ -183,6 +185,22 @@ def test_csv_has_a_line_for_each_network(result, tmp_path):
     assert float(lines[1]["val_accuracy"]) == rows[1]["val_accuracy"]
     assert lines[0]["error"] == ""
     assert lines[8]["error"] == "ValueError: a, b\nc"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "png"])
+def test_a_file_that_cannot_be_written_whole_leaves_the_one_that_was_there(kind, result, tmp_path, monkeypatch):
+    def fails(*args):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    path = tmp_path / f"rows.{kind}"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", fails)
+    write = {"csv": result.to_csv, "parquet": result.to_parquet, "png": result.plot}[kind]
+    with pytest.raises(OSError, match=rf"rows\.{kind} cannot be written \(no space left\)") as caught:
+        write(path)
+    assert caught.value.errno == errno.ENOSPC
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_pandas_frame(result):

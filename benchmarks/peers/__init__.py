@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from joblib import cpu_count
+
 from ..jobs import Job
 from ..workloads import Data, Workload
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = cpu_count()
 _THREADS = tuple({"threads": n} for n in sorted({1, CORES}))
 _TRAINING = frozenset({"train", "gradient"})
 _ALL = _TRAINING | {"predict"}

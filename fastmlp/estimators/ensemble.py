@@ -11,7 +11,6 @@ from sklearn.utils import check_random_state
 from .. import checks, engine
 from ..errors import counted
 from ..interruption import side_by_side
-from .rates import is_lbfgs
 
 if TYPE_CHECKING:
     from .base import BaseMLP
@@ -84,9 +83,9 @@ def _members_there(est: BaseMLP, given: dict[str, Any]) -> list[Any]:
 
 
 def _trained(fit: Any, arguments: tuple, named: dict[str, Any]) -> None:
-    """Fit a member, which unless by L-BFGS would swallow a Ctrl-C: half of an ensemble is none."""
+    """Fit a member, which may swallow a Ctrl-C: half of an ensemble is none."""
     member = fit(*arguments, **named)
-    if not is_lbfgs(member.solver) and member.network_.history.stopped == "interrupted":
+    if member.network_.history.stopped == "interrupted":
         raise KeyboardInterrupt
 
 

@@ -18,6 +18,7 @@ from ..lbfgs import Penalty, minimize
 from ..optimizers import LBFGS
 from ..reference import ids
 from ..rows import Rows, value_and_grad
+from ..training import what_ended
 
 if TYPE_CHECKING:
     from .base import BaseMLP
@@ -52,7 +53,9 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
     """Train; warns as scikit-learn does if iterations or evaluations run out."""
     net, function = est.network_, _Objective(est, rows)
     state = net._state
-    began, out_of_time, history = time.perf_counter(), False, History()
+    began, out_of_time = time.perf_counter(), False
+    history = net.history = History() if net.history is None else net.history
+    before = history.seconds
     for callback in listeners(callbacks, "on_train_begin"):
         callback.on_train_begin(net)
 
@@ -84,13 +87,15 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
     est.n_iter_ = 0
     try:
         result = minimize(function, net.params, after_iteration, settings)
-    except BaseException:  # the line search may be at a trial point
+    except BaseException as error:  # the line search may be at a trial point
         net.params[...] = whole
+        history.stopped = what_ended(error)
         raise
+    finally:
+        history.seconds = before + time.perf_counter() - began
     net.params[...] = result.x
     est.loss_ = result.fun
     ended_here = result.status not in (0, 1, 2)
-    history.seconds = time.perf_counter() - began
     history.stopped = "epochs" if result.status == 1 else "converged"
     if ended_here:
         history.stopped = "time" if out_of_time else "callback"

@@ -18,11 +18,10 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks
-from ..errors import ModelFileError
-from . import files
+from .. import checks, files
+from ..errors import ModelFileError, ModelFileNotFoundError, shown
 
-__all__ = ["DTYPES", "KEY", "VERSION", "canonical", "check_keys", "fail", "is_int", "read", "short", "write"]
+__all__ = ["DTYPES", "KEY", "VERSION", "canonical", "check_keys", "fail", "is_int", "read", "write"]
 
 KEY = "fastmlp"
 VERSION = 1
@@ -57,6 +56,8 @@ def read(
             if size != expected:
                 fail(path, f"it has {size} bytes, not {expected}: it is {'cut short' if size < expected else 'too long'}")
             content = start + file.read(expected)
+    except FileNotFoundError as error:
+        raise ModelFileNotFoundError(f"{os.fspath(path)} cannot be loaded: there is no such file.") from error
     except OSError as error:
         fail(path, f"it cannot be read ({error.strerror or error})", error)
     try:
@@ -110,9 +111,7 @@ def _open(path: str | os.PathLike) -> BinaryIO:
     place = Path(path)
     if place.is_dir():
         fail(path, "it is a folder")
-    if not place.exists():
-        fail(path, "there is no such file")
-    if not place.is_file():
+    if place.exists() and not place.is_file():
         fail(path, "it is not a regular file")
     return place.open("rb")
 
@@ -170,14 +169,8 @@ def _architecture(path: str | os.PathLike, header: dict[str, Any]) -> dict[str, 
         fail(path, "its architecture is no JSON object")
     version = spec.get("version")
     if version != VERSION or isinstance(version, bool):
-        fail(path, f"it is in version {short(version)} of the format, and this fastmlp reads version {VERSION}")
+        fail(path, f"it is in version {shown(version)} of the format, and this fastmlp reads version {VERSION}")
     return spec
-
-
-def short(value: Any) -> str:
-    """Return a value for a message: a damaged file may hold long ones."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def is_int(value: Any) -> bool:
@@ -188,10 +181,10 @@ def is_int(value: Any) -> bool:
 def check_keys(path: str | os.PathLike, what: str, value: Any, keys: frozenset[str]) -> None:
     """Refuse what is no dict with these keys."""
     if not isinstance(value, dict):
-        fail(path, f"{what} is {short(value)}, not a JSON object")
+        fail(path, f"{what} is {shown(value)}, not a JSON object")
     unknown, missing = sorted(set(value) - keys), sorted(keys - set(value))
     if unknown:
-        fail(path, f"{what} has the unknown key {short(unknown[0])}")
+        fail(path, f"{what} has the unknown key {shown(unknown[0])}")
     if missing:
         fail(path, f"{what} lacks the key {missing[0]!r}")
 
@@ -202,14 +195,14 @@ def _check_tensors(path: str | os.PathLike, header: dict[str, Any], shapes: dict
     if missing := sorted(set(shapes) - names):
         fail(path, f"it lacks the tensor {missing[0]!r}")
     if unknown := sorted(names - set(shapes)):
-        fail(path, f"it has the tensor {short(unknown[0])}, which its architecture does not have")
+        fail(path, f"it has the tensor {shown(unknown[0])}, which its architecture does not have")
     code, itemsize = DTYPES[dtype]
     total = 0
     for name, shape in shapes.items():
         entry = header[name] if isinstance(header[name], dict) else {}
         if entry.get("dtype") != code:
-            fail(path, f"the tensor {name!r} holds {short(entry.get('dtype'))}, but its architecture says {code!r}")
+            fail(path, f"the tensor {name!r} holds {shown(entry.get('dtype'))}, but its architecture says {code!r}")
         if entry.get("shape") != shape:
-            fail(path, f"the tensor {name!r} has shape {short(entry.get('shape'))}, but its architecture says {shape}")
+            fail(path, f"the tensor {name!r} has shape {shown(entry.get('shape'))}, but its architecture says {shape}")
         total += itemsize * math.prod(shape)
     return total

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import shown
 from ..plan import Plan
 from ..population import Population
-from .container import canonical, check_keys, fail, is_int, read, short, write
+from .container import canonical, check_keys, fail, is_int, read, write
 from .safetensors import made, shapes_of
 
 __all__ = ["load", "save"]
@@ -98,11 +99,11 @@ def _check(path: str | os.PathLike, spec: dict[str, Any]) -> dict[str, list[int]
     check_keys(path, "the architecture", spec, _KEYS)
     seeds, kinds, networks = spec["seeds"], spec["kinds"], spec["networks"]
     if not is_int(spec["seed"]) or not _ints(seeds):
-        fail(path, f"its seeds are {short(spec['seed'])} and {short(seeds)}, not integers")
+        fail(path, f"its seeds are {shown(spec['seed'])} and {shown(seeds)}, not integers")
     if not isinstance(networks, list) or not networks:
         fail(path, "its networks are not a list of at least one")
     if not _ints(kinds) or set(kinds) != set(range(len(networks))) or len(kinds) != len(seeds):
-        fail(path, f"its kinds are {short(kinds)}, not the numbers of {len(networks)} architectures for {len(seeds)} seeds")
+        fail(path, f"its kinds are {shown(kinds)}, not the numbers of {len(networks)} architectures for {len(seeds)} seeds")
     counts = Counter(kinds)
     shapes: dict[str, list[int]] = {}
     for kind, network in enumerate(networks):

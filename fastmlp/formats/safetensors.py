@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..embedding import Embedding
-from ..errors import PairingWarning
+from ..errors import PairingWarning, shown
 from ..layers import Dense
 from ..network import MLP
-from .container import DTYPES, KEY, check_keys, fail, is_int, read, short, write
+from .container import DTYPES, KEY, check_keys, fail, is_int, read, write
 
 __all__ = ["KEY", "load", "made", "save", "shapes_of"]
 
@@ -86,7 +86,7 @@ def load(path: str | os.PathLike) -> MLP:
     >>> fm.load("no-such-file")
     Traceback (most recent call last):
         ...
-    fastmlp.errors.ModelFileError: no-such-file cannot be loaded: there is no such file.
+    fastmlp.errors.ModelFileNotFoundError: no-such-file cannot be loaded: there is no such file.
     """
     spec, tensors = read(path, _check_network)
     net = made(path, spec)
@@ -109,14 +109,14 @@ def _check_network(path: str | os.PathLike, spec: dict[str, Any]) -> dict[str, l
         fail(path, "it holds a population, which fm.Population.load reads")
     check_keys(path, "the architecture", spec, _KEYS)
     if not is_int(spec["seed"]):
-        fail(path, f"its seed is {short(spec['seed'])}, not an integer")
+        fail(path, f"its seed is {shown(spec['seed'])}, not an integer")
     return shapes_of(path, spec)
 
 
 def shapes_of(path: str | os.PathLike, spec: dict[str, Any]) -> dict[str, list[int]]:
     """Return the shape that each tensor of a network must have; its loss, dtype and layers are checked."""
     if spec["dtype"] not in tuple(DTYPES):
-        fail(path, f"its dtype is {short(spec['dtype'])}, not 'float32' or 'float64'")
+        fail(path, f"its dtype is {shown(spec['dtype'])}, not 'float32' or 'float64'")
     layers = spec["layers"]
     if not isinstance(layers, list) or len(layers) < 2 or not is_int(layers[0]) or layers[0] < 1:
         fail(path, "its layers are not a list of the number of inputs and at least one layer")
@@ -127,7 +127,7 @@ def shapes_of(path: str | os.PathLike, spec: dict[str, Any]) -> dict[str, list[i
         more = {_PARAMETRIC} if isinstance(layer, dict) and _PARAMETRIC in layer else set()
         check_keys(path, f"layer {number}", layer, _LAYER_KEYS | more)
         if not isinstance(layer["activation"], (str, dict)):
-            fail(path, f"layer {number} has the activation {short(layer['activation'])}, not a name or a formula")
+            fail(path, f"layer {number} has the activation {shown(layer['activation'])}, not a name or a formula")
     check_keys(path, "the loss", spec["loss"], frozenset(["name", "parameter", "smoothing"]))
     shapes: dict[str, list[int]] = {}
     fan_in = spec["layers"][0]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks
+from .. import checks, files
 from ..callbacks import as_callbacks
 from ..errors import shown
 from ..network import MLP
@@ -174,7 +174,7 @@ def _try(unfinished: Path, path: Path) -> None:
         unfinished.touch()
         unfinished.unlink()
     except OSError as error:
-        raise type(error)(f"{path} cannot be written ({error.strerror or error}). Give another place.") from error
+        raise files.refusal(path, error, " Give another place.") from error
 
 
 @contextmanager

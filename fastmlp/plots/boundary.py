@@ -12,7 +12,7 @@ from .. import checks
 from ..errors import counted, shown
 from ..network import MLP
 from ..parts import tail
-from .figures import axes_of, figure_of, plain
+from .figures import axes_of, cut, figure_of, plain
 from .regions import Answers, answers_of, bounds_of, check_finite, draw_legend, draw_points, draw_regions
 
 if TYPE_CHECKING:
@@ -197,12 +197,8 @@ def _draw(
         raise ValueError(f"names must have one name for each of {len(answers.labels)} classes; got {len(called)}.")
     image = draw_regions(ax, answers, place, bounds_of(points), resolution)
     handles = draw_points(ax, points, answers, called, image)
-    ax.set(xlabel=plain(_short(labels[0])), ylabel=plain(_short(labels[1])))
+    ax.set(xlabel=plain(cut(labels[0], 32)), ylabel=plain(cut(labels[1], 32)))
     if labels[1] == "(spread)":
         ax.set_yticks([])
     draw_legend(ax, plain(title), handles, answers, called, image)
     return figure_of(ax)
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= 32 else label[:31] + "…"

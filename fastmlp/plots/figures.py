@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import checks
+from .. import checks, files
 from ..errors import shown
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "axes_of",
     "check_name",
     "check_result",
+    "cut",
     "figure",
     "figure_of",
     "ink",
@@ -95,6 +96,11 @@ def legend(ax: Axes, handles: Sequence[Any], names: Sequence[str], **style: Any)
         text.set_text(plain(str(name)))
 
 
+def cut(text: str, longest: int) -> str:
+    """Return the beginning of a text that is too long to be drawn."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Write a figure to a file of the kind that its name ends in (.png, .pdf, .svg).
 
@@ -118,12 +124,13 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
     """
     if not hasattr(figure, "savefig"):
         raise TypeError(f"figure must be a matplotlib Figure, as pictures return it; got {shown(figure)}.")
-    check_name(path)
-    figure.savefig(path, dpi=150)
+    kind, drawn = check_name(path), io.BytesIO()
+    figure.savefig(drawn, dpi=150, format=kind)
+    files.write(path, drawn.getvalue())
 
 
-def check_name(path: str | os.PathLike) -> None:
-    """Raise if :func:`save` could not write a file of that name: before the work instead of after it.
+def check_name(path: str | os.PathLike) -> str:
+    """Return the kind of picture that a name ends in; raise if :func:`save` could not write it, before the work.
 
     Raises
     ------
@@ -141,6 +148,7 @@ def check_name(path: str | os.PathLike) -> None:
     ending = os.path.splitext(name)[1].lower().removeprefix(".")
     if ending not in known:
         raise ValueError(f"{name} cannot be drawn: its name must end in one of {', '.join(known)}.")
+    return ending
 
 
 def ink(colour: Sequence[float]) -> str:

@@ -13,7 +13,7 @@ from .. import checks
 from ..errors import counted, shown
 from ..network import MLP
 from ..population import Population
-from .figures import COLOURS, MARKERS, legend, plain
+from .figures import COLOURS, MARKERS, cut, legend, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -239,8 +239,7 @@ def draw_points(ax: Axes, points: NDArray, answers: Answers, names: Sequence[str
 
 def draw_legend(ax: Axes, title: str, handles: Sequence[Any], answers: Answers, called: Sequence[str], image: Any) -> None:
     """Say which class is which, above the picture or at its right, and what colours mean."""
-    names = [handle.get_label() for handle in handles]
-    names = [name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…" for name in names]
+    names = [cut(handle.get_label(), _LONGEST_NAME) for handle in handles]
     above = 0 < len(names) <= 3 and sum(map(len, names)) <= _LINE
     ax.set_title(title, fontsize="medium", pad=19 if above else 6)
     style: dict[str, Any] = {"frameon": False, "fontsize": "small", "handletextpad": 0.2, "borderpad": 0.1}

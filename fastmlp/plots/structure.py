@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import shown
 from ..network import MLP
 from ..summary import layer_name
-from .figures import COLOURS, axes_of, figure_of, plain
+from .figures import COLOURS, axes_of, cut, figure_of, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,8 +120,7 @@ def _rows(net: MLP) -> list[_Row]:
     """Return the inputs and each layer."""
     rows = [_Row("input", net.plan.n_inputs)]
     for number, dense in enumerate(net.layers):
-        kind = str(dense.activation)
-        kind = kind if len(kind) <= _LONGEST_NAME else kind[: _LONGEST_NAME - 1] + "…"
+        kind = cut(str(dense.activation), _LONGEST_NAME)
         kind += ", parametric" if dense.parametric else ""
         kind += f", dropout {dense.dropout:.2g}" if dense.dropout else ""
         parameters, flops = int(net.plan.sizes[number]), 2 * net.plan.products[number]

@@ -166,8 +166,8 @@ class Group:
         """Take an optimizer's settings; a network's state starts anew unless its optimizer before was of the same kind."""
         if optimizer.layered:
             raise ValueError(
-                "a population has one learning rate for all of a network. Leave out weight_factor, bias_factor, ntk and "
-                "scale_factor, or train networks of fm.MLP one by one."
+                "a population has one learning rate for all of a network. Leave out weight_factor, bias_factor, alpha_factor, "
+                "ntk and scale_factor, or train networks of fm.MLP one by one."
             )
         if isinstance(optimizer, Stepping) and optimizer.scheduled:
             raise ValueError(

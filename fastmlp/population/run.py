@@ -75,7 +75,8 @@ class PopulationRun:
         self._set()
         stopping = options.early_stopping
         self.stopping = Stopping(stopping, options.higher_is_better(stopping.monitor), size) if stopping else None
-        self.best_params = [group.params.copy() for group in population._groups] if stopping else []
+        restores = stopping is not None and stopping.restore_best
+        self.best_params = [group.params.copy() for group in population._groups] if restores else []
         self.watches = [watch for watch in (options.watch() for _ in range(size)) if watch]
         self.active = np.ones(size, bool)
         self.stopped, self.best_epoch = [""] * size, np.full(size, -1, np.int64)
@@ -382,16 +383,16 @@ class PopulationRun:
             self._stop(self.active & _answered(callback, answer, len(self.active)), "callback")
 
     def _note_best(self, copies: list[Copies | None], verdict: Verdict) -> None:
-        """Keep the parameters of the best epochs among those just over."""
-        for number, members in enumerate(self.population._members):
-            rows, copied = np.flatnonzero(self.active[members] & (verdict.found[members] >= 0)), copies[number]
+        """Note the best epochs among those just over, and keep their parameters if they are to come back."""
+        networks = np.flatnonzero(self.active & (verdict.found >= 0))
+        self.best_epoch[networks] = len(self.history.loss) - verdict.epochs + verdict.found[networks]
+        for number, best in enumerate(self.best_params):
+            members, copied = self.population._members[number], copies[number]
+            rows = np.flatnonzero(self.active[members] & (verdict.found[members] >= 0))
             if copied is None:
-                self.best_params[number][rows] = self.population._groups[number].params[rows]
+                best[rows] = self.population._groups[number].params[rows]
             else:
-                places = np.searchsorted(copied.rows, rows)
-                self.best_params[number][rows] = copied.params[verdict.found[members[rows]], places]
-            networks = members[rows]
-            self.best_epoch[networks] = len(self.history.loss) - verdict.epochs + verdict.found[networks]
+                best[rows] = copied.params[verdict.found[members[rows]], np.searchsorted(copied.rows, rows)]
 
     def _stop(self, networks: NDArray[np.bool_], why: str) -> None:
         for i in np.flatnonzero(networks & self.active):
@@ -419,12 +420,9 @@ class PopulationRun:
         )
 
     def _restore_best(self) -> None:
-        stopping = self.options.early_stopping
-        if not stopping or not stopping.restore_best:
-            return
-        for number, members in enumerate(self.population._members):
-            rows = np.flatnonzero(self.best_epoch[members] >= 0)
-            self.population._groups[number].params[rows] = self.best_params[number][rows]
+        for number, best in enumerate(self.best_params):
+            rows = np.flatnonzero(self.best_epoch[self.population._members[number]] >= 0)
+            self.population._groups[number].params[rows] = best[rows]
 
 
 def _answered(callback: Any, answer: Any, size: int) -> NDArray[np.bool_]:

@@ -75,7 +75,7 @@ def condition(
 
     Parameters
     ----------
-    table : ndarray of shape (L, 12), int64
+    table : ndarray of shape (L, 12), int64, or int32 for special layers
         The layers.
     ints, reals : ndarray
         Settings; read.
@@ -140,7 +140,7 @@ def update(
 
     Parameters
     ----------
-    table : ndarray of shape (L, 12), int64
+    table : ndarray of shape (L, 12), int64, or int32 for special layers
         The layers.
     ints, reals : ndarray
         Settings; reals' BETA1_POWER and BETA2_POWER are multiplied by BETA1 and BETA2.

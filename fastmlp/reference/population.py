@@ -56,7 +56,7 @@ def train_population(
 
     Parameters
     ----------
-    table : ndarray of shape (L, 12), int64
+    table : ndarray of shape (L, 12), int64, or int32 for special layers
         The layers that all networks have.
     ints, reals, params, slots : ndarray
         Each network's settings, counters, parameters and optimizer state; change. ROW must be 0.

@@ -1,9 +1,10 @@
 """What Python asks of a network, and whole stretches of training in one call.
 
-Words used throughout: `table` is the (L, 12) int64 table of layers and `params` the flat vector of their weights, biases
-and alphas (see ids.py); a is an activation, z = a w + b what comes before it (for the last layer: the logits), and a delta
-is ∂L/∂z. `ints` and `reals` hold a run's settings and counters. `arena` is the compiled engine's scratch memory, which
-is of no use here. All arrays are C-contiguous, and all but table, ints, reals, order, lr and losses have one dtype.
+Words used throughout: `table` is the (L, 12) table of layers, int64 or for special ones int32, and `params` the flat vector
+of their weights, biases and alphas (see ids.py); a is an activation, z = a w + b what comes before it (for the last layer:
+the logits), and a delta is ∂L/∂z. `ints` and `reals` hold a run's settings and counters. `arena` is the compiled engine's
+scratch memory, which is of no use here. All arrays are C-contiguous, and all but table, ints, reals, order, lr and losses
+have one dtype.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..errors import shown
 from ..metrics import METRICS, Metric
 from .problem import BY_LOSS, Problem
 
@@ -128,7 +129,7 @@ class Journal:
         for key in dict.fromkeys([*found, *wanted]):
             was, now = found.get(key), json.loads(json.dumps(wanted.get(key)))
             if was != now:
-                differing.append(f"{key} (there {_short(was)}, here {_short(now)})")
+                differing.append(f"{key} (there {shown(was)}, here {shown(now)})")
         raise ValueError(
             f"{self.path} is of another sweep: they differ in {', '.join(differing)}. Pass the same data and options to go on "
             "with it, or another store to begin anew."
@@ -222,8 +223,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -221,7 +221,7 @@ def _row_numbers(rows: Any, n: int) -> NDArray[np.int64]:
 
 
 def _short(value: Any) -> str:
-    return "(X, y)" if isinstance(value, (tuple, list)) else repr(value)
+    return "(X, y)" if isinstance(value, (tuple, list)) else shown(value)
 
 
 def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype) -> tuple[NDArray, NDArray]:
@@ -258,7 +258,7 @@ def _plain(name: str, y: NDArray) -> NDArray:
         return y
     found: dict[str, Any] = {}
     for place, value in np.ndenumerate(y):
-        if value is None or type(value).__name__ == "NAType" or (isinstance(value, (float, np.floating)) and value != value):
+        if checks.is_missing(value):
             raise ValueError(f"{name} has no value in row {place[0]}. Fill the gap or leave the row out.")
         found.setdefault(next((word for kind, word in _KINDS if isinstance(value, kind)), type(value).__name__), value)
     plain = np.array(y.tolist())
@@ -313,7 +313,7 @@ def _metric(spec: Any, kind: str, n_outputs: int, y: NDArray) -> Metric:
     if metric.name in metrics.OTHER_CURVES:
         raise ValueError(f"metric is called {metric.name!r}, as another curve is: give the function another __name__.")
     metric.direction("a sweep's comparison")
-    if metric not in metrics.METRICS.values():
+    if not metric.built_in:
         return metric  # a function of the user's own, which may count its calls
     if metric.kind == "classification" and kind not in ("classes", "binary"):
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from .. import checks
+from .. import checks, files
 from ..errors import counted
 from .space import SETTINGS
 
@@ -193,10 +194,11 @@ class SweepResult(Sequence):
         OSError
             The file cannot be written.
         """
-        with open(checks.path("path", path, "rows.csv"), "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
+        path, text = checks.path("path", path, "rows.csv"), io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(self.rows[0]))
+        writer.writeheader()
+        writer.writerows(self.rows)
+        files.write(path, text.getvalue().encode())
 
     def to_parquet(self, path: str | os.PathLike) -> None:
         """Write a Parquet file, one row for each network; a schedule is written as text.
@@ -218,7 +220,9 @@ class SweepResult(Sequence):
             values = [row[key] for row in self.rows]
             plain = all(value is None or isinstance(value, (int, float)) for value in values)
             columns[key] = values if plain else [None if value is None else str(value) for value in values]
-        pyarrow.parquet.write_table(pyarrow.table(columns), checks.path("path", path, "rows.parquet"))
+        path, content = checks.path("path", path, "rows.parquet"), io.BytesIO()
+        pyarrow.parquet.write_table(pyarrow.table(columns), content)
+        files.write(path, content.getvalue())
 
     def table(self, limit: int | None = None):
         """Return a ``rich.table.Table`` of means ± standard deviations over seeds, the best first.

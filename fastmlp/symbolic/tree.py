@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..errors import shown
+
 __all__ = ["OPERANDS", "Program", "Tree", "checked", "cost", "program", "text", "to_json"]
 
 Tree = Any
@@ -73,19 +75,19 @@ def checked(tree: Any, with_value: bool = False) -> Tree:
             return node
         if kind == "n" and isinstance(node, (int, float)) and not isinstance(node, bool) and abs(node) <= 1e308:
             return float(node)
-        raise ValueError(f"a formula has {_short(node)} where {'a number' if kind == 'n' else 'a condition'} must stand")
+        raise ValueError(f"a formula has {shown(node)} where {'a number' if kind == 'n' else 'a condition'} must stand")
 
     def operation(node: Any, kind: str, depth: int) -> Tree:
         op = node[0] if node else None
         if not isinstance(op, str) or op not in OPERANDS:
-            raise ValueError(f"a formula has the unknown operation {_short(op)}")
+            raise ValueError(f"a formula has the unknown operation {shown(op)}")
         if (op in CONDITIONS) != (kind == "c"):
             raise ValueError(f"a formula has {op!r} where {'a number' if kind == 'n' else 'a condition'} must stand")
         if len(node) - 1 != len(OPERANDS[op]):
             raise ValueError(f"a formula has {op!r} of {len(node) - 1} operands, not {len(OPERANDS[op])}")
         made = (op, *(visit(part, kind, depth + 1) for part, kind in zip(node[1:], OPERANDS[op], strict=True)))
         if op == "pow" and not _is_power(made[2]):
-            raise ValueError(f"a formula has the power {_short(made[2])}, not a whole number from 2 to {LARGEST_POWER}")
+            raise ValueError(f"a formula has the power {shown(made[2])}, not a whole number from 2 to {LARGEST_POWER}")
         return made
 
     return visit(tree, "n", 0)
@@ -93,11 +95,6 @@ def checked(tree: Any, with_value: bool = False) -> Tree:
 
 def _is_power(number: Any) -> bool:
     return isinstance(number, float) and number == int(number) and 2 <= number <= LARGEST_POWER
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def to_json(tree: Tree) -> Any:

@@ -58,7 +58,7 @@ class LastBest:
     Parameters
     ----------
     rows : Rows
-        Those.
+        The rows that were held out.
     error : callable
         ``(y, prediction, weight or None) -> float``.
     """

@@ -8,14 +8,15 @@ import secrets
 import stat
 from pathlib import Path
 
-__all__ = ["write"]
+__all__ = ["refusal", "write"]
 
 
 def write(path: str | os.PathLike, content: bytes) -> None:
     """Write a file so that at every moment, even if the machine stops, it is the old one or the new one.
 
     The bytes go to a temporary file in the same folder, reach the disk, and take the name's place in one step. A file
-    that was there keeps its mode, a link to it goes on pointing to it, and a failure leaves it as it was.
+    that was there keeps its mode, a link to it goes on pointing to it, and a failure leaves it as it was. What is no file,
+    as a pipe, is written to.
 
     Raises
     ------
@@ -25,8 +26,10 @@ def write(path: str | os.PathLike, content: bytes) -> None:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give a file's name, such as {Path(path) / 'model.safetensors'}.")
-    if target.exists() and not target.is_file():
-        raise OSError(f"{path} is a device or a pipe, which a file cannot replace. Give a file's name.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as other:
+            other.write(content)
+        return
     if not target.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} in: make it first.")
     mode = None
@@ -47,5 +50,12 @@ def write(path: str | os.PathLike, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):  # whose words name the temporary file, of which nobody knows
-            raise type(error)(f"{path} cannot be written ({error.strerror or error}).") from error
+            raise refusal(path, error) from error
         raise
+
+
+def refusal(path: str | os.PathLike, error: OSError, remedy: str = "") -> OSError:
+    """Return an error like another one, which says of `path` what that may say of a file that nobody knows."""
+    told = type(error)(f"{path} cannot be written ({error.strerror or error}).{remedy}")
+    told.errno = error.errno
+    return told

@@ -1,6 +1,6 @@
-"""Memory that an entry takes for itself and gives back: without reference counts, `np.empty` is not to be had.
+"""A few numbers of an entry's own: Numba's `np.empty` needs reference counts, which entries do without.
 
-Up to FEW numbers, as networks of ten layers need, lie on the entry's stack: asking for more takes as long as a small layer.
+Up to FEW of them, as networks of ten layers need, lie on the stack: asking the system takes as long as a small layer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FEW = 128
 
 @intrinsic
 def take(typingctx, n):
-    """An array of n int64 numbers, any ones. One place in the source has one such array at a time, to be given back as it is.
+    """An uninitialised array of n int64 numbers, for `give_back`; where this stands in the source has one at a time.
 
     It is not asked whether there is memory for them: they are a few for each layer.
     """
