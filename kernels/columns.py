@@ -20,6 +20,7 @@ from .ids import (
     HAS_BIAS,
     IDENTITY,
     LOSS,
+    LOSS_PARAM,
     OFFSET,
     RELU,
     SMOOTHING,
@@ -28,7 +29,7 @@ from .ids import (
 )
 from .jit import glue, inner
 from .layout import PAD, _padded, is_special, special
-from .loss import is_sum
+from .loss import is_sum, most_of
 from .maps import accumulate, copy, elementwise, fill, scale
 from .network import BUFFER, DELTA, EACH, PACK, ROWS, SCALES, TARGETS, few_parameters
 from .simd import LANES32, address, lanes_of, peek, poke, shift
@@ -205,7 +206,7 @@ def loss_columns(net, ints, reals, ld):
     factor = 1.0
     if ints[LOSS] == CROSS_ENTROPY:
         keep, spread = 1.0 - reals[SMOOTHING], reals[SMOOTHING] / k
-        cross_entropy_columns(k, ld, z, d, t, keep, spread, rows, each)
+        cross_entropy_columns(k, ld, z, d, t, keep, spread, most_of(reals[LOSS_PARAM]), rows, each)
     else:
         if not is_sum(ints[LOSS]):
             factor = 0.5 if ints[LOSS] == HALF_MSE else 1.0 / k

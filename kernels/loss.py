@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .activations import _activate, _softmax_row
@@ -12,9 +14,9 @@ from .simd import address, peek, poke, shift
 from .vmath import vexp, vlog, vsigmoid, vsoftplus
 
 
-@elementwise("z y +d +r", "s")
-def _bce(z, y, s):
-    return (vsigmoid(z) - y) * s, vsoftplus(z) - y * z
+@elementwise("z y +d +r", "s most")
+def _bce(z, y, s, most):
+    return (vsigmoid(z) - y) * s, (vsoftplus(z) - y * z).minimum(most)
 
 
 @elementwise("z y +d +r", "s")
@@ -77,9 +79,9 @@ def _minus(d, spread):
     return d - spread
 
 
-@elementwise("r! total")
-def _add_logarithm(r, total):
-    return r + vlog(total)
+@elementwise("r! total", "most")
+def _add_logarithm(r, total, most):
+    return (r + vlog(total)).minimum(most)
 
 
 @elementwise("r", fold=add)
@@ -88,8 +90,8 @@ def _total(r):
 
 
 @inner
-def _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows, sums):
-    """Rows' logsumexp(z) - t.z and d = softmax(z) - t; y holds a class index per row, or k probabilities.
+def _cross_entropy(m, k, smoothing, most, z, ld, d, y, classes, ldy, rows, sums):
+    """Rows' logsumexp(z) - t.z, at `most`, and d = softmax(z) - t; y holds a class index per row, or k probabilities.
 
     `sums` (m,) is scratch: the logarithms are taken of all rows at once.
     """
@@ -111,7 +113,7 @@ def _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows, sums):
                 value -= spread * _total(k, (z_i,), ())
             _minus_target(k, (d_i, y_i), (keep, spread))
         poke(rows, i, value)
-    _add_logarithm(m, (rows, sums), ())
+    _add_logarithm(m, (rows, sums), (most,))
 
 
 @inner
@@ -154,6 +156,12 @@ def is_sum(loss):
 
 
 @glue
+def most_of(parameter):
+    """The most that a row of CROSS_ENTROPY or an element of BCE counts."""
+    return parameter if parameter > 0.0 else math.inf
+
+
+@glue
 def mean_loss(ints, loss_sum, weight_sum):
     """The loss of rows with this sum of weighted losses."""
     if is_sum(ints[LOSS]):
@@ -170,7 +178,7 @@ def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes
     """
     factor, scaled = 1.0, False
     if loss == CROSS_ENTROPY:
-        _cross_entropy(m, k, smoothing, z, ld, d, y, classes, ldy, rows, each)
+        _cross_entropy(m, k, smoothing, most_of(parameter), z, ld, d, y, classes, ldy, rows, each)
     else:
         if not is_sum(loss):
             factor = 0.5 if loss == HALF_MSE else 1.0 / k
@@ -180,7 +188,7 @@ def loss_rows(loss, activation, parameter, smoothing, m, k, z, ld, d, y, classes
             scaled = uniform != 0.0  # in the same pass: another would wait for what a mask has stored
             s = factor * uniform if scaled else 1.0
             if loss == BCE:
-                _bce(size, (z, y, d, per_element), (s,))
+                _bce(size, (z, y, d, per_element), (s, most_of(parameter)))
             else:
                 _poisson(size, (z, y, d, per_element), (s,))
         else:

@@ -125,7 +125,8 @@ def make_net(
     ints, reals = np.zeros(ids.N_INTS, np.int64), np.ones(ids.N_REALS + ids.LAYER_BLOCKS * layers)
     reals[: ids.N_REALS] = 0.0
     reals[ids.N_REALS :][:layers] = dropout
-    settings(ints, reals, loss=loss, loss_param=0.7, beta1_power=1.0, beta2_power=1.0, eps=1e-8, batch=4, seed=seed)
+    param = 0.7 if loss in ("HUBER", "QUANTILE") else 0.0
+    settings(ints, reals, loss=loss, loss_param=param, beta1_power=1.0, beta2_power=1.0, eps=1e-8, batch=4, seed=seed)
     settings(ints, reals, **values)
     return Net(table, params.astype(dtype), ints, reals)
 

@@ -65,6 +65,29 @@ def test_every_solver_and_activation(name, solver, activation, engine) -> None:
     assert_same(*estimators)
 
 
+@pytest.mark.parametrize("widths", [(9, 5), (100,)])
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
+@pytest.mark.parametrize("kind", ["three classes", "two classes", "labels"])
+def test_losses_of_rows_that_are_surely_wrong(kind, solver, widths, engine) -> None:
+    """scikit-learn clips probabilities, so that no output of a row counts more than 36, or 16 in float32."""
+    if kind == "labels":
+        X, y = make_multilabel_classification(70, 6, n_classes=3, random_state=0)
+    else:
+        X, y = classes(3 if kind == "three classes" else 2)
+    X = 1000.0 * (X - X.mean(axis=0))
+    for dtype, rtol in ((np.float64, 1e-3), (np.float32, 1e-2)):  # theirs has few digits of 1 - p
+        fields = {"hidden_layer_sizes": widths, "learning_rate_init": 1e-5, "max_iter": 3, "solver": solver, "max_fun": 4}
+        ours, their = pair("MLPClassifier", **fields)
+        ours.fit(X.astype(dtype), y)
+        their.fit(X.astype(dtype), y)
+        np.testing.assert_allclose(ours.loss_, their.loss_, rtol=rtol)
+        if solver != "lbfgs":
+            np.testing.assert_allclose(ours.loss_curve_, their.loss_curve_, rtol=rtol)
+        unlimited = fm.MLP([6, *widths, ours.n_outputs_], output=ours.network_.output, loss=ours.network_.loss_spec.name)
+        unlimited.params = ours.network_.params
+        assert unlimited.loss(X, y) > 1.1 * ours.network_.loss(X, y)
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.7, 1.0])
 @pytest.mark.parametrize("nesterovs_momentum", [True, False])
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])

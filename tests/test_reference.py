@@ -110,9 +110,10 @@ def test_erf_is_the_same_without_scipy(monkeypatch):
 # Losses.
 
 
-def row_losses(loss, output, z, y, param=0.7, smoothing=0.0, scales=None):
+def row_losses(loss, output, z, y, param=None, smoothing=0.0, scales=None):
     rows, delta = np.empty(len(z), z.dtype), np.empty_like(z)
     scales = np.ones(len(z), z.dtype) if scales is None else scales
+    param = (0.7 if loss in ("HUBER", "QUANTILE") else 0.0) if param is None else param
     loss_and_delta(number(loss), number(output), param, smoothing, z, y, scales, rows, delta)
     return rows, delta
 

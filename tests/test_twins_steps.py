@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="kernels need t
 def test_loss_and_delta(loss, output, dtype):
     kernel, twin = twins("loss", "loss_and_delta")
     rng = np.random.default_rng(0)
+    param = 0.7 if loss in ("HUBER", "QUANTILE") else 0.0
     for k in (1, 2, 10, lanes(dtype) + 1):
         for n in (0, 1, 5):
             for classes, smoothing in [(False, 0.0), (True, 0.0), (False, 0.1), (True, 0.1)]:
@@ -39,16 +40,39 @@ def test_loss_and_delta(loss, output, dtype):
                 z, y = rng.normal(size=(n, k)).astype(dtype), make_targets(loss, n, k, rng, classes).astype(dtype)
                 scales = rng.random(n).astype(dtype)
                 (rows, check_rows), (delta, check_delta) = guarded(n, dtype), guarded((n, k), dtype)
-                kernel(number(loss), number(output), 0.7, smoothing, z.copy(), y, scales, rows, delta)
+                kernel(number(loss), number(output), param, smoothing, z.copy(), y, scales, rows, delta)
                 check_rows()
                 check_delta()
                 expected, d = np.empty(n), np.empty((n, k))
                 wide = [v.astype(np.float64) for v in (z, y, scales)]
-                twin(number(loss), number(output), 0.7, smoothing, *wide, expected, d)
+                twin(number(loss), number(output), param, smoothing, *wide, expected, d)
                 # Values are squares at most, of outputs that are at most e^z.
                 size = np.maximum(np.exp(np.abs(wide[0])), 1) + np.abs(y).max(axis=1, keepdims=True, initial=1)
                 assert_close(rows, expected, 2 * (size**2).sum(axis=1), errors=4)
                 assert_close(delta, d, scales[:, None] * size**2, errors=(k + 8))
+
+
+@PRECISION
+@pytest.mark.parametrize("loss", ["CROSS_ENTROPY", "BCE"])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_row_or_an_element_of_it_counts_no_more_than_the_limit(loss, k, dtype):
+    """Its derivative is what it is without one."""
+    z = np.repeat(np.array([[-50], [-0.5], [0], [3], [200], [np.inf], [np.nan]], dtype), k, axis=1)
+    z[:, 1:] = 1
+    y = np.zeros_like(z)
+    y[:, 0] = 1
+    for function in twins("loss", "loss_and_delta"):
+        (free, d), (held, same) = [(np.empty(len(z), dtype), np.empty_like(z)) for _ in range(2)]
+        for limit, rows, delta in ((0.0, free, d), (2.0, held, same)):
+            function(number(loss), number(PARTNER[loss]), limit, 0.0, z.copy(), y, np.ones_like(rows), rows, delta)
+        np.testing.assert_array_equal(d, same)
+        if loss == "CROSS_ENTROPY":
+            expected = np.minimum(free, 2)
+        else:
+            with np.errstate(invalid="ignore"):  # infinity less infinity
+                expected = np.minimum(np.logaddexp(0, z.astype(float)) - y * z, 2).mean(axis=1)
+        assert_close(held, expected, 4, errors=4)
+        assert (loss == "CROSS_ENTROPY" and k == 1) or free[0] > 15
 
 
 @PRECISION

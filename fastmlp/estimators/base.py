@@ -274,6 +274,9 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         self._objective = objective
         self.out_activation_ = objective.out_activation
         net._state.reals[ids.LOSS_FACTOR] = objective.value / objective.gradient
+        most = objective.most(net.dtype)
+        if most:
+            net._state.reals[ids.LOSS_PARAM] = most
         if self.__dict__.get("network_") is not net:
             self.network_ = net
             self.n_layers_ = net.plan.n_layers + 1

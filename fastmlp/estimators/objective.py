@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..losses import Huber, Quantile
 
@@ -37,6 +38,10 @@ class Objective:
     out_activation: str
     gradient: float = 1.0
     value: float = 1.0
+
+    def most(self, dtype: DTypeLike) -> float:
+        """Return the most that a row, or an output of it, counts, as scikit-learn's log loss clips probabilities; or 0."""
+        return -math.log(np.finfo(dtype).eps) if self.loss in ("cross_entropy", "bce") else 0.0
 
     def constant(self, y: NDArray, weight: NDArray) -> float:
         """Return what scikit-learn's value has besides, which depends on the targets alone: Poisson's y ln y - y."""

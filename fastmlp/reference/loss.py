@@ -143,7 +143,8 @@ def loss_and_delta(
     loss, activation : int
         Ids of the loss and of the output's activation.
     param : float
-        Of HUBER and QUANTILE.
+        Of HUBER and QUANTILE. Of CROSS_ENTROPY and BCE, if above 0, the most that a row or one of its terms counts, as if
+        probabilities were clipped; delta is as without it.
     smoothing : float
         Of CROSS_ENTROPY, 0 <= smoothing < 1.
     z : ndarray of shape (n, K)
@@ -160,9 +161,13 @@ def loss_and_delta(
     param, smoothing = float(param), float(smoothing)
     if loss == CROSS_ENTROPY:
         rows[:], delta[:] = _cross_entropy(smoothing, z, y)
+        if param > 0:
+            np.minimum(rows, param, out=rows)
     else:
         if loss in OF_LOGITS:
             value, delta[:] = OF_LOGITS[loss](z, y)
+            if loss == BCE and param > 0:
+                np.minimum(value, param, out=value)
         else:
             value, delta[:] = _from_outputs(loss, activation, param, z, y)
         factor = {SSE: 1.0, PRODUCT: 1.0, HALF_MSE: 0.5}.get(loss, 1 / z.shape[1])
