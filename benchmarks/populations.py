@@ -88,7 +88,8 @@ class Vmapped(Job):
             (np.stack(weights), np.stack(bias))
             for weights, bias in (zip(*one, strict=True) for one in zip(*(layers(w, row) for row in flat), strict=True))
         ]
-        self.x, self.y = (jax.device_put(np.reshape(a, (w.batches, w.batch, *a.shape[1:]))) for a in (data.x, data.y))
+        arrays = data.x, jax_.targets(data)
+        self.x, self.y = (jax.device_put(np.reshape(a, (w.batches, w.batch, *a.shape[1:]))) for a in arrays)
         train = functools.partial(jax_.train, w, 1)
         self.call = jax.jit(jax.vmap(train, in_axes=(0, None, None)), donate_argnums=0)
 

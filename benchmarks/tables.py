@@ -75,7 +75,7 @@ def markdown(section: dict[str, Any]) -> str:
         [
             "Microseconds per training step or call: fastmlp's median, and for others that times the ratio in brackets, the",
             "median of paired runs. Everybody does the same steps from the same parameters, in float32 unless the row says",
-            "otherwise, on all cores; where a library was faster on one thread, that counts.",
+            "otherwise, on all cores; where a library was faster on one thread, that counts. JAX uses as many as it wants to.",
             "",
             *lines,
             "",

@@ -51,11 +51,11 @@ class TrainingState:
         self.ints[ids.LOSS] = loss.loss.id
         self.reals[ids.LOSS_FACTOR] = 1.0
         self.reals[ids.LOSS_PARAM], self.reals[ids.SMOOTHING] = loss.parameter, loss.smoothing
-        self.reals[ids.N_REALS :].reshape(ids.LAYER_BLOCKS, -1)[ids.DROPOUT] = plan.dropout
+        self._plan = plan
+        self._of_layers()[ids.DROPOUT] = plan.dropout
         self.still = self.ints.copy()
         self.still[ids.LOOK] = 1
         self.reseed(seed)
-        self._plan = plan
         self.slots = aligned_zeros((0, plan.n_params), dtype)
         self.optimizer: Optimizer | None = None
         self.backward_calls = 0
@@ -89,8 +89,7 @@ class TrainingState:
                 scales[ids.SCALE] = 1.0
                 self.reals = np.concatenate([self.reals[:settings], scales.ravel()])
         if optimizer.kind >= 0:
-            factors = self.reals[ids.N_REALS :][: ids.LAYER_BLOCKS * self._plan.n_layers].reshape(ids.LAYER_BLOCKS, -1)
-            optimizer.fill_layers(self._plan.fan_in, factors)
+            optimizer.fill_layers(self._plan.fan_in, self._of_layers())
             optimizer.fill(self.ints, self.reals)
         self.optimizer = optimizer
 
@@ -102,7 +101,12 @@ class TrainingState:
         self.slots[...] = other.slots
         self.ints, self.reals = other.ints.copy(), other.reals.copy()
         self.reals[[ids.LOSS_PARAM, ids.SMOOTHING, ids.LOSS_FACTOR]], self.ints[ids.LOSS] = own
-        self.reals[ids.N_REALS :][ids.DROPOUT * self._plan.n_layers :][: self._plan.n_layers] = self._plan.dropout
+        self._of_layers()[ids.DROPOUT] = self._plan.dropout
+
+    def _of_layers(self) -> NDArray[np.float64]:
+        """Return the settings of each layer, (LAYER_BLOCKS, layers), a view of `reals`."""
+        blocks = self.reals[ids.N_REALS :][: ids.LAYER_BLOCKS * self._plan.n_layers]
+        return blocks.reshape(ids.LAYER_BLOCKS, self._plan.n_layers)
 
     def save(self, params: NDArray, into: Saved | None = None) -> Saved:
         """Copy everything, into the memory of `into` if that fits."""

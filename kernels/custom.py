@@ -25,7 +25,7 @@ from numba.core.registry import cpu_target
 from .aside import aside
 from .formulas import function
 from .ids import FIRST_CUSTOM, MOST_CUSTOM
-from .jit import cache_folder, callback, remove_stale, scalar, sealed, sources_stamp, unsealed
+from .jit import cache_folder, cached, callback, remove_stale, scalar, sealed, sources_stamp
 from .simd import I64
 
 # For each activation: f and f' in float32, f alone; the same in float64. ``ACTIVATE + 2 * (float64)`` is the column.
@@ -96,12 +96,8 @@ def _cache_file(key) -> Path | None:
 def _from_cache(codegen, key):
     """The library of that key, or None."""
     path = _cache_file(key)
-    if path is None:
-        return None
-    try:
-        return codegen.unserialize_library(pickle.loads(unsealed(path.read_bytes())))
-    except (OSError, ValueError):  # a missing or torn file is a miss: it is compiled and written again
-        return None
+    data = None if path is None else cached(path)
+    return None if data is None else codegen.unserialize_library(data)
 
 
 def _to_cache(key, data) -> None:

@@ -85,6 +85,14 @@ def unsealed(file: bytes) -> bytes:
     return content
 
 
+def cached(path: str | Path) -> Any:
+    """Return what a file of the cache holds; None if it is missing, torn or foreign: then it is compiled and written again."""
+    try:
+        return pickle.loads(unsealed(Path(path).read_bytes()))
+    except Exception:
+        return None
+
+
 class _KeyedFiles(IndexDataCacheFile):
     """One file per kernel, signature, CPU and source stamp, so that writers never share an index.
 
@@ -105,10 +113,7 @@ class _KeyedFiles(IndexDataCacheFile):
         remove_stale(self._cache_path, rf"{re.escape(kernel)}-\w+\.{re.escape(python)}", self._source_stamp)
 
     def load(self, key):
-        try:
-            stored_key, data = pickle.loads(unsealed(Path(self._path(key)).read_bytes()))
-        except Exception:  # a missing, torn or foreign file is a miss: it is compiled and written again
-            return None
+        stored_key, data = cached(self._path(key)) or (None, None)
         return data if stored_key == repr(key) else None
 
     def flush(self):

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
@@ -17,6 +18,11 @@ jax.config.update("jax_enable_x64", True)  # for the workloads in float64; array
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
 OUTPUTS = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid, "identity": lambda z: z}
+
+
+def targets(data: Data) -> NDArray:
+    """Return y with class indices as int32, as JAX has them where float64 is not asked for."""
+    return data.y.astype(np.int32) if data.y.dtype.kind == "i" else data.y
 
 
 def logits(w: Workload, params: Any, x: Any) -> Any:
@@ -71,7 +77,7 @@ def train(w: Workload, unroll: int, carry: Any, x: Any, y: Any) -> tuple[Any, An
 class _Job(Job):
     def __init__(self, workload: Workload, data: Data, params: NDArray, unroll: int) -> None:
         self.w, self.initial, self.unroll = workload, params, unroll
-        self.x, self.y = jax.device_put((data.x, data.y))
+        self.x, self.y = jax.device_put((data.x, targets(data)))
         self.params = self._on_device()
 
     def _on_device(self) -> Any:
