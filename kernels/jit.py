@@ -113,8 +113,10 @@ class _KeyedFiles(IndexDataCacheFile):
         remove_stale(self._cache_path, rf"{re.escape(kernel)}-\w+\.{re.escape(python)}", self._source_stamp)
 
     def load(self, key):
-        stored_key, data = cached(self._path(key)) or (None, None)
-        return data if stored_key == repr(key) else None
+        match cached(self._path(key)):
+            case (stored_key, data) if stored_key == repr(key):
+                return data
+        return None
 
     def flush(self):
         for path in Path(self._cache_path).glob(f"{self._index_name[:-4]}-*.nbc"):
