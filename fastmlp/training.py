@@ -258,10 +258,10 @@ class Fit:
     def diverged(self, what: str = LOSS_OR_PARAMETER) -> str:
         """Go back to the last finite epoch, and say so."""
         self.go_back()
-        epochs = len(self.history)
+        epochs, best = len(self.history), "" if self.best_params is None else ", the best of them"
         self._divergence = (
             f"Training diverged in epoch {epochs}: {what} became infinite or NaN. "
-            f"The parameters are those after {counted(self._kept_epochs(), 'epoch')}. {self.remedy()}"
+            f"The parameters are those after {counted(self._kept_epochs(), 'epoch')}{best}. {self.remedy()}"
         )
         if not _finite(self.net.params):
             self._divergence = (

@@ -83,6 +83,9 @@ def test_the_state_of_another_solver_is_left_behind(before, after) -> None:
     other = fm.to_sklearn(fitted)
     assert not hasattr(other, "_optimizer")
     np.testing.assert_allclose(other.predict_proba(X), fitted.predict_proba(X))
+    back = fm.from_sklearn(make(theirs, "classes", solver=before).fit(X, y).set_params(solver=after))
+    assert back.network_._state.optimizer is None
+    np.testing.assert_allclose(back.predict_proba(X), fitted.predict_proba(X), rtol=1e-9)
 
 
 def test_a_loss_that_scikit_learn_does_not_have() -> None:

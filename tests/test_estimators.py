@@ -193,7 +193,7 @@ def test_partial_fit_needs_a_stochastic_solver(iris) -> None:
         ({"solver": "newton"}, "The 'solver' parameter of MLPClassifier must be a str among"),
         ({"activation": "nonsense"}, "The 'activation' parameter of MLPClassifier must be a str among"),
         ({"hidden_layer_sizes": (3, -1)}, r"hidden_layer_sizes must be > 0, got \[3, -1\]"),
-        ({"activation": ["relu", "tanh"]}, "activation names 2 activations, but there are 1 hidden layers"),
+        ({"activation": ["relu", "tanh"]}, "activation names 2 activations, but there is 1 hidden layer"),
         ({"early_stopping": True, "validation_fraction": 1e-3}, "The validation set is too small"),
     ],
 )

@@ -76,7 +76,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "scoring": [str, callable, None],
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
-        "callbacks": ["array-like", list, tuple, object],
+        "callbacks": [object],
         "progress": ["boolean"],
         "on_divergence": [StrOptions({"raise", "warn"})],
         "n_ensemble": [Interval(Integral, 1, None, closed="left")],
@@ -264,7 +264,6 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         if "_no_improvement_count" in self.__dict__ and (self.best_loss_ is None) == bool(self.early_stopping):
             return
         self._no_improvement_count = 0
-        self._best_params = self.network_.params.copy() if self.early_stopping else None
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else np.inf
@@ -297,8 +296,9 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         n = len(data.train)
         if self.batch_size != "auto" and self.batch_size > n:
             warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
-        net.seed = int(rng.randint(np.iinfo(np.int32).max))
-        net._state.reseed(net.seed)
+        if self.shuffle or self.dropout > 0.0:  # else nothing is drawn, from a random state of the user's own neither
+            net.seed = int(rng.randint(np.iinfo(np.int32).max))
+            net._state.reseed(net.seed)
         options = options_of(self, n, 1 if incremental else self.max_iter)
         options.check_curves(data.validation is not None, "Pass X_val and y_val, or early_stopping=True.")
         return StochasticRun(self, data, options, judge)

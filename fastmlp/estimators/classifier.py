@@ -35,7 +35,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Widths of the hidden layers.
     activation : str, array-like or Activation, default="relu"
         Activation of the hidden layers: "identity", "logistic", "tanh", "relu" or any other of
-        ``fm.activations.ACTIVATIONS``; or a list with one for each layer.
+        ``fm.activations.ACTIVATIONS`` but softmax and exp; or a list with one for each layer.
     solver : str or Optimizer, default="adam"
         "lbfgs", "sgd" or "adam", as in scikit-learn; "adamw", whose `alpha` is a decoupled weight decay instead of a penalty;
         "amsgrad", "rmsprop", "adagrad"; or an optimizer such as ``fm.SGD(0.1, clip_norm=1.0)``, which has its own learning
@@ -50,7 +50,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     learning_rate_init : float, default=0.001
         The learning rate to begin with.
     power_t : float, default=0.5
-        Exponent of "invscaling": learning_rate_init / t^power_t after t samples.
+        Exponent of "invscaling": learning_rate_init / (t + 1)^power_t after t samples.
     max_iter : int, default=200
         Most epochs, or for "lbfgs" most iterations.
     shuffle : bool, default=True
@@ -96,7 +96,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Whether to show a progress bar.
     on_divergence : {"raise", "warn"}, default="raise"
         What happens when a loss or parameter becomes infinite or NaN, as soon as it does: scikit-learn's ValueError, or a
-        DivergenceWarning. The parameters are those of the last good epoch in either case.
+        DivergenceWarning. The parameters are those of the last good epoch in either case. Early stopping that has a best epoch
+        only warns and goes back to that, as in scikit-learn.
     n_ensemble : int, default=1
         How many networks to train, from different seeds; their predictions are averaged. A Ctrl-C ends all of them: it raises
         KeyboardInterrupt, while a single network keeps what it has.

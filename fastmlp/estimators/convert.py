@@ -12,10 +12,11 @@ from sklearn import neural_network
 from sklearn.neural_network import _stochastic_optimizers as theirs
 from sklearn.utils.validation import check_is_fitted
 
+from ..optimizers import Adam
 from ..reference import ids
 from .base import BaseMLP
 from .classifier import MLPClassifier
-from .rates import POLICIES, Policy, is_lbfgs, optimizer_of
+from .rates import POLICIES, Policy, is_lbfgs, penalty_of, sgd
 from .regressor import MLPRegressor
 from .start import plain_activation
 
@@ -27,6 +28,7 @@ _SHARED = """
     loss_curve_ best_loss_ validation_scores_ best_validation_score_ _no_improvement_count
 """.split()
 _COMMON = {"identity", "sigmoid", "tanh", "relu"}
+_THEIR_OPTIMIZERS = {"sgd": theirs.SGDOptimizer, "adam": theirs.AdamOptimizer}
 _PAIRS: tuple[tuple[Any, Any], ...] = (
     (MLPClassifier, neural_network.MLPClassifier),
     (MLPRegressor, neural_network.MLPRegressor),
@@ -87,26 +89,31 @@ def _take_over(new: BaseMLP, old: Any) -> None:
             setattr(new, name, copy.copy(getattr(old, name)))
     new.coefs_, new.intercepts_ = list(old.coefs_), list(old.intercepts_)
     new._synchronize()
-    if getattr(old, "_best_coefs", None) is not None and new.early_stopping:
-        new._best_params = _flat(new, old._best_coefs, old._best_intercepts)
-    if not is_lbfgs(new.solver) and hasattr(old, "_optimizer"):
+    # The solver may have been set after the fit: the state of another one is left behind.
+    if isinstance(getattr(old, "_optimizer", None), _THEIR_OPTIMIZERS.get(new.solver, ())):
         _take_state(new, old._optimizer)
 
 
 def _take_state(new: BaseMLP, optimizer: Any) -> None:
     """Let the network's optimizer go on from where scikit-learn's is."""
-    net, layers = new.network_, len(new.coefs_)
-    net._state.use(optimizer_of(new, new._objective.gradient))
-    vectors = [optimizer.ms, optimizer.vs] if new.solver == "adam" else [optimizer.velocities]
-    # Moments of the engine's gradients, which are smaller by a factor; a velocity has the rate in it.
-    factors = [1 / new._objective.gradient, new._objective.gradient**-2.0] if new.solver == "adam" else [1.0]
+    net, layers, gradient = new.network_, len(new.coefs_), new._objective.gradient
+    # By what the optimizer was made with: parameters may have been set since.
+    first = optimizer.learning_rate_init
+    if new.solver == "adam":
+        betas = optimizer.beta_1, optimizer.beta_2
+        net._state.use(Adam(first, *betas, optimizer.epsilon / gradient, eps_hat=True, **penalty_of(new, gradient)))
+        net._state.reals[[ids.BETA1_POWER, ids.BETA2_POWER]] = np.power(betas, optimizer.t)
+        new._policy = Policy("constant", first, new.power_t)
+        vectors = [optimizer.ms, optimizer.vs]
+        # Moments of the engine's gradients, which are smaller by a factor; a velocity has the rate in it.
+        factors = [1 / gradient, gradient**-2.0]
+    else:
+        net._state.use(sgd(first, optimizer.momentum, optimizer.nesterov, **penalty_of(new, gradient)))
+        new._policy = Policy(optimizer.lr_schedule, first, optimizer.power_t)
+        new._policy.rate = optimizer.learning_rate
+        vectors, factors = [optimizer.velocities], [1.0]
     for slot, arrays, factor in zip(net._state.slots, vectors, factors, strict=False):
         slot[...] = factor * _flat(new, arrays[:layers], arrays[layers:])
-    new._policy = Policy(new.learning_rate if new.solver == "sgd" else "constant", new.learning_rate_init, new.power_t)
-    if new.solver == "adam":
-        net._state.reals[[ids.BETA1_POWER, ids.BETA2_POWER]] = new.beta_1**optimizer.t, new.beta_2**optimizer.t
-    else:
-        new._policy.rate = optimizer.learning_rate
 
 
 def _flat(est: BaseMLP, weights: list[NDArray], biases: list[NDArray]) -> NDArray:
@@ -171,10 +178,8 @@ def _given_back(old: BaseMLP, kind: Any) -> Any:
         if hasattr(old, name):
             setattr(new, name, copy.copy(getattr(old, name)))
     new.coefs_, new.intercepts_ = [w.copy() for w in old.coefs_], [b.copy() for b in old.intercepts_]
-    best = getattr(old, "_best_params", None)
-    best = old.network_.params if best is None else best
-    new._best_coefs = [w.copy() for w in old.network_.plan.weights(best)]
-    new._best_intercepts = [b.copy() for b in old.network_.plan.biases(best) if b is not None]
+    # As there after early stopping: the same arrays, which training changes in place.
+    new._best_coefs, new._best_intercepts = new.coefs_, new.intercepts_
     new._random_state = np.random.RandomState()
     # The solver may have been set after the fit.
     trained_by = getattr(old.network_._state.optimizer, "kind", None)
@@ -185,28 +190,29 @@ def _given_back(old: BaseMLP, kind: Any) -> Any:
 
 def _their_optimizer(old: BaseMLP, new: Any) -> Any:
     params = new.coefs_ + new.intercepts_
-    state, gradient = old.network_._state, old._objective.gradient
+    state, gradient, policy = old.network_._state, old._objective.gradient, old._policy
+    # By what the training went with: parameters may have been set since.
+    made_with: Any = state.optimizer
+    assert policy is not None
 
     def split(slot: NDArray) -> list[NDArray]:
         plan = old.network_.plan
         return [w.copy() for w in plan.weights(slot)] + [b.copy() for b in plan.biases(slot) if b is not None]
 
     if old.solver == "adam":
-        adam = theirs.AdamOptimizer(params, old.learning_rate_init, old.beta_1, old.beta_2, old.epsilon)
+        beta1, beta2 = made_with.beta1, made_with.beta2
+        adam = theirs.AdamOptimizer(params, policy.first, beta1, beta2, made_with.eps * gradient)
         adam.ms = split(gradient * state.slots[0])
         adam.vs = split(gradient**2 * state.slots[1])
         # The engine keeps β₂^t, not t.
         power = max(float(state.reals[ids.BETA2_POWER]), np.finfo(float).tiny)
-        adam.t = round(math.log(power) / math.log(old.beta_2)) if old.beta_2 > 0 else 1
+        adam.t = round(math.log(power) / math.log(beta2)) if beta2 > 0 else 1
         return adam
-    sgd = theirs.SGDOptimizer(
-        params, old.learning_rate_init, old.learning_rate, old.momentum, old.nesterovs_momentum, old.power_t
-    )
-    assert old._policy is not None
-    sgd.learning_rate = old._policy.rate
+    given = theirs.SGDOptimizer(params, policy.first, policy.kind, made_with.momentum, made_with.nesterov, policy.power)
+    given.learning_rate = policy.rate
     if len(state.slots):
-        sgd.velocities = split(state.slots[0])
-    return sgd
+        given.velocities = split(state.slots[0])
+    return given
 
 
 def _refuse_what_they_lack(old: BaseMLP) -> None:

@@ -33,7 +33,9 @@ class FittedMLP(BaseEstimator):
         self._views = (*self.coefs_, *self.intercepts_)
 
     def _synchronize(self) -> None:
-        """Take over arrays that somebody has put into coefs_ or intercepts_."""
+        """Take over arrays that somebody has put into coefs_ or intercepts_, or into those of an ensemble's members."""
+        for member in self.__dict__.get("estimators_", ()):
+            member._synchronize()
         given = (*self.coefs_, *self.intercepts_)
         if all(map(_same, given, self._views)):
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, RMSprop, Stepping
 if TYPE_CHECKING:
     from .base import BaseMLP
 
-__all__ = ["POLICIES", "SOLVERS", "Policy", "is_lbfgs", "optimizer_of"]
+__all__ = ["POLICIES", "SOLVERS", "Policy", "is_lbfgs", "optimizer_of", "penalty_of", "sgd"]
 
 POLICIES = ("constant", "invscaling", "adaptive")
 SOLVERS = ("lbfgs", "sgd", "adam", "adamw", "amsgrad", "rmsprop", "adagrad")
@@ -26,23 +27,36 @@ def is_lbfgs(solver: str | optimizers.Optimizer) -> bool:
     return solver == "lbfgs" or isinstance(solver, LBFGS)
 
 
+def penalty_of(est: BaseMLP, gradient: float) -> dict[str, Any]:
+    """Return the optimizer's settings that `alpha` means."""
+    return {"l2": est.alpha / gradient, "l2_over_batch": True}
+
+
+def sgd(rate: Any, momentum: float, nesterov: bool, **penalty: Any) -> SGD:
+    """Return SGD with scikit-learn's momentum, which may be 1."""
+    momentum = min(float(momentum), float(np.nextafter(1.0, 0.0)))
+    return SGD(rate, momentum=momentum, nesterov=nesterov and momentum > 0.0, **penalty)
+
+
 def optimizer_of(est: BaseMLP, gradient: float) -> Stepping:
     """Return the engine's optimizer for an estimator whose gradients are the engine's times `gradient`.
 
     A factor of the gradient is a factor of SGD's rate, and of what 1 / eps is for those that divide by the gradient's size.
+    As in scikit-learn, partial_fit goes on with the optimizer that there is, whatever has been set since, but for `alpha`.
     """
     if isinstance(est.solver, Stepping):
         return est.solver
+    kept: Any = est.network_._state.optimizer
+    if est._policy is not None and est.solver in ("sgd", "adam") and type(kept) in (SGD, Adam):
+        return replace(kept, **penalty_of(est, gradient))
     rate: Any = est.learning_rate_init
     if not isinstance(est.learning_rate, str):
         rate = est.learning_rate
     elif est.learning_rate not in POLICIES:
         rate = schedules.resolve(est.learning_rate, lr=est.learning_rate_init)
-    penalty: dict[str, Any] = {"l2": est.alpha / gradient, "l2_over_batch": True}
+    penalty = penalty_of(est, gradient)
     if est.solver == "sgd":
-        # Momentum 1 is allowed in scikit-learn.
-        momentum = min(float(est.momentum), float(np.nextafter(1.0, 0.0)))
-        return SGD(rate, momentum=momentum, nesterov=est.nesterovs_momentum and momentum > 0.0, **penalty)
+        return sgd(rate, est.momentum, est.nesterovs_momentum, **penalty)
     eps = est.epsilon / gradient
     if est.solver == "rmsprop":
         return RMSprop(rate, rho=est.beta_2, eps=eps, **penalty)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import activations
+from ..errors import counted
 from ..initializers import INITIALIZERS, auto
 from ..network import MLP
 
@@ -75,7 +76,7 @@ def _blank_network(est: BaseMLP, objective: Objective, n_inputs: int, n_outputs:
     layers = [{"width": width, "activation": name, "init": "zeros"} for width, name in zip(sizes, names, strict=True)]
     return MLP(
         [n_inputs, *layers, {"width": n_outputs, "init": "zeros"}], output=objective.output, loss=objective.loss,
-        dropout=float(est.dropout), dtype=np.dtype(dtype).name,
+        dropout=float(est.dropout), dtype=np.dtype(dtype).name, seed=0,
     )  # fmt: skip
 
 
@@ -91,7 +92,8 @@ def _activations(given: Any, n: int) -> list[Any]:
         names = list(given)
         if len(names) != n:
             raise ValueError(
-                f"activation names {len(names)} activations, but there are {n} hidden layers. "
+                f"activation names {len(names)} activations, but there {'is' if n == 1 else 'are'} "
+                f"{counted(n, 'hidden layer')}. "
                 "Pass one for each of hidden_layer_sizes, or a single one for all."
             )
         return names

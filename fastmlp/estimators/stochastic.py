@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..arguments import Options, TrainingData
 from ..history import History
 from ..reference import ids
-from ..training import Run
+from ..training import LOSS_OR_PARAMETER, Run
 from .rates import optimizer_of
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class StochasticRun(Run):
             value = self.objective.value * self.history.val_loss[epoch] + self.validation_constant
             est.validation_loss_curve_.append(value)
         if self.judge is not None:
-            self._judge_epoch(self.judge)
+            self._judge_epoch(self.judge, epoch)
         elif self.weighs:  # else a loss of 0 says nothing
             est._no_improvement_count = est._no_improvement_count + 1 if est.loss_ > est.best_loss_ - est.tol else 0
             est.best_loss_ = min(est.best_loss_, est.loss_)
@@ -125,7 +125,7 @@ class StochasticRun(Run):
             return False
         return self._stalled()
 
-    def _judge_epoch(self, judge: Judge) -> None:
+    def _judge_epoch(self, judge: Judge, epoch: int) -> None:
         est = self.est
         try:
             score = judge.score(est)
@@ -141,8 +141,14 @@ class StochasticRun(Run):
         if score > est.best_validation_score_:
             # Copied first, then in one assignment: an interruption finds either the old best or the new one.
             best = self.net.params.copy()
-            self.best_params, est.best_validation_score_ = best, score
+            self.best_params, self.best_epoch, est.best_validation_score_ = best, epoch, score
             judge.best_params = best
+
+    def diverged(self, what: str = LOSS_OR_PARAMETER) -> str:
+        """Go back; no error where a best epoch comes back, as in scikit-learn, which trains on till nothing improves."""
+        if self.best_params is not None:
+            self.options.on_divergence = "warn"
+        return super().diverged(what)
 
     def _take_back(self) -> None:
         """Forget the epoch just noted, which no score will follow."""
