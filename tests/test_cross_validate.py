@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.ensemble import BaggingClassifier
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
@@ -37,6 +38,22 @@ def test_cross_validate_is_the_loop(iris) -> None:
     for wrong in (2.0, True, "ab", None):
         with pytest.raises(TypeError, match="seeds must be an integer, how many, or a list of integers; got"):
             fm.cross_validate(quick(), X, y, seeds=wrong)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_groups_may_be_routed(iris, nested) -> None:
+    X, y = iris
+    params = {"groups": np.arange(150) % 7}
+    with sklearn.config_context(enable_metadata_routing=True):
+        est = quick(max_iter=3)
+        if nested:  # which asks for the groups too
+            est = GridSearchCV(est, {"alpha": [0.1]}, cv=GroupKFold(2))
+        table = fm.cross_validate(est, X, y, cv=GroupKFold(3), seeds=[0], params=params, return_indices=True)
+        expected = cross_validate(est, X, y, cv=GroupKFold(3), params=params, return_indices=True)
+    np.testing.assert_array_equal(table["test_score"][0], expected["test_score"])
+    for ours, theirs in zip(table["indices"]["test"], expected["indices"]["test"], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert list(params) == ["groups"]
 
 
 @pytest.mark.parametrize("wrong", [fm.MLP([4, 3]), fm.MLPClassifier, 3], ids=["network", "class", "number"])

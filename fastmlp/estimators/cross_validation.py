@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import get_config
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.model_selection import cross_validate as one_seed
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
+from sklearn.utils.metadata_routing import get_routing_for_object
 
 from .. import checks, engine
 from ..errors import shown
@@ -48,7 +50,7 @@ def cross_validate(
     seeds : int or iterable of int
         The random states, or how many: 0, 1, ... Every parameter random_state is set to them, those of parts too.
     groups : array-like, optional
-        For the splitter.
+        For the splitter; with scikit-learn's metadata routing they may be in `params` instead.
     n_jobs : int, optional
         With None and -1 networks of fastmlp take all threads, a seed on each. A number, or of other estimators -1 too, is
         scikit-learn's, by which the folds of one seed after the other go to so many processes.
@@ -85,6 +87,8 @@ def cross_validate(
             "For networks of fm.MLP there is fm.sweep(..., cv=5)."
         )
     chosen = checks.seeds(seeds, 0)
+    if groups is None and get_config()["enable_metadata_routing"]:
+        groups, options["params"] = _routed_groups(estimator, options.get("params"))
     X, y, groups = indexable(X, y, groups)
     folds = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y, groups))
     # Seeds side by side, a network on each core, unless something of the user's own runs in between or looks at the clock.
@@ -95,6 +99,14 @@ def cross_validate(
     results = side_by_side(lambda seed: _one_seed(estimator, seed, X, y, **options), [(seed,) for seed in chosen], together)
     table = {name: _stacked([result[name] for result in results]) for name in results[0]}
     return {"seeds": np.array(chosen), **table}
+
+
+def _routed_groups(estimator: Any, params: Any) -> tuple[Any, Any]:
+    """Return the groups among routed parameters, and what is left when the folds are made: they, if the estimator asks too."""
+    groups = (params or {}).get("groups")
+    if groups is None or get_routing_for_object(estimator).consumes("fit", ["groups"]):
+        return groups, params
+    return groups, {name: value for name, value in params.items() if name != "groups"}
 
 
 def _stacked(parts: list[Any]) -> Any:
