@@ -429,17 +429,6 @@ def test_targets_to_judge_by_must_be_like_those_to_train_on() -> None:
                 estimator.fit(X, y > 100, **wrong)
 
 
-def test_an_ensemble_of_folds_without_weight_is_not_judged_by_them() -> None:
-    X, y = IRIS
-    weight = np.isin(np.arange(150), (0, 60, 120)) * 1.0
-    for estimator in (classifier, regressor):
-        fitted = estimator(n_ensemble=5, epochs=2).fit(X, y, weight)
-        judged = [len(errors) for errors in fitted.validation_errors_]
-        assert 0 in judged
-        assert set(judged) <= {0, 2}
-        assert fitted.score(X, y) > -10
-
-
 def test_a_table_with_nothing_in_it() -> None:
     X, y = IRIS
     for estimator in (classifier(), regressor()):

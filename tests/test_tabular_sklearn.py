@@ -10,7 +10,7 @@ from fastmlp.tabular import TabularClassifier, TabularEncoder, TabularRegressor
 # Small networks: what is checked is how they behave, not how good they are.
 CLASSIFIER = TabularClassifier(hidden=(32, 32), epochs=32, batch_size=32, random_state=0)
 REGRESSOR = TabularRegressor(hidden=(32, 32), epochs=48, batch_size=32, random_state=0)
-WEIGHTS = "rows of weight 0 change which rows are held out, the medians and the order of the others"
+WEIGHTS = "a row of weight 2 is one row, not two, for medians, the rows held out and minibatches"
 
 
 def expected_failures(estimator) -> dict[str, str]:

@@ -29,6 +29,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     It minimises the log loss, of one class among several or of several labels at once. Parameters up to `max_fun` are those of
     ``sklearn.neural_network.MLPClassifier``, in its order; the others are more.
 
+    Kept apart from scikit-learn on purpose: a network trained on float32 predicts in float32 whatever X's dtype is, and stays
+    float32 after "lbfgs"; and an `activation` that is set on a fitted estimator takes effect with the next fit.
+
     Parameters
     ----------
     hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
@@ -113,9 +116,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     loss_ : float
         The last epoch's loss, penalty included.
     best_loss_ : float or None
-        The least loss; None with early stopping.
+        The least loss; None with early stopping. With solver="lbfgs" there are neither this nor the curves and scores below.
     loss_curve_ : list of float
-        Each epoch's loss; like all curves, of stochastic solvers only.
+        Each epoch's loss.
     validation_loss_curve_ : list of float
         Loss of the validation data after each epoch, without penalty; empty if there is none.
     validation_scores_ : list of float or None
@@ -222,6 +225,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Update the model with a single iteration over the given data.
+
+        As in scikit-learn, "sgd" and "adam" go on with the optimizer of the first call: of its parameters `alpha` alone is
+        read anew.
 
         Parameters
         ----------

@@ -28,6 +28,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     loss="poisson", `sample_weight` and several minibatches the losses differ from scikit-learn's by what depends on the targets
     alone, since that averages y ln y - y batch by batch.
 
+    Kept apart from scikit-learn on purpose: a network trained on float32 predicts in float32 whatever X's dtype is, and stays
+    float32 after "lbfgs"; and an `activation` that is set on a fitted estimator takes effect with the next fit.
+
     Parameters
     ----------
     loss : str, Huber or Quantile, default="squared_error"
@@ -113,9 +116,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     loss_ : float
         The last epoch's loss, penalty included.
     best_loss_ : float or None
-        The least loss; None with early stopping.
+        The least loss; None with early stopping. With solver="lbfgs" there are neither this nor the curves and scores below.
     loss_curve_ : list of float
-        Each epoch's loss; like all curves, of stochastic solvers only.
+        Each epoch's loss.
     validation_loss_curve_ : list of float
         Loss of the validation data after each epoch, without penalty; empty if there is none.
     validation_scores_ : list of float or None
@@ -218,6 +221,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Update the model with a single iteration over the given data.
+
+        As in scikit-learn, "sgd" and "adam" go on with the optimizer of the first call: of its parameters `alpha` alone is
+        read anew.
 
         Parameters
         ----------

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from .. import checks, engine, weighting
@@ -25,8 +25,16 @@ __all__ = ["Tabular"]
 class Tabular(BaseEstimator):
     """The common part of the two estimators; use :class:`TabularClassifier` or :class:`TabularRegressor`."""
 
-    def _fit(self, X: Any, y: NDArray, n_outputs: int, sample_weight: Any, held_out: tuple[Any, Any, Any]) -> Any:
-        """Train on checked targets y; `held_out` is X, y and weights of the rows to judge by, or Nones.
+    def _counting(self, X: Any, y: NDArray, sample_weight: Any) -> tuple[Any, NDArray, NDArray | None]:
+        """Return X, y and checked weights of the rows that count; one of weight 0 is as if it were not there."""
+        weight = _weights(sample_weight, X)
+        if weight is None:
+            return X, y, None
+        counts = weighting.sample_weight(weight, len(weight), np.dtype(np.float32)) > 0.0
+        return (X, y, weight) if counts.all() else (_safe_indexing(X, np.flatnonzero(counts)), y[counts], weight[counts])
+
+    def _fit(self, X: Any, y: NDArray, n_outputs: int, weight: NDArray | None, held_out: tuple[Any, Any, Any]) -> Any:
+        """Train on checked targets y and weights above 0; `held_out` is X, y and weights of the rows to judge by, or Nones.
 
         The attributes of an earlier fit stay until there is all that replaces them.
         """
@@ -35,9 +43,6 @@ class Tabular(BaseEstimator):
         fraction = checks.real("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
         seeds = check_random_state(self.random_state).randint(2**31, size=n_ensemble + 1).tolist()
         workers = checks.jobs(self.n_jobs) or engine.threads()
-        weight = _weights(sample_weight, X)
-        if weight is not None:
-            weighting.sample_weight(weight, len(weight), np.dtype(np.float32))
         encoder = TabularEncoder(self.categorical_features, max_one_hot=recipe.max_one_hot)
         rows = Rows(encoder.fit_transform(X), y, weight)
         if rows.X.shape[1] == 0:
@@ -69,10 +74,11 @@ class Tabular(BaseEstimator):
         if len(seeds) > 2:
             if len(seeds) - 1 > len(rows.y):
                 raise ValueError(
-                    f"n_ensemble={len(seeds) - 1}, but X has {counted(len(rows.y), 'row')}, and each network is judged by "
-                    "other rows. Pass a smaller n_ensemble, or X_val and y_val to judge them all by."
+                    f"n_ensemble={len(seeds) - 1}, but X has {counted(len(rows.y), 'row')}"
+                    f"{'' if rows.weight is None else ' with a weight above 0'}, and each network is judged by other rows. "
+                    "Pass a smaller n_ensemble, or X_val and y_val to judge them all by."
                 )
-            stratified = classes and np.bincount(rows.y).min() >= len(seeds) - 1
+            stratified = classes and np.unique(rows.y, return_counts=True)[1].min() >= len(seeds) - 1
             folds = (StratifiedKFold if stratified else KFold)(len(seeds) - 1, shuffle=True, random_state=seeds[0])
             parts = zip(folds.split(rows.X, rows.y), seeds[1:], strict=True)
             return [(*_parted(rows, *part), seed) for part, seed in parts]
@@ -117,11 +123,8 @@ class Tabular(BaseEstimator):
 
 
 def _parted(rows: Rows, kept: NDArray, held: NDArray) -> tuple[Rows, Rows | None]:
-    """Return what is trained on and what it is judged by: all rows and nothing where a part would be empty or of no weight."""
-    weight = rows.weight
-    if min(kept.size, held.size) == 0 or (weight is not None and min(weight[kept].max(), weight[held].max()) == 0.0):
-        return rows, None
-    return rows.take(kept), rows.take(held)
+    """Return what is trained on and what it is judged by: all rows and nothing where a part would be empty."""
+    return (rows.take(kept), rows.take(held)) if min(kept.size, held.size) else (rows, None)
 
 
 def _weights(sample_weight: Any, X: Any) -> NDArray | None:

@@ -148,7 +148,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         y : (n,) array
             Classes: numbers or names.
         sample_weight : (n,) array, optional
-            How much each row counts.
+            How much each row counts; one of weight 0 is as if it were not there.
         X_val, y_val, sample_weight_val : array or frame, arrays, optional
             Rows to judge each epoch by, instead of some of X.
 
@@ -165,7 +165,8 @@ class TabularClassifier(ClassifierMixin, Tabular):
             if len(classes) < 2:
                 raise ValueError(f"y has 1 class ({classes.tolist()[0]!r}), but a classifier needs 2 or more.")
             codes_val = None if y_val is None else _codes(y_val, classes)
-            self._fit(X, codes, len(classes), sample_weight, (X_val, codes_val, sample_weight_val))
+            X, codes, weight = self._counting(X, codes, sample_weight)
+            self._fit(X, codes, len(classes), weight, (X_val, codes_val, sample_weight_val))
             self.classes_ = classes
         return self
 
@@ -278,7 +279,7 @@ class TabularRegressor(RegressorMixin, Tabular):
         y : (n,) or (n, outputs) array
             Numbers.
         sample_weight : (n,) array, optional
-            How much each row counts.
+            How much each row counts; one of weight 0 is as if it were not there.
         X_val, y_val, sample_weight_val : array or frame, arrays, optional
             Rows to judge each epoch by, instead of some of X.
 
@@ -289,11 +290,12 @@ class TabularRegressor(RegressorMixin, Tabular):
         with unchanged_by_errors(self):
             self._check(X, y, sample_weight=sample_weight, y_val=y_val, sample_weight_val=sample_weight_val)
             targets, one_output = _targets(y, "y")
+            X, targets, weight = self._counting(X, targets, sample_weight)
             _check_range(targets)
             targets_val = None if y_val is None else _targets(y_val, "y_val")[0]
             if targets_val is not None and targets_val.shape[1] != targets.shape[1]:
                 raise ValueError(f"y_val has shape {targets_val.shape}, but y has {targets.shape}. Pass as many columns.")
-            self._shifts = self._fit(X, targets, targets.shape[1], sample_weight, (X_val, targets_val, sample_weight_val))
+            self._shifts = self._fit(X, targets, targets.shape[1], weight, (X_val, targets_val, sample_weight_val))
             self._one_output = one_output
             self._range = targets.min(axis=0), targets.max(axis=0)
         return self
