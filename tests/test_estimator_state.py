@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -140,3 +142,12 @@ def test_early_stopping_without_a_best_epoch_refuses_what_diverges() -> None:
         diverging(fm, early_stopping=True, learning_rate_init=1e200).fit(A, target)
     with pytest.raises(ValueError, match="non-finite parameter weights"):
         diverging(fm).fit(A, target)
+
+
+def test_an_optimizer_set_since_the_first_call_has_its_own_rate() -> None:
+    first = fm.MLPClassifier((5,), shuffle=False, random_state=0).partial_fit(X, y, classes=[0, 1, 2])
+    moved = []
+    for rate in (1e-3, 1e-1):
+        est = copy.deepcopy(first).set_params(solver=fm.SGD(rate)).partial_fit(X, y)
+        moved.append(np.abs(est.network_.params - first.network_.params).max())
+    assert moved[1] > 50 * moved[0]

@@ -293,6 +293,8 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             self._policy = None
             if named and not isinstance(self.solver, Optimizer):
                 self._policy = Policy(kind, self.learning_rate_init, self.power_t)
+        elif isinstance(self.solver, Optimizer):  # set since the first call: it has its own rate
+            self._policy = None
         n = len(data.train)
         if self.batch_size != "auto" and self.batch_size > n:
             warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
