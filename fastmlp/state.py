@@ -54,7 +54,7 @@ class TrainingState:
         self._plan = plan
         self._of_layers()[ids.DROPOUT] = plan.dropout
         self.still = self.ints.copy()
-        self.still[ids.LOOK] = 1
+        self.still[ids.CHECK_FINITE] = 1
         self.reseed(seed)
         self.slots = aligned_zeros((0, plan.n_params), dtype)
         self.optimizer: Optimizer | None = None

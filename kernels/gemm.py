@@ -123,15 +123,15 @@ def _pack_turned(k, cols, b, ldb, out):
 
 
 @inner
-def _pack(k, cols, b, ldb, turned, out):
+def _pack(k, cols, b, ldb, transposed, out):
     """Panels of k rows, one after the other, with `cols` columns in all."""
     width = NV * lanes_of(b)
-    if AT_ONCE > 1 and not turned and cols == AT_ONCE * width:
+    if AT_ONCE > 1 and not transposed and cols == AT_ONCE * width:
         pack_at_once(k, b, ldb, out)
         return
     for j in range(0, cols, width):
         n = min(width, cols - j)
-        if turned:
+        if transposed:
             _pack_turned(k, n, shift(b, j * ldb), ldb, shift(out, j * k))
         else:
             pack(k, n, shift(b, j), ldb, shift(out, j * k))
@@ -178,9 +178,9 @@ def _depth(k, rs, cs, ldb, lanes):
 
 
 @glue
-def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed):
+def gemm(m, n, k, a, rs, cs, b, ldb, transposed, csb, c, ldc, start, bias, end, aux, ldaux, packed):
     """C = finish(begin + A @ B) for C (m, n), A (m, k) with strides rs and cs, one of them 1, B (k, n) with row stride ldb,
-    or if `turned` the transpose of such an array of shape (n, k).
+    or if `transposed` the transpose of such an array of shape (n, k).
 
     START_* and END_* of tile.py say how the sums begin and finish; bias is (n,), or (m,) with START_COLUMN, aux is (m, n) with
     row stride ldaux and may be C. END_ADD takes START_ZERO, and C as aux. C overlaps nothing else. `packed` is scratch for
@@ -195,18 +195,18 @@ def gemm(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux,
     panel; but where C holds an aux that is still needed, they wait in scratch, a stripe of rows at a time.
     """
     depth = _depth(k, rs, cs, ldb, lanes_of(a))
-    packing = csb is None and (turned or (m >= PACK_ROWS and _spans(min(k, depth), ldb, lanes_of(a))))
+    packing = csb is None and (transposed or (m >= PACK_ROWS and _spans(min(k, depth), ldb, lanes_of(a))))
     if k <= depth and not packing:
         _tiles(m, n, k, a, rs, cs, MR, b, ldb, csb, c, ldc, start, bias, 1 if start == START_COLUMN else 0, end, aux, ldaux)
     else:
-        _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing, depth)
+        _panels(m, n, k, a, rs, cs, b, ldb, transposed, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing, depth)
 
 
 @inner
-def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing, depth):
+def _panels(m, n, k, a, rs, cs, b, ldb, transposed, csb, c, ldc, start, bias, end, aux, ldaux, packed, packing, depth):
     """As `gemm`, a panel of B after the other, packed or not."""
     lanes = lanes_of(a)
-    width = (NV_ROW if m == 1 and csb is None and not turned else NV) * lanes
+    width = (NV_ROW if m == 1 and csb is None and not transposed else NV) * lanes
     waits_in_c = k <= depth or end != END_TIMES
     at_once = width * AT_ONCE if packing and waits_in_c else width
     stripe = m if waits_in_c else STRIPE
@@ -230,9 +230,9 @@ def _panels(m, n, k, a, rs, cs, b, ldb, turned, csb, c, ldc, start, bias, end, a
                 cols = 2 * lanes  # as `tiles` would cut them
             while True:
                 kc, column = min(k - p, depth), left if csb is None else left // lanes * csb
-                b_p, ldp = shift(b, column * ldb + p if turned else p * ldb + column), ldb
+                b_p, ldp = shift(b, column * ldb + p if transposed else p * ldb + column), ldb
                 if packing:
-                    _pack(kc, cols, b_p, ldb, turned, packed)
+                    _pack(kc, cols, b_p, ldb, transposed, packed)
                     b_p, ldp = packed, width
                 c_p, aux_p = shift(c, top * ldc + left), shift(aux, top * ldaux + left)
                 sums, lds = c_p, ldc

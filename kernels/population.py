@@ -26,7 +26,7 @@ from .minibatch import LOSS_ONLY, PREDICT, TRAIN
 from .packs import _packs_size, _run_packs
 from .scratch import _scratch_size
 from .simd import VECTOR_BYTES
-from .threads import ABORT, alone, threads, threads_here, together
+from .threads import ABORT, alone, run_on_threads, threads, threads_here
 
 # Of float32, which has the most.
 MOST_LANES = VECTOR_BYTES // 4
@@ -79,7 +79,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, lr, factor, loss
     while n > 1 and _packs_room(table, size if task == TRAIN else n * lanes, slots.shape[1], n) > arena.size:
         n -= 1
     job = task, table, ints, reals, params, slots, x, y, weight, own, lr, factor, losses, out, *copies, arena
-    together(_run_packs, n, n > 1, *job)
+    run_on_threads(_run_packs, n, n > 1, *job)
 
 
 def _one_by_one(table, x, size, arena, work):
@@ -100,7 +100,7 @@ def _one_by_one(table, x, size, arena, work):
                     return
                 work(i, arena[tid * part : (tid + 1) * part])
 
-    together(share, n, n > 1)
+    run_on_threads(share, n, n > 1)
 
 
 def _of(array, i):

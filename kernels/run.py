@@ -15,6 +15,7 @@ from .ids import (
     BETA1_POWER,
     BETA2,
     BETA2_POWER,
+    CHECK_FINITE,
     CLIP_NORM,
     CROSS_ENTROPY,
     DECAY,
@@ -25,7 +26,6 @@ from .ids import (
     FAN_IN,
     L2,
     L2_OVER_BATCH,
-    LOOK,
     LOSS,
     LOSS_FACTOR,
     LOSS_SUM,
@@ -254,7 +254,7 @@ def _fit(kind, table, x, tid, n):
 def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losses, out, arena, tid, n, sync):
     """Do `task` as thread tid of n; its numbers go to losses (TRAIN, copies of parameters to out) or out (others, 2-D).
 
-    With LOOK set, NaN is all that is returned if x or y is not finite.
+    With CHECK_FINITE set, NaN is all that is returned if x or y is not finite.
     x may be sparse rows (sparse.py), and for TRAIN fewer rows than y: those that the epoch takes from place WINDOW on.
     """
     layers = table.shape[0]
@@ -302,7 +302,7 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
                 _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
     if n == 1:
         sync[NOT_FINITE] = 0
-    if ints[LOOK] != 0 and not (_fit(net.special, table, x, tid, n) and _fit(None, table, y, tid, n)):
+    if ints[CHECK_FINITE] != 0 and not (_fit(net.special, table, x, tid, n) and _fit(None, table, y, tid, n)):
         sync[NOT_FINITE] = 1
     barrier(sync, n)
     result = math.nan

@@ -351,7 +351,7 @@ def _phi(builder, *arrivals):
     return phi
 
 
-def ask_for(builder, pointer) -> None:
+def prefetch(builder, pointer) -> None:
     """Ask for the line of a pointer, which may be anywhere: to lie in the L2 cache when it is loaded."""
     i8, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
     name = "llvm.prefetch.p0"

@@ -110,7 +110,7 @@ def sync_of_one():
         return _caller.sync
 
 
-def together(kernel, n: int, long: bool, *args, budget: float = 0.0):
+def run_on_threads(kernel, n: int, long: bool, *args, budget: float = 0.0):
     """kernel(*args, tid, n, sync) on n threads at once; returns what number 0 returns.
 
     A training on several threads ends after the step in which it has taken `budget` seconds, if that is not 0.

@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 
 from .activations import SELU_ALPHA, SELU_SCALE
 from .jit import glue
-from .simd import I64, LANES32, Vec, ask_for, element, first_lanes, keep_rolled, load, splat, store_each, zeros
+from .simd import I64, LANES32, Vec, element, first_lanes, keep_rolled, load, prefetch, splat, store_each, zeros
 
 # Accumulators, B's vectors and one broadcast of A share the CPU's registers: 16 (SSE, AVX2) or 32 (AVX-512).
 # Of the tiles that fit, these were measured to be the fastest.
@@ -285,7 +285,7 @@ def _tile(
     builder.position_at_end(body)
     if ahead:
         below = builder.mul(rs, builder.add(I64(MR), builder.and_(p, I64(7))))
-        ask_for(builder, builder.gep(a, [builder.add(below, a_at)]))
+        prefetch(builder, builder.gep(a, [builder.add(below, a_at)]))
     b_row = [load(builder, b_columns[v], b_at, lanes, masks[v]) for v in range(vectors)]
     for m in range(n_rows):
         if csb:

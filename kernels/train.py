@@ -19,7 +19,7 @@ from .optim import condition, update
 from .pace import pace_of
 from .run import _run
 from .scratch import _scratch_size
-from .threads import SYNC_SIZE, sync_of_one, threads, threads_here, together
+from .threads import SYNC_SIZE, run_on_threads, sync_of_one, threads, threads_here
 
 # In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations. From
 # so many on, a call takes long enough that a Ctrl-C must not wait for its end.
@@ -34,7 +34,7 @@ def _ask(kernel, flops, x, args):
     """kernel(*args, tid, n, sync) on the threads that so many operations on the rows of x are worth."""
     if flops < _FLOPS_CALL:
         return kernel(*args, 0, 1, sync_of_one())
-    return together(kernel, min(threads_here(), x.shape[0]), flops >= _FLOPS_LONG, *args)
+    return run_on_threads(kernel, min(threads_here(), x.shape[0]), flops >= _FLOPS_LONG, *args)
 
 
 @functools.cache
@@ -81,7 +81,7 @@ def activations(table, params, x, out, arena):
 def finite(values):
     """Whether all values are finite; see the reference."""
     n = threads_here() if values.size >= _MANY else 1
-    return bool(together(_look, n, False, values.reshape(-1)))
+    return bool(run_on_threads(_look, n, False, values.reshape(-1)))
 
 
 def _evaluate(task, table, ints, reals, params, x, y, weight, out, arena):
@@ -138,7 +138,7 @@ def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, loss
         began = time.perf_counter()
         rates, results = lr[done : done + steps], (losses[finished:], copies[finished:])
         job = (_run, n, long, TRAIN, table, ints, reals, params, slots, x, y, weight, order, rates, *results, arena)
-        finished += int(together(*job, budget=pace.budget(n, steps)))
+        finished += int(run_on_threads(*job, budget=pace.budget(n, steps)))
         steps = int(ints[STEP] - before)  # fewer if that took too long
         if steps == 0 or (finished and not math.isfinite(losses[finished - 1])):
             break

@@ -209,12 +209,12 @@ def test_these_networks_are_large_enough_for_threads(any_threads, monkeypatch) -
     teams = []
     monkeypatch.setattr(train, "pace_of", lambda *kind: AllThreads())
 
-    def together(kernel, n, long, *args, **budget):
+    def counting(kernel, n, long, *args, **budget):
         what = args[0] if kernel is run._run else args[3].shape[1] if kernel is answers._answer else None
         teams.append((kernel, what, n))
-        return threads.together(kernel, n, long, *args, **budget)
+        return threads.run_on_threads(kernel, n, long, *args, **budget)
 
-    monkeypatch.setattr(train, "together", together)
+    monkeypatch.setattr(train, "run_on_threads", counting)
     fm.use_engine("numba")
     fm.set_threads(3)
     net, *data = large("float32")

@@ -42,7 +42,7 @@ def trained_by(n: int, net: fm.MLP, X, y, weight, optimizer, batch: int, steps: 
     slots = state.slots if state.slots.size else np.zeros((1, 1), net.dtype)
     each = np.arange(steps)
     rates = np.column_stack([np.full(steps, 1e-3), each % 2, each % 3 / 2][: 3 if scheduled else 1])
-    threads.together(
+    threads.run_on_threads(
         run._run, n, False, minibatch.TRAIN, net.plan.table, state.ints, state.reals, net.params, slots, X, y, weight, order,
         rates, losses, np.zeros((1, 1), net.dtype), arena,
     )  # fmt: skip

@@ -53,7 +53,7 @@ SGD, ADAM, RMSPROP, ADAGRAD = range(4)
     EACH_STEP,
     DROP_LAST,
     FACTORS,
-    LOOK,
+    CHECK_FINITE,
     WINDOW,
     N_INTS,
 ) = range(20)

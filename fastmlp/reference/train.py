@@ -22,6 +22,7 @@ from .embedding import embeds
 from .ids import (
     ACTIVATION,
     BATCH,
+    CHECK_FINITE,
     DECAY,
     DROP_LAST,
     DROPOUT,
@@ -32,7 +33,6 @@ from .ids import (
     HAS_BIAS,
     L2,
     L2_OVER_BATCH,
-    LOOK,
     LOSS,
     LOSS_FACTOR,
     LOSS_PARAM,
@@ -272,7 +272,7 @@ def loss(
     table, params
         The network.
     ints, reals : ndarray
-        LOSS, LOSS_PARAM, SMOOTHING and LOOK are read.
+        LOSS, LOSS_PARAM, SMOOTHING and CHECK_FINITE are read.
     x : ndarray of shape (n, in), or (n, 1 + 2w)
         Inputs, dense or as sparse rows: a number of entries, then each entry's column and value, columns ascending.
     y : ndarray of shape (n, K)
@@ -285,9 +285,9 @@ def loss(
     Returns
     -------
     float
-        The loss; with LOOK set, NaN if x or y is not finite.
+        The loss; with CHECK_FINITE set, NaN if x or y is not finite.
     """
-    if ints[LOOK] and not (_fit(table, x) and _finite(y)):
+    if ints[CHECK_FINITE] and not (_fit(table, x) and _finite(y)):
         return math.nan
     z = _forward(table, _layers(table, params), x)[0]
     loss_sum, weight_sum, _ = _loss(table, ints, reals, z, y, weight)
@@ -311,7 +311,7 @@ def value_and_grad(
     Other arguments are as in `loss`. With TRAINING set there is dropout, with the masks of epoch EPOCH and of the rows
     from ROW on, and the loss is that of the masked network.
     """
-    if ints[LOOK] and not (_fit(table, x) and _finite(y)):
+    if ints[CHECK_FINITE] and not (_fit(table, x) and _finite(y)):
         return math.nan
     layers = _layers(table, params)
     z, way = _forward(table, layers, x, _dropout(ints, reals, len(layers), int(ints[ROW])))
