@@ -145,7 +145,8 @@ class Answers:
         X, y, sample_weight
             As for :meth:`loss`.
         metric : str, Metric or callable, optional
-            See ``fastmlp.metrics.METRICS``; by default accuracy for classes and R² for numbers.
+            See ``fastmlp.metrics.METRICS``, and :meth:`fit` for functions; by default accuracy for classes, binary_accuracy
+            for several sigmoid outputs, and R² for numbers.
 
         Raises
         ------
@@ -266,7 +267,7 @@ class Answers:
             if isinstance(schedule, ReduceOnPlateau):
                 raise ValueError(
                     f"{schedule!r} watches the losses of epochs, of which a single step knows none. Pass a number for each "
-                    "step, such as its watch().update(loss) returns."
+                    "step, such as schedule.lr * watch.update(loss), watch being schedule.watch()."
                 )
             if isinstance(schedule, OVER_A_FIT):
                 raise ValueError(

@@ -44,7 +44,10 @@ class Callback:
         """
 
     def on_train_end(self, net: Any, history: Any) -> None:
-        """Training is over; `history.stopped` says why."""
+        """Training is over and nothing was raised; `history.stopped` says why it ended.
+
+        It is not called after Ctrl-C, after an error such as a callback's, or where ``on_divergence="raise"`` raises.
+        """
 
 
 @dataclass(frozen=True)

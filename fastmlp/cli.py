@@ -47,8 +47,8 @@ _SWEEP = """examples:
   fastmlp sweep houses.csv --target price --width 16,64 --depth 1,2 --metric rmse
 
 Defaults are in brackets. Each line of the table is the mean over the seeds. Losses
-and metrics are those of the rows held back; for a regression they are in standard
-deviations of the target. With --trials, A:B draws values from A to B on a
+and metrics are those of the rows held back; for a regression they are those of the
+standardised target. With --trials, A:B draws values from A to B on a
 logarithmic scale. With --store, the same command goes on where the last one was
 interrupted.
 """
@@ -58,6 +58,16 @@ interrupted.
 _PENALTIES = {
     "weight-decay": "decoupled weight decay (the optimizer's own: 0, or 0.01 for adamw)",
     "l2": "L2 penalty on the weights (0)",
+}
+
+
+# What messages advise that no option does -> what stands there instead.
+_FOR_PROGRAMS = {
+    r", or an instance such as fm\.Adam\(1e-3\)": "",
+    r", or a fm\.metrics\.Metric": "",
+    r", or say output='softmax' or 'sigmoid'": "",
+    r"Use output='\w+' for the last layer, and for hidden ones one of": "Use one of",
+    r", clip_norm=1\.0,": ",",
 }
 
 
@@ -123,6 +133,8 @@ def _flush(command: str, status: int) -> int:
 
 def _say(command: str, message: str, status: int) -> int:
     """Print one line to standard error and return the status."""
+    for pattern, words in _FOR_PROGRAMS.items():
+        message = re.sub(pattern, words, message)
     if sys.stderr is not None:  # to None, print would write to standard output
         try:
             print(f"{command}: {' '.join(message.split())}", file=sys.stderr, flush=True)
@@ -244,7 +256,11 @@ def _sweep(parser: _Parser) -> None:
     )
     _training(parser, several=True)
     parser.add_argument("--store", metavar="DIR", help="folder in which finished networks are written down, to go on from")
-    parser.add_argument("--keep-best", type=_whole(0), default=0, metavar="N", help="keep the N best networks in the store (0)")
+    parser.add_argument(
+        "--keep-best", type=_whole(0), default=0, metavar="N",
+        help="keep the N best networks in the store, as best-N.safetensors, which take the columns as they are (those in "
+        "networks/ take standardised ones) (0)",
+    )  # fmt: skip
     parser.add_argument("--top", type=_whole(1), metavar="N", help="show only the N best lines of the table")
     parser.add_argument("--csv", metavar="FILE", help="write a CSV file with a line for each network")
     parser.add_argument("--parquet", metavar="FILE", help="write the same as a Parquet file")

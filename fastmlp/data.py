@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import checks
+from .errors import counted, shown
 
 Kind = Literal["classes", "binary", "regression"]
 
@@ -20,7 +21,7 @@ MOST_CLASSES = 20
 
 @dataclass(frozen=True)
 class Data:
-    """Rows to learn from.
+    """Rows to learn from; ``X, y = data`` takes it apart.
 
     Attributes
     ----------
@@ -50,6 +51,10 @@ class Data:
     features: tuple[str, ...] = field(default=(), repr=False)
     labels: tuple = field(default=(), repr=False)
     same_scale: bool = False
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Return X, then y."""
+        return iter((self.X, self.y))
 
     @property
     def output(self) -> str:
@@ -136,8 +141,8 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
     X : array of shape (n, columns) or (n,)
         What to scale.
     rows : array of int or bool, or slice, optional
-        The training rows; all of them if not given. To take them from the whole of X would let the rows held back
-        speak before they are asked.
+        The training rows: their numbers, a mask of n, or a slice; all of them if not given. To take mean and std from the
+        whole of X would let the rows held back speak before they are asked.
     names : sequence of str
         The columns' names, for messages.
 
@@ -145,14 +150,14 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
     -------
     X : ndarray, float64
         The scaled copy of all rows. A column that is constant in the training rows is only shifted (its std is 1).
-    mean, std : ndarray of shape (columns,)
+    mean, std : ndarray of shape (columns,), of shape () if X is (n,)
         What undoes it: ``X * std + mean``.
 
     Raises
     ------
-    ValueError
-        X holds text or has another shape, there is no training row, or a column's numbers are so large that their standard
-        deviation is not finite.
+    TypeError, ValueError
+        X holds text or what is not finite, or has another shape, there is no training row or not those of `rows`, or a
+        column's numbers are so large that their standard deviation is not finite.
 
     Examples
     --------
@@ -161,15 +166,16 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
     >>> X.tolist(), mean.tolist(), std.tolist()
     ([[-1.0, 0.0], [1.0, 0.0]], [2.0, 5.0], [1.0, 1.0])
     """
-    X = np.asarray(X, np.float64)
+    X = checks.numeric("X", X)
     if X.ndim not in (1, 2):
         raise ValueError(f"X must be of shape (n, columns) or (n,); got shape {X.shape}.")
-    training = X if rows is None else X[rows]
+    X = checks.converted("X", X, np.dtype(np.float64))
+    training = X if rows is None else X[_checked_rows(rows, len(X))]
     if len(training) == 0:
         raise ValueError("standardize needs at least one training row to take the mean of.")
     with np.errstate(over="ignore", invalid="ignore"):
         mean, std = training.mean(axis=0), training.std(axis=0)
-    bad = np.flatnonzero(~np.isfinite(std) & np.isfinite(training).all(axis=0))
+    bad = np.flatnonzero(~np.isfinite(std))
     if bad.size:
         number = int(bad[0])
         name = repr(names[number]) if len(names) > number else number
@@ -179,4 +185,17 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
         )
     # The rounding of a constant column's mean leaves a spread of about one ulp of its value.
     std = np.where(std <= 1e-12 * np.abs(mean), 1.0, std)
-    return (X - mean) / std, mean, std
+    return (X - mean) / std, np.asarray(mean), std
+
+
+def _checked_rows(rows, n: int) -> NDArray | slice:
+    """Return the training rows of n, a slice or numbers or a mask."""
+    if isinstance(rows, slice):
+        return rows
+    chosen = np.asarray(rows)
+    if chosen.shape == (0,):
+        return slice(0)
+    numbers = chosen.dtype.kind in "iu" and chosen.ndim == 1 and chosen.min() >= -n and chosen.max() < n
+    if numbers or (chosen.dtype == bool and chosen.shape == (n,)):
+        return chosen
+    raise ValueError(f"rows must be numbers of the {counted(n, 'row')} of X, a mask of {n}, or a slice; got {shown(rows)}.")

@@ -40,6 +40,7 @@ def load(name: str, seed: int = 0) -> Data:
     >>> from fastmlp import datasets
     >>> datasets.load("xor").X.shape
     (4, 2)
+    >>> X, y = datasets.load("moons")
     """
     checks.choice("name", name, NAMES)
     checks.integer("seed", seed, 0)
@@ -52,7 +53,7 @@ def moons(n: int = 1000, noise: float = 0.15, seed: int = 0) -> Data:
     Parameters
     ----------
     n : int
-        Rows, 1 or more, the same number of each class.
+        Rows, 1 or more, divided among the classes as evenly as can be.
     noise : float
         Standard deviation of what is added to both coordinates.
     seed : int
@@ -77,7 +78,7 @@ def circles(n: int = 1000, noise: float = 0.1, seed: int = 0) -> Data:
     Parameters
     ----------
     n : int
-        Rows, 1 or more, the same number of each class.
+        Rows, 1 or more, divided among the classes as evenly as can be.
     noise : float
         Standard deviation of what is added to both coordinates.
     seed : int
@@ -119,7 +120,7 @@ def spirals(n: int = 1500, noise: float = 0.05, arms: int = 3, seed: int = 0) ->
     Parameters
     ----------
     n : int
-        Rows, 1 or more, the same number of each class.
+        Rows, 1 or more, divided among the classes as evenly as can be.
     noise : float
         Standard deviation of what is added to both coordinates.
     arms : int

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -24,7 +25,10 @@ except ImportError:  # a clone that is not installed
         return work(*args)
 
 
-__all__ = ["active", "active_name", "alone", "at_most", "define", "info", "set_threads", "threads", "use_engine", "warmup"]
+__all__ = [
+    "active", "active_for", "active_name", "alone", "at_most", "define", "info", "set_threads", "threads", "use_engine",
+    "warmup",
+]  # fmt: skip
 
 ENGINES = ("numba", "numpy")
 MOST_THREADS = 1024
@@ -37,6 +41,8 @@ _n_threads: int | None = None
 # Activations that are not built in: number -> the function of an engine's module `custom` that enters it, and its arguments.
 _definitions: dict[int, tuple[str, tuple]] = {}
 _entered: set[tuple[str, int]] = set()
+# What an engine that was chosen later said to those that it cannot compile.
+_refused: dict[tuple[str, int], str] = {}
 # Changes whenever scratch memory that was sized before may be too small.
 generation = 0
 
@@ -53,12 +59,17 @@ def use_engine(name: str | None = None) -> None:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If there is no such engine.
     ImportError
         If numba is asked for and not installed.
     RuntimeError
         If numba is asked for and NUMBA_DISABLE_JIT forbids it to compile.
+
+    Notes
+    -----
+    Activations that are pairs of functions, and that Numba cannot compile, do not stand in its way: networks that have one
+    raise a TypeError where they are to compute.
 
     Examples
     --------
@@ -94,7 +105,11 @@ def use_engine(name: str | None = None) -> None:
         jit.on_compile = _announce
         importlib.import_module("fastmlp.kernels.threads").set_threads(_n_threads)
     for number, definition in list(_definitions.items()):
-        _enter(package, number, *definition)
+        if (package, number) not in _refused:
+            try:
+                _enter(package, number, *definition)
+            except Exception as error:  # whatever compiling a user's functions raises: networks without them go on
+                _refused[package, number] = str(error)
     _name, _module = name, module
     generation += 1
 
@@ -145,6 +160,22 @@ def active() -> Any:
     if _module is None:
         use_engine()
     return _module
+
+
+def active_for(activations: Iterable[Any]) -> Any:
+    """Return the module with the engine's functions, for a network of these activations.
+
+    Raises
+    ------
+    TypeError
+        If one of them is a pair of functions that the engine cannot compile.
+    """
+    module = active()
+    for activation in activations if _refused else ():
+        refusal = _refused.get((module.__package__, activation.id))
+        if refusal is not None:
+            raise TypeError(f"activation {activation.name!r}: {refusal}")
+    return module
 
 
 def part(name: str) -> Any:
@@ -217,7 +248,9 @@ def at_most(n: int) -> contextlib.AbstractContextManager[None]:
 
 
 def warmup(dtypes: str | tuple[str, ...] = ("float32", "float64"), special: bool = False) -> None:
-    """Compile everything, or load it from the cache, before time matters.
+    """Compile what networks and populations need, or load it from the cache, before time matters.
+
+    The tapes of ``fm.scalar.compile`` are not among it.
 
     Parameters
     ----------

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .errors import counted
+from . import checks
+from .errors import counted, shown
 
 __all__ = ["History"]
 
@@ -29,11 +30,11 @@ class History:
     seconds : float
         Time spent in ``fit``.
     stopped : str
-        Why the last call ended: "epochs" (all done), "early stopping", "callback", "converged" (L-BFGS finds no lower
-        loss, an estimator's has stopped falling), "time" (an estimator's `max_time`), "diverged", "interrupted", or
-        "failed" (an exception, as of a callback).
+        Why the last call ended: "epochs" (all done, or as many iterations or evaluations as L-BFGS may take), "early
+        stopping", "callback", "converged" (L-BFGS finds no lower loss, an estimator's has stopped falling), "time" (an
+        estimator's `max_time`), "diverged", "interrupted", or "failed" (an exception, as of a callback).
     best_epoch : int or None
-        The best epoch of the last call, counted from 0, if it had early stopping.
+        The best epoch of the last call, if it had early stopping: its place in the curves, which go over all calls.
 
     Notes
     -----
@@ -74,10 +75,19 @@ class History:
 
     def last(self) -> dict[str, float]:
         """Return the last epoch's numbers, by name."""
-        return self.at(len(self) - 1)
+        return self.at(len(self) - 1) if self.loss else {}
 
     def at(self, epoch: int) -> dict[str, float]:
-        """Return the numbers of an epoch, counted from 0, by name."""
+        """Return the numbers of an epoch, counted from 0, by name.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no such epoch.
+        """
+        if not self.loss:
+            raise ValueError(f"this history has no epochs, so none has the number {shown(epoch)}.")
+        epoch = checks.integer("epoch", epoch, 0, len(self) - 1)
         return {name: curve[epoch] for name, curve in self.curves.items() if len(curve) > epoch}
 
     def add(self, losses: list[float], rates: list[float], judged: Mapping[str, list[float]]) -> None:

@@ -26,14 +26,16 @@ class Dense:
     width : int
         Number of units.
     activation : str or Activation, optional
-        A name of `fastmlp.activations.ACTIVATIONS`, or one of :func:`fastmlp.activation`; None takes the network's.
+        A name of `fastmlp.activations.ACTIVATIONS`, or one of :func:`fastmlp.activation`; None takes the network's. Those for
+        outputs only, "softmax" and "exp", may stand in the last layer.
     bias : bool
         Whether it has one.
-    dropout : float
-        Part of its outputs that training sets to zero, in [0, 1); the others grow by 1 / (1 - dropout).
+    dropout : float, optional
+        Part of its outputs that training sets to zero, in [0, 1); the others grow by 1 / (1 - dropout). None takes the
+        network's; outputs have none.
     init : str or callable
-        Initial weights: a name of `fastmlp.initializers.INITIALIZERS`, ``"auto"`` for what suits the activation, or a
-        function ``(rng, fan_in, fan_out) -> (fan_in, fan_out)`` array.
+        Initial weights: a name of `fastmlp.initializers.INITIALIZERS`; a function ``(rng, fan_in, fan_out) -> (fan_in,
+        fan_out)`` array; or ``"auto"`` for the network's `init`, and if that is "auto" too, what suits the activation.
     parametric : bool
         Whether each unit's output is z + alpha (f(z) - z), with z = x @ weights + bias and a number alpha of its own, which is
         trained from 1 on (Holzmüller, Grinsztajn & Steinwart 2024). Hidden layers only.
@@ -46,13 +48,13 @@ class Dense:
     Examples
     --------
     >>> Dense(8, activation="tanh")
-    Dense(width=8, activation='tanh', bias=True, dropout=0.0, init='auto', parametric=False)
+    Dense(width=8, activation='tanh', bias=True, dropout=None, init='auto', parametric=False)
     """
 
     width: int
     activation: str | activations.Activation | None = None
     bias: bool = True
-    dropout: float = 0.0
+    dropout: float | None = None
     init: Any = "auto"
     parametric: bool = False
 
@@ -63,7 +65,8 @@ class Dense:
         if self.activation is not None:
             set_field(self, "activation", activations.canonical(self.activation))
         set_field(self, "bias", checks.flag("bias", self.bias))
-        checks.real_field(self, "dropout", 0.0, 1.0, open_high=True)
+        if self.dropout is not None:
+            checks.real_field(self, "dropout", 0.0, 1.0, open_high=True)
         set_field(self, "init", initializers.resolve(self.init))
         set_field(self, "parametric", checks.flag("parametric", self.parametric))
 
@@ -104,7 +107,7 @@ Layer = Dense | Embedding
 
 
 def as_dense(spec: Any, default_activation: str | activations.Activation, *, dropout: float = 0.0, init: Any = "auto") -> Dense:
-    """Return the Dense that `spec` means, with its activation filled in.
+    """Return the Dense that `spec` means, with what it leaves open filled in.
 
     Parameters
     ----------
@@ -113,7 +116,7 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
     default_activation : str or Activation
         Activation of a layer that names none.
     dropout : float
-        Dropout of a layer that does not come as a Dense or a dict with its own.
+        Dropout of a layer that has none of its own.
     init : str or callable
         Initial weights of a layer whose own are ``"auto"``.
 
@@ -132,7 +135,7 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
     if isinstance(spec, Dense):
         dense = spec
     elif isinstance(spec, Mapping):
-        dense = _from_mapping(spec, dropout)
+        dense = _from_mapping(spec)
     elif isinstance(spec, (tuple, list)):
         if len(spec) not in (2, 3):
             raise ValueError(f"a layer as a tuple is (width, bias) or (width, bias, activation); got {spec!r}.")
@@ -141,7 +144,7 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
                 f"a layer as a tuple is (width, bias) or (width, bias, activation); got {spec!r}. "
                 f"Pass ({spec[0]!r}, True, {spec[1]!r})."
             )
-        dense = Dense(spec[0], bias=spec[1], activation=spec[2] if len(spec) == 3 else None, dropout=dropout)
+        dense = Dense(spec[0], bias=spec[1], activation=spec[2] if len(spec) == 3 else None)
     elif isinstance(spec, Embedding):
         raise ValueError("an Embedding stands before all other layers: put it right behind the number of inputs.")
     else:
@@ -152,18 +155,20 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
     filled: dict[str, Any] = {}
     if dense.activation is None:
         filled["activation"] = default_activation
+    if dense.dropout is None:
+        filled["dropout"] = dropout
     if isinstance(dense.init, str) and dense.init == "auto":
         filled["init"] = init
     return replace(dense, **filled) if filled else dense
 
 
-def _from_mapping(spec: Mapping[str, Any], dropout: float) -> Dense:
+def _from_mapping(spec: Mapping[str, Any]) -> Dense:
     known = [field.name for field in fields(Dense)]
     for key in spec:
         checks.choice("a key of a layer's dict", key, known)
     if "width" not in spec:
         raise ValueError(f"a layer as a dict needs the key 'width'; got {dict(spec)!r}.")
-    return Dense(**{"dropout": dropout, **spec})
+    return Dense(**spec)
 
 
 def split_layers(layers: Sequence[Any]) -> tuple[int, list[Any]]:

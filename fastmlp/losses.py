@@ -11,7 +11,7 @@ import numpy as np
 from . import checks
 from .activations import ACTIVATIONS
 from .checks import Numbers
-from .errors import PairingWarning, warn
+from .errors import PairingWarning, shown, warn
 from .reference import ids
 
 __all__ = ["AUTO", "LOSSES", "CrossEntropy", "Huber", "Loss", "LossSpec", "Quantile", "check_pairing", "resolve"]
@@ -215,6 +215,10 @@ def resolve(spec: Any, output: str = "identity") -> LossSpec:
         return LossSpec(LOSSES["cross_entropy"], smoothing=np.asarray(spec.label_smoothing).item())
     if isinstance(spec, Mapping):
         return _from_dict(spec)
+    if callable(spec):
+        made = getattr(spec, "__name__", "") if spec in (Huber, Quantile, CrossEntropy) else ""
+        remedy = f"Pass fm.losses.{made}()." if made else "For a loss of your own see net.vjp."
+        raise TypeError(f"loss must be a name or an instance; got {shown(spec)} ({type(spec).__name__}). {remedy}")
     if spec == "auto":
         spec = AUTO.get(output, "mse")
     loss = LOSSES[checks.choice("loss", spec, ("auto", *LOSSES), "fm.losses.Huber, Quantile or CrossEntropy")]

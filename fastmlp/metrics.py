@@ -30,12 +30,14 @@ class Metric:
     name : str
         What it is called in a History.
     function : callable
-        ``(y, prediction, weight) -> float``, with y (n,), (n, 1) or (n, K), prediction (n, K) and weight (n,) or None.
+        ``(y, prediction, weight) -> float``, with y (n, 1), of class indices too, or (n, outputs), prediction (n, outputs) and
+        weight (n,) or None, all of the network's dtype.
     higher_is_better : bool or None
         Whether a higher value is better; None if nobody has said so, which does where a curve is drawn of it but not where
         the best is chosen by it.
     kind : str
-        "classification" or "regression".
+        "classification" or "regression", which it is if you do not say. Of your own metrics it only tells the stores of sweeps
+        apart.
 
     Raises
     ------
@@ -47,6 +49,14 @@ class Metric:
     >>> def worst(y, prediction, weight):
     ...     return abs(y - prediction).max()
     >>> Metric("worst", worst, higher_is_better=False)(np.ones((2, 1)), np.array([[1.5], [0.75]]))
+    0.5
+
+    Classes of a network with an output for each, whose numbers are a column:
+
+    >>> def right(y, prediction, weight):
+    ...     return (y[:, 0] == prediction.argmax(axis=1)).mean()
+    >>> metric = Metric("right", right, higher_is_better=True)
+    >>> metric(np.array([[0.0], [1.0]]), np.array([[0.9, 0.1], [0.8, 0.2]]))
     0.5
 
     What scikit-learn has, for a network that tells two classes apart:
@@ -295,8 +305,9 @@ def resolve(spec: Any) -> Metric:
     Parameters
     ----------
     spec : str, Metric or callable
-        A key of `METRICS`, or a function ``(y_true, y_pred) -> float``, which weights do not reach. Where the best is chosen
-        by it, say whether it is to be high or low: ``Metric(name, function, higher_is_better=False)``.
+        A key of `METRICS`, or a function ``(y_true, y_pred) -> float`` of arrays as those of :class:`Metric`, which weights do
+        not reach. Where the best is chosen by it, say whether it is to be high or low:
+        ``Metric(name, function, higher_is_better=False)``.
 
     Raises
     ------
@@ -317,4 +328,8 @@ def resolve(spec: Any) -> Metric:
         function: Callable[..., Any] = spec
         name = getattr(spec, "__name__", type(spec).__name__)
         return Metric(name, lambda y, prediction, weight: function(y, prediction))
-    return METRICS[checks.choice("metric", spec, METRICS, "a fm.metrics.Metric or a function (y_true, y_pred) -> float")]
+    others = "a fm.metrics.Metric or a function (y_true, y_pred) -> float"
+    if hasattr(spec, "__len__") and not isinstance(spec, str):
+        came = f"{shown(spec)} ({type(spec).__name__})"
+        raise TypeError(f"metric must be a name, {others}; got {came}. If these are weights, pass them as sample_weight=.")
+    return METRICS[checks.choice("metric", spec, METRICS, others)]

@@ -48,7 +48,7 @@ class MLP(Parameters, Answers):
         Initial weights of layers without their own; "auto" takes what suits the activation. See ``fastmlp.initializers``.
         Files do not keep functions, and pickles do not keep lambdas: both hold "auto" instead, which :meth:`reset` then uses.
     dropout : float
-        Dropout rate of hidden layers that do not set their own, in [0, 1).
+        Dropout rate of hidden layers without one of their own, in [0, 1).
     dtype : {"float32", "float64"}
         Type of parameters and of all arithmetic.
     seed : int, optional
@@ -61,8 +61,8 @@ class MLP(Parameters, Answers):
         All parameters in one aligned vector; for each layer its weights (fan_in, width) row by row, then its bias, and its
         alphas if it is parametric.
     weights, biases, alphas : sequences of arrays
-        Views of `params`, (fan_in, width), (width,) and (width,); None for a layer without bias or alphas.
-        ``net.weights[0] = W`` copies into them.
+        Views of `params`, (fan_in, width), (width,) and (width,); None for a layer without bias or alphas. An embedding's are
+        its table (entries, size) and a row of w, b, W2, b2 for each number. ``net.weights[0] = W`` copies into them.
     grad : (P,) array
         What :meth:`backward` adds to.
     layers : tuple of Dense, the first of which may be an Embedding
@@ -260,8 +260,8 @@ class MLP(Parameters, Answers):
 
         Raises
         ------
-        ValueError
-            If a parameter is infinite or NaN, or an activation is a pair of Python functions.
+        TypeError, ValueError
+            If `path` is no path, a parameter is infinite or NaN, or an activation is a pair of Python functions.
         OSError
             If the file cannot be written; one that was there before is left as it was.
 
@@ -308,7 +308,7 @@ class MLP(Parameters, Answers):
         y : array
             Class indices (n,) or probabilities (n, outputs) for cross_entropy, else (n, outputs), or (n,) for one output.
         epochs : int
-            How many times to go through the data; for L-BFGS, the most iterations.
+            How many times to go through the data; for L-BFGS, the most iterations, if its `max_iter` is not less.
         batch_size : int, optional
             Rows in a step; the last one of an epoch may be shorter. None takes all rows.
         optimizer : str or Optimizer
@@ -317,17 +317,21 @@ class MLP(Parameters, Answers):
         sample_weight : (n,) array, optional
             How much each row counts in the mean loss.
         class_weight : "balanced" or dict, optional
-            A factor on the weights of each class's training rows; "balanced" makes all classes count alike.
+            A factor on the weights of each class's training rows; "balanced" makes all classes count alike. A dict need not
+            name all classes: the others have 1.
         validation : float or (X, y) or (X, y, sample_weight), optional
             A fraction of the rows to hold back (of classes, the same fraction of each), or other data.
         shuffle : bool
             Whether each epoch takes the rows in another order.
         drop_last : bool
-            Whether an epoch leaves out the rows behind its last whole batch.
+            Whether an epoch leaves out the rows behind its last whole batch. Fewer rows than `batch_size` are trained on as
+            the one short batch that they are; L-BFGS takes all rows anyway.
         metrics : iterable of str or callable, optional
             What to compute after each epoch besides the loss: names in ``fastmlp.metrics.METRICS``, or functions
-            ``(y_true, y_pred) -> float``. For early stopping to watch your own make a :class:`fastmlp.metrics.Metric` of it,
-            which says whether it is to be high or low.
+            ``(y_true, y_pred) -> float``. y_true has shape (n, 1), of class indices too, or (n, outputs), and y_pred
+            (n, outputs), both of the network's dtype; the accuracy of several classes is
+            ``(y_true[:, 0] == y_pred.argmax(axis=1)).mean()``. For early stopping to watch your own make a
+            :class:`fastmlp.metrics.Metric` of it, which says whether it is to be high or low.
         early_stopping : EarlyStopping, optional
         callbacks : iterable, optional
             Objects with some of the methods of :class:`fastmlp.Callback`.

@@ -313,7 +313,7 @@ class LBFGS(Optimizer):
     Parameters
     ----------
     max_iter : int
-        Most iterations; one counts as an epoch.
+        Most iterations, of which `fit` does no more than its `epochs`, 20 unless said; one counts as an epoch.
     max_fun : int
         Most evaluations of loss and gradient.
     tol : float

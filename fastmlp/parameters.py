@@ -172,7 +172,10 @@ class Parameters:
 
     @property
     def weights(self) -> Views[NDArray]:
-        """Views of the layers' weights, (fan_in, width); assigning to one, or a list to all, copies into them."""
+        """Views of the layers' weights, (fan_in, width), of an embedding its table, (entries, size).
+
+        Assigning to one, or a list to all, copies into them.
+        """
         return Views("weights", self.plan.weights(self._params))
 
     @weights.setter
@@ -213,7 +216,9 @@ class Parameters:
         return self.plan.n_params
 
     def flops(self, rows: int = 1) -> int:
-        """Return the floating-point operations of a prediction: two for each weight and row.
+        """Return the floating-point operations of a prediction: for each row two for each multiplication.
+
+        Of a dense layer these are its weights, of an embedding those of its waves.
 
         Raises
         ------

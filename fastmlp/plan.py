@@ -148,7 +148,7 @@ class Plan:
         return np.where(np.arange(self.n_layers) < self.first_dense, 1, self.table[:, FAN_IN])
 
     def flops(self, rows: int = 1) -> int:
-        """Return the floating-point operations of a forward pass: two for each weight and row."""
+        """Return the floating-point operations of a forward pass: two for each multiplication of each row."""
         return 2 * rows * sum(self.products)
 
     def inputs(self, X: ArrayLike, dtype: np.dtype, name: str = "X") -> NDArray:
@@ -220,7 +220,7 @@ def make_plan(n_inputs: int, denses: Sequence[Layer]) -> Plan:
             _check_embedding(dense, fan_in)
         else:
             _check_activation(activation, dense.width, number, last)
-        if last and dense.dropout > 0.0:
+        if last and dense.dropout:
             raise ValueError(f"the output layer has dropout={dense.dropout}, but outputs stay. Give it dropout=0.")
         if last and dense.parametric:
             raise ValueError("the output layer has parametric=True, but its activation is the loss's. Leave it out there.")
@@ -240,7 +240,7 @@ def make_plan(n_inputs: int, denses: Sequence[Layer]) -> Plan:
             row[SIZE], row[WAVES], row[PARTS] = dense.size, dense.waves, dense.parts
         offset += size
         fan_in = dense.width
-    dropout = np.array([dense.dropout for dense in denses], np.float64)
+    dropout = np.array([dense.dropout or 0.0 for dense in denses], np.float64)
     first = denses[0]
     return Plan(table, dropout, offset, kinds, tuple(shapes), tuple(products), first if isinstance(first, Embedding) else None)
 

@@ -47,7 +47,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Base of all schedules; as it is, a rate that does not change.
+    """Base of all schedules.
 
     It is an optimizer's `lr` or `weight_decay`, or the `dropout_schedule` of a fit, which all dropout rates are multiplied by.
 
@@ -79,7 +79,7 @@ class Schedule:
         span : Span
             The fit that they belong to.
         """
-        return np.full(len(steps), self.lr)
+        raise NotImplementedError(f"{type(self).__name__} has no method rates(self, steps, span), which a schedule needs.")
 
     def watch(self) -> Plateau | None:
         """Return what lowers the rates by what the epochs' losses do; None for most schedules."""
@@ -105,6 +105,10 @@ class Constant(Schedule):
     >>> Constant(0.1).rates(np.arange(3), Span(0, 3, 1)).tolist()
     [0.1, 0.1, 0.1]
     """
+
+    def rates(self, steps: NDArray[np.int64], span: Span) -> NDArray[np.float64]:
+        """Return the rate of each step."""
+        return np.full(len(steps), self.lr)
 
 
 @dataclass(frozen=True)
@@ -252,7 +256,7 @@ class CosineLog(Schedule):
     Raises
     ------
     TypeError, ValueError
-        If `cycles` is not an integer from 1 to 30.
+        If `lr` is not positive, or `cycles` not an integer from 1 to 30.
 
     Examples
     --------
@@ -396,7 +400,7 @@ class InverseScaling(Schedule):
 
 
 @dataclass(frozen=True)
-class ReduceOnPlateau(Schedule):
+class ReduceOnPlateau(Constant):
     """Times `factor` whenever `patience` epochs in a row bring no loss lower than the best by more than `min_delta`.
 
     Parameters
@@ -423,9 +427,10 @@ class ReduceOnPlateau(Schedule):
 
     Examples
     --------
-    >>> watch = ReduceOnPlateau(1.0, factor=0.5, patience=1).watch()
-    >>> [watch.update(loss) for loss in (3.0, 2.0, 2.0, 1.0)]
-    [1.0, 1.0, 0.5, 0.5]
+    >>> schedule = ReduceOnPlateau(0.1, factor=0.5, patience=1)
+    >>> watch = schedule.watch()
+    >>> [schedule.lr * watch.update(loss) for loss in (3.0, 2.0, 2.0, 1.0)]
+    [0.1, 0.1, 0.05, 0.05]
     """
 
     factor: float = 0.1

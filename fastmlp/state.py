@@ -173,7 +173,8 @@ class Arena:
         width = width or self._inputs
         most, widest, generation, lot, free, kernels, size = self._sized
         if rows > most or width > widest or generation != engine.generation:
-            now, kernels = engine.generation, engine.active()  # in this order: if it changes now, the next call asks again
+            # In this order: if the engine changes now, the next call asks again.
+            now, kernels = engine.generation, engine.active_for(self._plan.activations)
             needed = kernels.arena_size(self._plan.table, rows, width) * (engine.threads() if self._for_each else 1)
             if now != generation or needed > size:
                 lot, free, size = next(self._lots), [], needed

@@ -57,8 +57,8 @@ def read_table(
     ------
     FileNotFoundError
         There is no such file.
-    ValueError
-        The file cannot be used; the message names the column, the row and the remedy.
+    TypeError, ValueError
+        An argument is of another kind, or the file cannot be used; the message names the column, the row and the remedy.
     ImportError
         A Parquet file, and no pyarrow to read it.
     """

@@ -68,6 +68,7 @@ class Fit:
     """What every way of training shares: what happens around it, and after each epoch."""
 
     def __init__(self, net: MLP, data: TrainingData, options: Options) -> None:
+        engine.active_for(net.plan.activations)
         validation = None if data.validation is None else apart(data.validation, (net.params,))
         self.net, self.options = net, options
         self.data = TrainingData(apart(data.train, (net.params,)), validation)

@@ -214,6 +214,8 @@ def test_bad_arguments_come_before_the_training(tmp_path):
     old.write_text("old")
     with pytest.raises(ValueError, match=r"name of a film must end in \.gif or \.mp4"):
         film(net, tmp_path / "film.avi")
+    with pytest.raises(TypeError, match=r"path must be a path, .*; got 3\. Pass path='moons\.gif'"):
+        film(net, 3)
     with pytest.raises(ValueError, match="there is no folder"):
         film(net, tmp_path / "none" / "film.gif")
     (tmp_path / "folder.gif").mkdir()

@@ -87,6 +87,19 @@ def test_wrong_use_ends_with_2_and_one_line(capsys, argv, why):
     assert why in wrong(capsys, *argv)
 
 
+@pytest.mark.parametrize(
+    ("argv", "why"),
+    [
+        ("train moons --optimizer adma", r"'lbfgs'; got 'adma'\. Did you mean 'adam' or"),
+        ("sweep moons --metric acuracy", r"'r2'; got 'acuracy'\. Did you mean"),
+        ("sweep moons --activation softmax", r"is for outputs only\. Use one of 'identity', 'relu'"),
+        ("sweep diabetes --metric accuracy", r"needs classes, but these targets are quantities\. Use 'r2', 'rmse' or 'mae'\.$"),
+    ],
+)
+def test_no_remedy_is_for_those_who_write_programs(capsys, argv, why):
+    assert re.search(why, wrong(capsys, *argv.split()).strip())
+
+
 def test_nothing_is_trained_or_written_on_wrong_use(capsys, tmp_path):
     assert "its name must end in" in wrong(capsys, "train", "moons", "--save", tmp_path / "m", "--plot", tmp_path / "c.txt")
     assert os.listdir(tmp_path) == []

@@ -193,6 +193,7 @@ def test_divergence_is_one_line(capsys):
     assert main(["train", "moons", "--optimizer", "sgd", "--lr", "1e30", "--hidden", "8,8"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("fastmlp train: Training diverged in epoch 0")
+    assert "try 1e+29, or inputs scaled" in err
     assert err.count("\n") == 1
 
 

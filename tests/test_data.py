@@ -89,6 +89,36 @@ def test_standardize_leaves_its_argument_alone_and_takes_vectors():
     assert (mean, scaled[1]) == (2.0, 0.0)
 
 
+def test_standardize_of_a_vector_gives_arrays_too():
+    mean, std = standardize([1.0, 3.0])[1:]
+    assert (type(mean), mean.shape, float(mean)) == (np.ndarray, (), 2.0)
+    assert (type(std), std.shape, float(std)) == (np.ndarray, (), 1.0)
+
+
+@pytest.mark.parametrize("rows", [[0, 2], (0, 2), np.array([True, False, True]), [True, False, True], slice(0, 3, 2), [0, -1]])
+def test_standardize_takes_training_rows_in_every_form(rows):
+    assert standardize([[1.0], [9.0], [3.0]], rows)[1].tolist() == [2.0]
+
+
+@pytest.mark.parametrize("rows", [[0, 7], [-4], "ab", 1, [0.5], [True, False], [[0, 1]], {"a": 1}])
+def test_standardize_refuses_other_training_rows(rows):
+    with pytest.raises(ValueError, match=r"^rows must be numbers of the 3 rows of X, a mask of 3, or a slice; got "):
+        standardize([[1.0], [9.0], [3.0]], rows)
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        ([["a"], ["b"]], TypeError, "^X has dtype .*'a'.* Encode text and categories as numbers first"),
+        ([[1.0, 2.0], [3.0, np.nan]], ValueError, "^X has nan in row 1, column 1; every value must be finite"),
+        ([1.0, np.inf], ValueError, "^X has inf in row 1; every value must be finite"),
+    ],
+)
+def test_standardize_refuses_text_and_what_is_not_finite(X, error, message):
+    with pytest.raises(error, match=message):
+        standardize(X)
+
+
 def test_standardize_needs_a_row():
     with pytest.raises(ValueError, match="at least one training row"):
         standardize(np.zeros((3, 2)), np.array([], np.int64))

@@ -51,6 +51,13 @@ def test_generated_sets_depend_on_the_seed_alone_and_are_balanced(name):
     assert np.ptp(np.bincount(data.y)) <= 1
 
 
+def test_a_set_is_taken_apart_as_a_pair():
+    data = datasets.load("xor")
+    X, y = data
+    assert X is data.X
+    assert y is data.y
+
+
 def test_digits_are_pixels_between_0_and_1():
     X = datasets.load("digits").X
     assert (X.min(), X.max()) == (0.0, 1.0)

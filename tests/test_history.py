@@ -40,6 +40,21 @@ def test_a_populations_history_is_one_for_each_network_with_the_same_names(engin
         history[5]
 
 
+def test_an_epoch_that_there_is_not_has_no_numbers() -> None:
+    history = fm.history.History(loss=[0.7, 0.2], val_loss=[0.9])
+    assert history.at(0) == {"loss": 0.7, "val_loss": 0.9}
+    assert history.at(np.int64(1)) == history.last() == {"loss": 0.2}
+    for epoch in (-1, 2):
+        with pytest.raises(ValueError, match=rf"^epoch must be an integer >= 0 and <= 1; got {epoch}\.$"):
+            history.at(epoch)
+    with pytest.raises(TypeError, match="^epoch must be an integer >= 0 and <= 1; got 1.5"):
+        history.at(1.5)  # type: ignore[arg-type]
+    empty = fm.history.History()
+    assert empty.last() == {}
+    with pytest.raises(ValueError, match="this history has no epochs, so none has the number 0"):
+        empty.at(0)
+
+
 def test_seconds_are_those_of_all_calls(engine) -> None:
     net = regressor()
     first = net.fit(*numbers(), epochs=200).seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from fastmlp.layers import Dense, as_dense
     ids=repr,
 )
 def test_what_may_be_written_for_a_layer(spec: Any, expected: Dense) -> None:
-    assert as_dense(spec, "relu") == expected
+    assert as_dense(spec, "relu") == replace(expected, dropout=expected.dropout or 0.0)
 
 
 def test_a_layer_of_its_own_keeps_its_dropout() -> None:
@@ -39,7 +39,8 @@ def test_a_layer_of_its_own_keeps_its_dropout() -> None:
     assert as_dense((8, True), "relu", dropout=0.3).dropout == 0.3
     assert as_dense({"width": 8}, "relu", dropout=0.3).dropout == 0.3
     assert as_dense({"width": 8, "dropout": 0.0}, "relu", dropout=0.3).dropout == 0.0
-    assert as_dense(Dense(8), "relu", dropout=0.3).dropout == 0.0
+    assert as_dense(Dense(8), "relu", dropout=0.3).dropout == 0.3
+    assert as_dense(Dense(8, dropout=0.0), "relu", dropout=0.3).dropout == 0.0
 
 
 def test_the_network_s_init_is_for_layers_that_leave_it_to_auto() -> None:
@@ -51,7 +52,7 @@ def test_the_network_s_init_is_for_layers_that_leave_it_to_auto() -> None:
 def test_fields_are_brought_to_one_form() -> None:
     dense = Dense(np.int32(3), activation="swish", bias=np.False_, dropout=0)  # type: ignore[arg-type]
     assert (type(dense.width), dense.activation, dense.bias, dense.dropout) == (int, "silu", False, 0.0)
-    assert hash(dense) == hash(Dense(3, "silu", bias=False))
+    assert hash(dense) == hash(Dense(3, "silu", bias=False, dropout=0.0))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -95,6 +95,14 @@ def test_a_misspelt_loss_gets_the_nearest() -> None:
         resolve("crossentropy")
 
 
+def test_a_loss_is_no_class_and_no_function() -> None:
+    for kind in (Huber, Quantile, CrossEntropy):
+        with pytest.raises(TypeError, match=rf"^loss must be .*; got <class .*\. Pass fm\.losses\.{kind.__name__}\(\)\.$"):
+            fm.MLP([2, 1], loss=kind)
+    with pytest.raises(TypeError, match=r"^loss must be .*; got <function .*\. For a loss of your own see net\.vjp\.$"):
+        fm.MLP([2, 1], loss=lambda y, p: p - y)
+
+
 def test_a_loss_is_not_a_number() -> None:
     with pytest.raises(TypeError, match=r"^loss must be one of .*; got 3 \(int\)"):
         resolve(3)

@@ -143,6 +143,9 @@ def test_a_schedule_moves_single_steps_as_it_says_or_is_refused(name, engine) ->
         why = "watches the losses of epochs" if name == "reduce_on_plateau" else "goes over the steps of a fit"
         with pytest.raises(ValueError, match=rf"^\w+\(lr=0.1, .*\) {why}, .* Pass a number for each step"):
             net.step(fm.SGD(schedule))
+        if name == "reduce_on_plateau":
+            with pytest.raises(ValueError, match=r"such as schedule\.lr \* watch\.update\(loss\), watch being schedule\.watch"):
+                net.step(fm.SGD(schedule))
         return
     for at in range(12):
         before = net.params.copy()

@@ -234,6 +234,30 @@ def test_a_misspelt_metric_gets_the_nearest() -> None:
         resolve("acuracy")
 
 
+def test_weights_in_the_place_of_the_metric_are_told_where_they_belong() -> None:
+    for one in (fm.MLP([1, 1]), fm.Population([1, 1], size=2)):
+        with pytest.raises(TypeError, match=r"^metric must be a name, .*; got array.* pass them as sample_weight=\.$"):
+            one.score([[0.0], [1.0]], [0.0, 1.0], np.ones(2))
+
+
+def test_functions_get_class_indices_as_a_column_of_the_network_s_dtype() -> None:
+    got = []
+
+    def accuracy(y_true, y_pred):
+        got.append((y_true.shape, y_true.dtype, y_pred.shape, y_pred.dtype))
+        return (y_true[:, 0] == y_pred.argmax(axis=1)).mean()
+
+    X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
+    net, population = fm.MLP([2, 3], output="softmax"), fm.Population([2, 3], size=2, output="softmax")
+    assert net.score(X, y, accuracy) == net.score(X, y)
+    assert population.score(X, y, accuracy).tolist() == population.score(X, y).tolist()
+    history = net.fit(X, y, epochs=2, metrics=["accuracy", Metric("own", lambda y, p, w: accuracy(y, p))], validation=0.2)
+    assert history.metrics["val_own"] == history.metrics["val_accuracy"]
+    metric = Metric("own", lambda y, p, w: accuracy(y, p), higher_is_better=True)
+    fm.sweep(X, y, widths=[2], depths=[1], epochs=1, metric=metric, n_jobs=1, progress=False)
+    assert {(y[1:], y_dtype, p[1:], p_dtype) for y, y_dtype, p, p_dtype in got} == {((1,), net.dtype, (3,), net.dtype)}
+
+
 def test_a_metric_is_not_a_number() -> None:
     with pytest.raises(TypeError, match=r"or a function \(y_true, y_pred\) -> float; got 1 \(int\)"):
         resolve(1)

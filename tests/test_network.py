@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -101,8 +103,11 @@ def test_swish_is_another_name_of_silu() -> None:
 
 
 def test_the_networks_dropout_and_init_are_for_layers_that_name_none() -> None:
-    net = fm.MLP([3, 4, (4, False), {"width": 4, "dropout": 0.1}, fm.Dense(4, init="zeros"), 2], dropout=0.5, init="orthogonal")
-    assert [dense.dropout for dense in net.layers] == [0.5, 0.5, 0.1, 0.0, 0.0]
+    hidden = [4, (4, False), {"width": 4, "dropout": 0.1}, fm.Dense(4, init="zeros"), fm.Dense(4, dropout=0.0)]
+    net = fm.MLP([3, *hidden, fm.Dense(2)], dropout=0.5, init="orthogonal")
+    assert [dense.dropout for dense in net.layers] == net.plan.dropout.tolist() == [0.5, 0.5, 0.1, 0.5, 0.0, 0.0]
+    assert fm.MLP.from_spec(net.spec()).layers == net.layers == net.copy().layers == pickle.loads(pickle.dumps(net)).layers
+    assert fm.Population([3, *hidden, 2], size=2, dropout=[0.5, 0.25])[1].layers[3].dropout == 0.25
     assert not net.weights[3].any()
     np.testing.assert_allclose(net.weights[1].T @ net.weights[1], np.eye(4), atol=1e-6)
 

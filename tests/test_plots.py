@@ -227,9 +227,15 @@ def test_the_scale_is_logarithmic_where_losses_span_magnitudes(floor, scale):
     assert plots.loss_curves(history(val=False, floor=floor)).axes[0].get_yscale() == scale
 
 
-@pytest.mark.parametrize("wrong", [3, None, "loss"])
+@pytest.mark.parametrize("wrong", [3, None, "loss", {"a": fm.History(loss=[1.0])}])
 def test_loss_curves_of_something_else_are_refused(wrong):
     with pytest.raises(TypeError, match="history must be what fit returned, losses, or a list of these; got"):
+        plots.loss_curves(wrong)
+
+
+@pytest.mark.parametrize("wrong", [[[1.0], 3], [fm.History(), None], [fm.History(), {"a": 1}], [[1.0], "ab"], [[1.0], [[2.0]]]])
+def test_loss_curves_name_what_is_none_of_several(wrong):
+    with pytest.raises(TypeError, match=r"history\[1\] must be what fit returned, or losses; got "):
         plots.loss_curves(wrong)
 
 

@@ -39,7 +39,7 @@ REFUSALS = {
     "one network": (lambda: fm.Population.of(fm.MLP([2, 1])), "specs must be a list of networks, .*; got <MLP "),
     "no list": (lambda: fm.Population.of(None), "specs must be a list of networks, .*; got None"),
     "outputs": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 2]}]), "network 1 is .* the same number of"),
-    "argument": (lambda: fm.Population.of([{"layers": [4, 1], "foo": 1}]), r"^specs\[0\]: .* argument 'foo'"),
+    "argument": (lambda: fm.Population.of([{"layers": [4, 1], "foo": 1}]), r"^specs\[0\]: a key .*; got 'foo'"),
     "value": (lambda: fm.Population.of([fm.MLP([2, 1]), {"layers": [2, 0, 1]}]), r"^specs\[1\]: a layer's width"),
     "spec": (lambda: fm.Population.of([[2, 1]]), r"specs\[0\] must be an fm.MLP or a dict"),
     "params": (lambda: fm.Population.of([{"layers": [2, 1]}, {"layers": [2, 3, 1]}]).params, "different architectures"),
@@ -121,6 +121,10 @@ REFUSALS = {
     ),
     "more seeds than memory holds": (lambda: fm.Population([3, 1], seeds=10**12), "seeds=1000000000000: networks of 4 param"),
     "more networks than can be counted": (lambda: fm.Population([3, 1], size=10**30), "size=1000000000000000000000000000000: "),
+    "a misspelt argument of one": (
+        lambda: fm.Population.of([{"layers": [3, 1]}, {"layers": [3, 1], "activaton": "tanh"}]),
+        r"^specs\[1\]: a key of a network's dict must be one of 'layers', 'activation', .*; got 'activaton'\. Did you mean 'activation'",
+    ),
     "index": (lambda: fm.Population([3, 1], size=2)["0"], "number of the network must be an integer; got '0'"),
     "a whole index as a float": (lambda: fm.Population([3, 1], size=2)[1.0], r"got 1\.0 \(float\)\. Pass 1\.$"),
     "targets of each in two dimensions": (

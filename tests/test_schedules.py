@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
+import fastmlp as fm
 from fastmlp.schedules import (
     SCHEDULES,
     Constant,
@@ -210,6 +212,19 @@ def test_other_schedules_watch_nothing() -> None:
 def test_settings_are_checked(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         make()
+
+
+def test_a_schedule_without_rates_says_so_before_the_training() -> None:
+    @dataclass(frozen=True)
+    class Misspelt(Schedule):
+        def rate(self, steps: Any, span: Span) -> Any:
+            return np.full(len(steps), self.lr)
+
+    for schedule in (Misspelt(0.1), Schedule(0.1)):
+        net = fm.MLP([1, 1])
+        with pytest.raises(NotImplementedError, match=rf"^{type(schedule).__name__} has no method rates\(self, steps, span\)"):
+            net.fit([[0.0]], [1.0], optimizer=fm.SGD(schedule))
+        assert net.history is None
 
 
 def test_resolve() -> None:

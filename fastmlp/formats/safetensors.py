@@ -79,6 +79,8 @@ def load(path: str | os.PathLike) -> MLP:
     ------
     ModelFileError
         The file is missing, unreadable, cut, damaged, or not written by :func:`save`; the message says which.
+    TypeError
+        If `path` is no path.
 
     Examples
     --------

@@ -139,7 +139,7 @@ def boundary_animation(
     every = max(epochs // _FRAMES, 1) if every is None else checks.integer("every", every, 1)
     fps = checks.integer("fps", fps, 1, 50)
     callbacks = as_callbacks(options.pop("callbacks", None))
-    path = Path(path)
+    path = Path(checks.path("path", path, "moons.gif"))
     writer = _writer(path, fps)
     # Written beside it first, so that a film which cannot be finished does not take an older one's place.
     unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")

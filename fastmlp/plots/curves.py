@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +65,11 @@ def loss_curves(history: Any, ax: Axes | None = None, labels: Sequence[str] | No
     >>> history = net.fit(data.X, data.y, epochs=40, validation=0.2, optimizer=fm.Adam(0.02))
     >>> figure = fm.plots.loss_curves(history)
     """
-    if isinstance(history, str) or not hasattr(history, "__len__"):
-        raise TypeError(f"history must be what fit returned, losses, or a list of these; got {history!r}.")
+    if isinstance(history, (str, Mapping)) or not hasattr(history, "__len__"):
+        raise TypeError(f"history must be what fit returned, losses, or a list of these; got {shown(history)}.")
     one = hasattr(history, "val_loss") or (len(history) > 0 and all(isinstance(value, Real) for value in history))
-    runs = [_losses(run) for given in ([history] if one else history) for run in _trainings(given)]
+    given = {"history": history} if one else {f"history[{i}]": each for i, each in enumerate(history)}
+    runs = [_losses(run, name) for name, each in given.items() for run in _trainings(each)]
     if not runs:
         raise ValueError("loss_curves needs at least one history.")
     names = list(labels) if labels is not None else _names(history, len(runs))
@@ -117,10 +118,17 @@ def _alone(values: NDArray) -> NDArray:
     return np.flatnonzero(finite[1:-1] & ~finite[:-2] & ~finite[2:])
 
 
-def _losses(run: Any) -> tuple[NDArray, NDArray]:
-    """Return the losses of training and of validation rows."""
-    loss, held_out = (run.loss, run.val_loss) if hasattr(run, "val_loss") else (run, ())
-    return np.asarray(loss, float), np.asarray(held_out, float)
+def _losses(run: Any, name: str) -> tuple[NDArray, NDArray]:
+    """Return the losses of training and of validation rows; TypeError with that name if it has none."""
+    if hasattr(run, "val_loss"):
+        return np.asarray(run.loss, float), np.asarray(run.val_loss, float)
+    try:
+        loss = np.asarray(run, float)
+    except (TypeError, ValueError):
+        loss = np.empty(())
+    if loss.ndim != 1:
+        raise TypeError(f"{name} must be what fit returned, or losses; got {shown(run)} ({type(run).__name__}).")
+    return loss, np.empty(0)
 
 
 def lr_range(test: RangeTest, ax: Axes | None = None) -> Figure:

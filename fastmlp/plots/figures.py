@@ -114,7 +114,7 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
     Raises
     ------
     TypeError
-        `figure` is something else.
+        `figure` is something else, or `path` is no path.
     ImportError
         matplotlib is not installed.
     ValueError
@@ -136,8 +136,8 @@ def check_name(path: str | os.PathLike) -> str:
     ------
     ImportError
         matplotlib is not installed.
-    ValueError
-        There is no such kind of picture.
+    TypeError, ValueError
+        `path` is no path, or there is no such kind of picture.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -112,7 +112,8 @@ class PopulationAnswers:
         X, y, sample_weight
             As for :meth:`fit`.
         metric : str, Metric or callable, optional
-            See ``fastmlp.metrics.METRICS``; by default accuracy for classes and R² for numbers.
+            See ``fastmlp.metrics.METRICS``, and ``MLP.fit`` for functions; by default accuracy for classes, binary_accuracy
+            for several sigmoid outputs, and R² for numbers.
 
         Returns
         -------

@@ -186,9 +186,14 @@ class Group:
         optimizer.fill(self.ints.T, self.reals.T)
         self.optimizers = list(optimizers)
 
+    def _kernels(self) -> Any:
+        """Return the engine's module for populations; TypeError if the engine cannot compute with one of the activations."""
+        engine.active_for(self.plan.activations)
+        return engine.part("population")
+
     def way(self, rows: NDArray[np.int64]) -> tuple:
         """Return what decides how the engine works on the networks in `rows`, if it does on no others."""
-        return engine.part("population").population_way(self.plan.table, self.ints[rows], self.reals[rows], self.params[rows])
+        return self._kernels().population_way(self.plan.table, self.ints[rows], self.reals[rows], self.params[rows])
 
     def train(
         self, rows: NDArray[np.int64], data: Any, lr: NDArray, factor: NDArray, epochs: int, copies: Copies | None = None
@@ -197,7 +202,7 @@ class Group:
         losses = np.empty((epochs, len(rows)))
         everyone = len(rows) == len(self)
         params, slots, ints, reals = self.arrays if everyone else (array[rows] for array in self.arrays)
-        kernels = engine.part("population")
+        kernels = self._kernels()
         arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), slots.shape[1], len(data)), self.dtype)
         kernels.train_population(
             self.plan.table, ints, reals, params, slots, data.x, data.y, data.weight, lr, factor, losses, arena,
@@ -212,7 +217,7 @@ class Group:
         """Return the losses of the networks in `rows`, (len(rows),), or with `params` (times, len(rows), P) of each time."""
         params = self.params[rows] if params is None else params
         out = np.empty(params.shape[:-1])
-        kernels = engine.part("population")
+        kernels = self._kernels()
         arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), 0, len(data)), self.dtype)
         kernels.population_loss(
             self.plan.table, self.ints[rows], self.reals[rows], params, data.x, data.y, data.weight, out, arena
@@ -223,7 +228,7 @@ class Group:
         """Return the outputs of the networks in `rows`, (len(rows), n, outputs), or with `params` as above of each time."""
         params = self.params[rows] if params is None else params
         out = np.empty((*params.shape[:-1], len(x), self.plan.n_outputs), self.dtype)
-        kernels = engine.part("population")
+        kernels = self._kernels()
         arena = aligned_zeros(kernels.population_arena_size(self.plan.table, len(rows), 0, len(x)), self.dtype)
         kernels.predict_population(self.plan.table, params, x, out, arena)
         return out

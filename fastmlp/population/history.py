@@ -46,7 +46,7 @@ class PopulationHistory:
         Why the last call ended for each network: "epochs", "early stopping", "callback", "diverged", "interrupted" or
         "failed".
     best_epoch : (size,) int64 array
-        The best epoch of the last call with early stopping, counted from 0; -1 for none.
+        The best epoch of the last call with early stopping, its place in the curves, which go over all calls; -1 for none.
 
     Examples
     --------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,13 +33,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Population"]
 
+# What a network is made from.
+_ARGUMENTS = list(inspect.signature(MLP).parameters)
+
 
 class Population(PopulationAnswers):
     """Networks of one architecture, or with :meth:`of` of several, trained together on shared inputs.
 
     Small networks lie side by side in the lanes of the CPU's vectors, up to sixteen in one vector; larger ones are trained
-    one on each core. Network i is what ``fm.MLP`` with its seed and options would be, to rounding. ``len(population)`` is the
-    number of networks, and ``population[i]`` a copy of network i as an ``fm.MLP``.
+    one on each core. Network i is what ``fm.MLP`` with its seed and options would be, to rounding, if ``shuffle="each"`` and no
+    fraction of the rows is held back; the order of rows and the rows held back are otherwise those of the population's `seed`.
+    ``len(population)`` is the number of networks, and ``population[i]`` a copy of network i as an ``fm.MLP``.
 
     Parameters
     ----------
@@ -51,7 +56,7 @@ class Population(PopulationAnswers):
     loss : str, Huber, Quantile or CrossEntropy
         As for MLP; ``fm.losses.CrossEntropy`` takes an array of `size` label smoothings as well.
     dropout : float or (size,) array
-        Dropout rate of hidden layers that do not set their own.
+        Dropout rate of hidden layers without one of their own.
     seed : int, optional
         The seed of the shuffles that all networks share, and of the rows held back for validation; None as for MLP.
 
@@ -243,8 +248,8 @@ class Population(PopulationAnswers):
 
         Raises
         ------
-        ValueError
-            If a parameter is infinite or NaN, or an activation is a pair of Python functions.
+        TypeError, ValueError
+            If `path` is no path, a parameter is infinite or NaN, or an activation is a pair of Python functions.
         OSError
             If the file cannot be written; one that was there before is left as it was.
 
@@ -277,6 +282,8 @@ class Population(PopulationAnswers):
         ------
         ModelFileError
             The file is missing, unreadable, cut, damaged, or holds no population; the message says which.
+        TypeError
+            If `path` is no path.
 
         Examples
         --------
@@ -371,6 +378,8 @@ class Population(PopulationAnswers):
         on_divergence: str = "warn",
     ) -> PopulationHistory:
         """Train all networks, going on from where the last call ended.
+
+        Unlike ``MLP.fit`` it has no `dropout_schedule`.
 
         Parameters
         ----------
@@ -478,6 +487,8 @@ def _network(spec: Any, i: int) -> MLP:
         raise TypeError(
             f"specs[{i}] must be an fm.MLP or a dict of its arguments, such as {{'layers': [2, 8, 1]}}; got {shown(spec)}."
         )
+    for key in spec:
+        checks.choice(f"specs[{i}]: a key of a network's dict", key, _ARGUMENTS)
     try:
         return MLP(**spec)
     except (TypeError, ValueError) as error:

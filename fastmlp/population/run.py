@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import interruption, memory
+from .. import engine, interruption, memory
 from ..arguments import Options, TrainingData
 from ..callbacks import ends, listeners
 from ..errors import DivergenceError, DivergenceWarning, counted, warn
@@ -46,6 +46,8 @@ class PopulationRun:
         own_shuffles: bool,
     ) -> None:  # fmt: skip
         options.check_curves(validation is not None)
+        for group in population._groups:
+            engine.active_for(group.plan.activations)
         own = [group.params for group in population._groups]
         self.population, self.options = population, options
         self.train, self.validation = apart(train, own), None if validation is None else apart(validation, own)

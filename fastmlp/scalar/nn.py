@@ -110,7 +110,10 @@ class Neuron(_Module):
             raise TypeError(f"x must be a list of numbers or Values; got {shown(x)} ({type(x).__name__}).")
         if len(x) != len(self.w):
             raise ValueError(f"x has {counted(len(x), 'number')}, but this neuron takes {len(self.w)}.")
-        products = [w * number for w, number in zip(self.w, x, strict=True)]
+        try:
+            products = [w * number for w, number in zip(self.w, x, strict=True)]
+        except TypeError:
+            raise TypeError(f"x must be a list of numbers or Values; got {shown(x)}.") from None
         return sum(products, self.b) if self.b is not None else sum(products[1:], products[0])
 
     def __call__(self, x: Sequence[Any]) -> Value:
@@ -239,9 +242,10 @@ class MLP(_Module):
             raise ValueError(f"nouts must be the widths of one or more layers, such as [8, 1]; got {nouts!r}.")
         rng, last = _rng(seed), len(nouts) - 1
         chosen = [activation] * last + [activation if output is None else output]
-        fan_ins = [nin, *nouts[:-1]]
+        widths = [checks.integer(f"nouts[{i}]", width, 1) for i, width in enumerate(nouts)]
+        fan_ins = [nin, *widths[:-1]]
         self.layers = [
-            Layer(fan_in, width, own, bias=bias, seed=rng) for fan_in, width, own in zip(fan_ins, nouts, chosen, strict=True)
+            Layer(fan_in, width, own, bias=bias, seed=rng) for fan_in, width, own in zip(fan_ins, widths, chosen, strict=True)
         ]
 
     def __call__(self, x: Sequence[Any]) -> Any:

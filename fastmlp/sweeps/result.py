@@ -146,10 +146,10 @@ class SweepResult(Sequence):
         """Return one dict for all seeds of a setting, the best mean first.
 
         Keys: the setting's, n_params, flops, seeds (with a result), failed (without those that an interruption left
-        unfinished), and for seconds, train_loss, val_loss and the metric their mean and, as ``..._std``, their standard
-        deviation over the seeds. With halving, settings that went further come before those that were left behind; of one
-        that an interruption stopped on its way, the seeds that count are those that came furthest. Settings without a result
-        come last.
+        unfinished), epochs (the most of its rows), and for seconds, train_loss, val_loss and the metric their mean and, as
+        ``..._std``, their standard deviation over the seeds. With halving, settings that went further come before
+        those that were left behind; of one that an interruption stopped on its way, the seeds that count are those that came
+        furthest. Settings without a result come last.
         """
         groups: dict[tuple, list[dict[str, Any]]] = {}
         for row in self.rows:

@@ -81,11 +81,12 @@ def sweep(
     X : array of shape (n, in)
         Features, used as they are: see :func:`fastmlp.datasets.standardize`.
     y : array of shape (n,) or (n, K)
-        Targets; classes may be any integers, truth values or words.
+        Targets. Integers of at most 20 different values, truth values and words are classes, floats are quantities; `output`
+        says it otherwise, and has to for other integers.
     widths, depths : int, list or distribution
         Units of each hidden layer, and numbers of hidden layers; 0 is a linear model, trained once whatever the widths.
     seeds : int or iterable of int
-        Seeds of initial weights and dropout, or how many: 0, 1, ... Each setting is trained with each of them.
+        Seeds of initial weights and dropout, or how many: 0, 1, ... Each setting is trained with each of them, each once.
     lr : float, Schedule, list or distribution, optional
         Learning rates; None keeps the optimizer's own.
     activation, optimizer, batch_size, dropout
@@ -95,8 +96,9 @@ def sweep(
     epochs : int
         How many times to go through the training rows.
     n_trials : int, optional
-        Draw this many different settings instead of trying all combinations: from lists with equal chances, from
-        distributions by their own. A distribution has a method ``rvs``, such as ``scipy.stats.loguniform(1e-4, 1e-1)``.
+        Draw this many different settings, or all if there are fewer, instead of trying all combinations: from lists with
+        equal chances, from distributions by their own. A distribution has a method ``rvs``, such as
+        ``scipy.stats.loguniform(1e-4, 1e-1)``.
     trials_seed : int
         Seed of the draws.
     halving : int, optional
@@ -119,7 +121,8 @@ def sweep(
         As for ``MLP``.
     metric : str or Metric, optional
         What networks are compared by: "loss", a name in ``fastmlp.metrics.METRICS``, or a :class:`fastmlp.metrics.Metric` of
-        your own that says whether it is to be high or low; without it accuracy for classes and r2 for quantities.
+        your own that says whether it is to be high or low, whose function gets y of shape (n, 1), of class indices too, or
+        (n, outputs); without it accuracy for classes and r2 for quantities.
     early_stopping : EarlyStopping, optional
         When to stop each network; it may monitor "loss", "val_loss", the metric, or "val_" and the metric.
     shuffle : {"shared", "each"}

@@ -25,8 +25,9 @@ def activation(f: Any, df: Callable | None = None, *, name: str | None = None, i
     ----------
     f : callable or sympy.Expr
         A function of a SymPy symbol, such as ``lambda x: x / (1 + sympy.exp(-x))``, or an expression with one symbol. With
-        `df`, a function of a number or of an array: a NumPy ufunc, or what ``numba.njit`` can compile. Any other function
-        needs ``fm.use_engine("numpy")`` first. It must come to an end for any number: vectors may hold more than a layer has.
+        `df`, a function of a number or of an array: one of NumPy's own ufuncs, such as ``np.sin``, or what ``numba.njit`` can
+        compile. Any other function needs ``fm.use_engine("numpy")`` first. It must come to an end for any number: vectors may
+        hold more than a layer has.
     df : callable, optional
         The derivative of a function `f` that is not SymPy's. A network with such a pair cannot be saved.
     name : str, optional
