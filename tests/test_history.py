@@ -45,9 +45,9 @@ def test_an_epoch_that_there_is_not_has_no_numbers() -> None:
     assert history.at(0) == {"loss": 0.7, "val_loss": 0.9}
     assert history.at(np.int64(1)) == history.last() == {"loss": 0.2}
     for epoch in (-1, 2):
-        with pytest.raises(ValueError, match=rf"^epoch must be an integer >= 0 and <= 1; got {epoch}\.$"):
+        with pytest.raises(ValueError, match=r"^epoch must be an integer >= 0 and <= 1; got "):
             history.at(epoch)
-    with pytest.raises(TypeError, match="^epoch must be an integer >= 0 and <= 1; got 1.5"):
+    with pytest.raises(TypeError, match=r"^epoch must be an integer >= 0 and <= 1; got 1\.5"):
         history.at(1.5)  # type: ignore[arg-type]
     empty = fm.history.History()
     assert empty.last() == {}

@@ -123,7 +123,7 @@ REFUSALS = {
     "more networks than can be counted": (lambda: fm.Population([3, 1], size=10**30), "size=1000000000000000000000000000000: "),
     "a misspelt argument of one": (
         lambda: fm.Population.of([{"layers": [3, 1]}, {"layers": [3, 1], "activaton": "tanh"}]),
-        r"^specs\[1\]: a key of a network's dict must be one of 'layers', 'activation', .*; got 'activaton'\. Did you mean 'activation'",
+        r"^specs\[1\]: a key of a network's dict must be one of 'layers', .*; got 'activaton'\. Did you mean 'activation'",
     ),
     "index": (lambda: fm.Population([3, 1], size=2)["0"], "number of the network must be an integer; got '0'"),
     "a whole index as a float": (lambda: fm.Population([3, 1], size=2)[1.0], r"got 1\.0 \(float\)\. Pass 1\.$"),
