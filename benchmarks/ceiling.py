@@ -13,7 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 from fastmlp.kernels.simd import LANES32, LANES64, address
-from fastmlp.kernels.threads import set_threads, threads, together
+from fastmlp.kernels.threads import run_on_threads, set_threads, threads
 from fastmlp.kernels.tile import END_STORE, MR, NV, START_ZERO, tiles
 
 # So many tiles below each other, of such a depth, are about what an L1 cache of 32 KB holds.
@@ -45,7 +45,7 @@ def gflops(n_threads: int, dtype: str = "float32", seconds: float = 0.5) -> floa
         end = time.perf_counter() + seconds
         while best == 0.0 or time.perf_counter() < end:
             began = time.perf_counter()
-            together(_kernel(), n_threads, False, repeats, TILES * MR, nr, DEPTH, a, b, c)
+            run_on_threads(_kernel(), n_threads, False, repeats, TILES * MR, nr, DEPTH, a, b, c)
             took = time.perf_counter() - began
             best = max(best, 2e-9 * TILES * MR * nr * DEPTH * repeats * n_threads / took)
             if took < 0.005:
