@@ -47,6 +47,7 @@ print(json.dumps({"numba": numba_done - began, "import": imported - numba_done, 
 def run(script: str, *arguments: str, cache: str | None = None) -> dict[str, Any]:
     """Run a script in a fresh interpreter and return what it prints."""
     environment = os.environ | ({"NUMBA_CACHE_DIR": cache} if cache else {})
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules come compiled, as they do for those who have installed them
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
