@@ -20,7 +20,7 @@ from ..metrics import Metric
 __all__ = ["BY_LOSS", "Part", "Problem", "make"]
 
 # Rows of a part: a slice where they lie together, so that nothing has to be copied, else their numbers.
-Rows = slice | NDArray[np.int64]
+RowNumbers = slice | NDArray[np.int64]
 
 
 def _not_from_predictions(y: Any, prediction: Any, weight: Any) -> float:
@@ -35,8 +35,8 @@ BY_LOSS = Metric("loss", _not_from_predictions, higher_is_better=False)
 class Part:
     """Which rows are trained on, and which are held back to judge by; None where nothing is held back."""
 
-    train: Rows
-    held: Rows | None
+    train: RowNumbers
+    held: RowNumbers | None
     n_train: int
 
 
