@@ -25,7 +25,6 @@ from .ids import (
     HAS_BIAS,
     IDENTITY,
     LOSS,
-    LOSS_PARAM,
     NESTEROV,
     OFFSET,
     OPTIMIZER,
@@ -36,7 +35,6 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .loss import most_of
 from .maps import accumulate, elementwise, fill, largest, scale
 from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd, _shorten
 from .simd import lanes_of, poke, shift
@@ -199,7 +197,7 @@ def loss_pack(pack, ints, reals, m, uniform):
         keep, spread = shift(pack.numbers, KEEP * lanes), shift(pack.numbers, SPREAD * lanes)
         for i in range(m):
             at = i * k * lanes
-            cross_entropy_columns(k, lanes, shift(z, at), shift(d, at), shift(t, at), keep, spread, most_of(reals[LOSS_PARAM]),
+            cross_entropy_columns(k, lanes, shift(z, at), shift(d, at), shift(t, at), keep, spread, math.inf,
                                   shift(each, i * lanes), shift(pack.numbers, TOTAL * lanes))  # fmt: skip
         per_row = 1
     else:

@@ -151,3 +151,17 @@ def test_an_optimizer_set_since_the_first_call_has_its_own_rate() -> None:
         est = copy.deepcopy(first).set_params(solver=fm.SGD(rate)).partial_fit(X, y)
         moved.append(np.abs(est.network_.params - first.network_.params).max())
     assert moved[1] > 50 * moved[0]
+
+
+def test_a_population_of_estimators_networks_has_the_whole_loss(engine) -> None:
+    """The limit of scikit-learn's log loss is the estimator's alone."""
+    fitted = [fm.MLPClassifier((5,), max_iter=1, random_state=seed).fit(300.0 * X, y).network_ for seed in (0, 1)]
+    plain = fm.MLP([4, 5, 3], output="softmax", dtype="float64")
+    whole = []
+    for net in fitted:
+        plain.params = net.params
+        whole.append(plain.loss(300.0 * X, y))
+        assert net.loss(300.0 * X, y) < 0.9 * whole[-1]
+    population = fm.Population.of(fitted)
+    np.testing.assert_allclose(population.loss(300.0 * X, y), whole, rtol=1e-12)
+    np.testing.assert_allclose([population[i].loss(300.0 * X, y) for i in (0, 1)], whole, rtol=1e-12)

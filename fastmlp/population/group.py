@@ -106,6 +106,7 @@ class Group:
         self.ints = np.stack([net._state.ints for net in self.prototypes])
         settings = ids.N_REALS + ids.LAYER_BLOCKS * self.plan.n_layers  # and no scales of inputs
         self.reals = np.stack([net._state.reals[:settings] for net in self.prototypes])
+        self.reals[:, ids.LOSS_PARAM] = self.prototypes[0].loss_spec.parameter  # without the limit of an estimator's network
         self.slots = aligned_zeros((size, 0, self.plan.n_params), self.dtype)
         self.optimizers: list[Optimizer | None] = [None] * size
         self.ints[:, ids.SHUFFLE_SEED] = shuffle_seed & SEED_MASK
