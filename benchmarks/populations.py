@@ -9,7 +9,7 @@ import functools
 import itertools
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,6 +119,8 @@ GRID = Workload("P4", (2, 1), BATCH, 500, EPOCHS, "moons", "bce")
 GOAL_SKLEARN, GOAL_JAX = 50.0, 4.0
 # Every so many of the grid's networks is what scikit-learn is timed on.
 SAMPLE = 24
+# Losses of the same network may be this far apart, relative to their size, and those of this share of networks farther.
+APART, FEW = 1e-2, 1e-2
 
 
 def grid() -> list[tuple[int, int, float, int]]:
@@ -163,8 +165,8 @@ def _grid_sklearn(data: Data) -> float:
         return (time.perf_counter() - began) * len(grid()) / len(part)
 
 
-def _grid_jax(data: Data) -> float:
-    """Return the seconds of the whole grid, one compilation for each architecture included."""
+def _grid_jax(data: Data) -> tuple[float, float]:
+    """Return the seconds of the whole grid, and how many of them one compilation for each architecture takes."""
     import jax
     import jax.numpy as jnp
 
@@ -172,12 +174,13 @@ def _grid_jax(data: Data) -> float:
 
     jax.clear_caches()
     rng = np.random.default_rng(0)
-    batches = len(data.x) // BATCH
-    began = time.perf_counter()
-    x, y = (jax.device_put(a[: batches * BATCH].reshape(batches, BATCH, *a.shape[1:])) for a in (data.x, data.y))
+    full = len(data.x) // BATCH * BATCH
+    began, compiling = time.perf_counter(), 0.0
+    x, y = (jax.device_put(a[:full].reshape(-1, BATCH, *a.shape[1:])) for a in (data.x, data.y))
+    rest = jax.device_put((data.x[full:], data.y[full:])) if full < len(data.x) else None
     for width, depth in itertools.product(WIDTHS, DEPTHS):
         widths = (2, *[width] * depth, 1)
-        w = Workload("P4", widths, BATCH, batches * BATCH, EPOCHS, "moons", "bce")
+        w = replace(GRID, widths=widths)
         size = len(RATES) * SEEDS
         params = [
             (jnp.array(rng.normal(0, np.sqrt(2 / a), (size, a, b)).astype(np.float32)), jnp.zeros((size, b), jnp.float32))
@@ -188,10 +191,13 @@ def _grid_jax(data: Data) -> float:
         rates = jnp.array(np.repeat(RATES, SEEDS).astype(np.float32))
 
         def train(carry: Any, rate: Any, w: Workload = w) -> Any:
-            return jax_.train(replace(w, lr=rate), 1, carry, x, y)
+            return jax_.train(replace(w, lr=rate), 1, carry, x, y, rest)
 
-        jax.block_until_ready(jax.jit(jax.vmap(train))((params, state), rates))
-    return time.perf_counter() - began
+        ready = time.perf_counter()
+        call = jax.jit(jax.vmap(train)).lower((params, state), rates).compile()
+        compiling += time.perf_counter() - ready
+        jax.block_until_ready(call((params, state), rates))
+    return time.perf_counter() - began, compiling
 
 
 def measure(effort: Effort, say: Say) -> dict[str, Any]:
@@ -221,46 +227,49 @@ def measure(effort: Effort, say: Say) -> dict[str, Any]:
     _grid_ours(data)
     found["P4"] = {"seconds": float(np.median([_grid_ours(data) for _ in range(3)])), "sklearn": _grid_sklearn(data)}
     if not absent:
-        found["P4"]["jax"] = _grid_jax(data)
+        found["P4"]["jax"], found["P4"]["jax compiling"] = _grid_jax(data)
     say(f"P4: {found['P4']}")
     return found
 
 
 def _agree(ours: Job, theirs: Job) -> float:
-    """Return how far the networks' losses are apart at most; raise if that is more than rounding."""
+    """Return how far the networks' losses are apart at most; raise if for more than a few that is more than rounding."""
     results = []
     for job in (ours, theirs):
         job.reset()
         results.append(job.outcome(job.run()).values)
-    error = float(np.max(np.abs(results[0] - results[1]) / np.maximum(np.abs(results[1]), 1e-3)))
+    errors = np.abs(results[0] - results[1]) / np.maximum(np.abs(results[1]), 1e-3)
     # A ReLU that is on the other side of zero after a thousand steps makes a network's loss a little different.
-    if np.median(np.abs(results[0] - results[1])) > 1e-3 * np.median(results[1]):
-        raise RuntimeError(f"JAX's losses differ from ours by up to {error:.2%}.")
-    return error
+    share = 1.0 - np.mean(errors <= APART)
+    if share > FEW:
+        raise RuntimeError(f"JAX's losses of {share:.1%} of the networks differ from ours by more than {APART:.0%}.")
+    return float(np.max(errors))
 
 
 def table(result: dict[str, Any]) -> Table:
     """Return the figures as a table."""
     shown = Table(title=f"many networks at once, {CORES} threads: ns for each step of each network")
-    for title in ("", "work", "fastmlp", "peer", "ratio", "goal"):
+    for title in ("", "work", "fastmlp", "peer", "ratio", "goal", "losses apart"):
         shown.add_column(title, justify="left" if title in ("", "work") else "right")
     for name, several in ROWS.items():
         row = result[name]
         peer = f"JAX vmap {row['jax']:,.0f}" if "jax" in row else "–"
         ratio = f"{row['ratio']:.1f}×" if "ratio" in row else "–"
-        shown.add_row(
-            name, f"{several.size:,} × {several.workload.title}", f"{row['ns']:,.1f}", peer, ratio, f"{several.goal:g}×"
-        )
+        apart = f"{row['agreement']:.1g}" if "agreement" in row else "–"
+        work = f"{several.size:,} × {several.workload.title}"
+        shown.add_row(name, work, f"{row['ns']:,.1f}", peer, ratio, f"{several.goal:g}×", apart)
     row = result["P4"]
-    for label, key, goal in (("scikit-learn", "sklearn", GOAL_SKLEARN), ("JAX, compiling", "jax", GOAL_JAX)):
-        if key in row:
-            work = f"{len(grid()):,} networks on moons, {EPOCHS} epochs"
-            shown.add_row(
-                "P4",
-                work,
-                f"{row['seconds']:.2f} s",
-                f"{label} {row[key]:.0f} s",
-                f"{row[key] / row['seconds']:.1f}×",
-                f"{goal:g}×",
-            )
+    work = f"{len(grid()):,} networks on moons, {EPOCHS} epochs"
+    for label, seconds, goal in _grid_peers(row):
+        ratio = f"{seconds / row['seconds']:.1f}×"
+        shown.add_row("P4", work, f"{row['seconds']:.2f} s", f"{label} {seconds:.0f} s", ratio, goal, "")
     return shown
+
+
+def _grid_peers(row: dict[str, float]) -> Iterator[tuple[str, float, str]]:
+    """Give label, seconds and goal of each line of the grid: ours are compiled already, JAX's with and without compiling."""
+    yield "scikit-learn", row["sklearn"], f"{GOAL_SKLEARN:g}×"
+    if "jax" in row:
+        yield "JAX, compiling", row["jax"], f"{GOAL_JAX:g}×"
+    if "jax compiling" in row:  # files of before have only both together
+        yield "JAX, compiled", row["jax"] - row["jax compiling"], ""

@@ -17,6 +17,7 @@ from ..workloads import Data, Workload
 
 CORES = cpu_count()
 _THREADS = tuple({"threads": n} for n in sorted({1, CORES}))
+_BOUND = tuple({**threads, "bound": bound} for threads in _THREADS for bound in (False, True))
 _TRAINING = frozenset({"train", "gradient"})
 _ALL = _TRAINING | {"predict"}
 
@@ -101,7 +102,7 @@ PEERS = {
         Peer("torch_compile", "torch.compile", ("torch",), ("torch",), variants=_THREADS, least_flops=10_000_000),
         Peer("jax", "JAX", ("jax",), ("jax", "jaxlib"), variants=({"unroll": 1}, {"unroll": 8})),
         Peer(
-            "onnxruntime", "ONNX Runtime", ("onnx", "onnxruntime"), ("onnxruntime",), frozenset({"predict"}), _THREADS
+            "onnxruntime", "ONNX Runtime", ("onnx", "onnxruntime"), ("onnxruntime",), frozenset({"predict"}), _BOUND
         ),
     )
 }  # fmt: skip

@@ -57,8 +57,11 @@ def update(w: Workload, params: Any, state: Any, grad: Any) -> tuple[Any, Any]:
     return params, (m, v, power1, power2)
 
 
-def train(w: Workload, unroll: int, carry: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    """All steps; x is (batches, batch, in). Returns parameters and state, and each epoch's loss."""
+def train(w: Workload, unroll: int, carry: Any, x: Any, y: Any, rest: Any = None) -> tuple[Any, Any]:
+    """All steps; x is (batches, batch, in), and `rest` x and y of an epoch's last step if its rows are fewer.
+
+    Returns parameters and state, and each epoch's loss.
+    """
 
     def step(carry: Any, batch: Any) -> tuple[Any, Any]:
         params, state = carry
@@ -67,9 +70,13 @@ def train(w: Workload, unroll: int, carry: Any, x: Any, y: Any) -> tuple[Any, An
 
     def epoch(carry: Any, _: Any) -> tuple[Any, Any]:
         carry, losses = lax.scan(step, carry, (x, y), unroll=min(unroll, w.batches))
-        return carry, jnp.mean(losses)
+        if rest is None:
+            return carry, jnp.mean(losses)
+        carry, last = step(carry, rest)
+        full, few = x.shape[0] * x.shape[1], len(rest[0])
+        return carry, (full * jnp.mean(losses) + few * last) / (full + few)
 
-    if w.batches == 1:
+    if w.batches == 1 and rest is None:
         return lax.scan(lambda carry, _: step(carry, (x[0], y[0])), carry, None, length=w.epochs, unroll=unroll)
     return lax.scan(epoch, carry, None, length=w.epochs)
 
