@@ -17,8 +17,11 @@ HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 # Settings that a reader of the figures must know of.
 _TOLD = (
     "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "FASTMLP_VECTOR_BYTES", "FASTMLP_ENGINE", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
-    "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "XLA_FLAGS",
+    "OMP_PROC_BIND", "OMP_PLACES", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "XLA_FLAGS", "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEATURES",
 )  # fmt: skip
+# Those of Intel's OpenMP as well, but for two that scikit-learn sets at its import.
+_OPENMP, _SCIKIT_LEARN = "KMP_", ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
 
 
 def handicaps() -> list[str]:
@@ -33,6 +36,12 @@ def shed_handicaps(module: str) -> None:
         print(f"Starting anew without {' and '.join(found)}, which would slow NumPy's BLAS down.", file=sys.stderr, flush=True)
         environment = {name: value for name, value in os.environ.items() if name not in HANDICAPS}
         os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], environment)
+
+
+def settings() -> dict[str, str]:
+    """Return the settings of this process that a reader of the figures must know of."""
+    openmp = sorted(name for name in os.environ if name.startswith(_OPENMP) and name not in _SCIKIT_LEARN)
+    return {name: os.environ[name] for name in (*_TOLD, *openmp) if name in os.environ}
 
 
 def cpu_name() -> str:
@@ -66,7 +75,7 @@ def describe() -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "versions": {name: found for name, found in versions.items() if found},
-        "settings": {name: os.environ[name] for name in _TOLD if name in os.environ},
+        "settings": settings(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from .measure import Effort
 from .startup import run
 from .workloads import WORKLOADS
 
+# Writing 5 to it sets the peak back.
+CLEAR = "/proc/self/clear_refs"
 # In a process of its own: warm up on a tiny network, give back what is free, set the peak back, train. The data are there
 # before, and counted.
 _PEAK = """
@@ -21,7 +24,7 @@ import numpy as np
 import fastmlp as fm
 from fastmlp import engine
 from benchmarks.workloads import WORKLOADS, make_data, make_params
-from benchmarks.memory import status
+from benchmarks.memory import CLEAR, status
 
 w = WORKLOADS["S1"]
 small = np.zeros((8, 4), "float32")
@@ -29,7 +32,7 @@ fm.MLP([4, 8, 3], output="softmax").fit(small, np.arange(8) % 3, epochs=2, batch
 data, params = make_data(w), make_params(w)
 gc.collect()
 ctypes.CDLL(None).malloc_trim(0)
-open("/proc/self/clear_refs", "w").write("5")
+open(CLEAR, "w").write("5")
 before = status("VmRSS")
 net = fm.MLP(list(w.widths), output="softmax")
 net.params = params
@@ -106,7 +109,15 @@ def training_call() -> Callable[[int], None]:
 
 
 def measure(effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure both."""
+    """Measure both.
+
+    Raises
+    ------
+    RuntimeError
+        Where the system has no /proc with a process's peak, or does not let it be set back.
+    """
+    if not os.access(CLEAR, os.W_OK):
+        raise RuntimeError(f"a training's peak of memory needs Linux's {CLEAR}, which cannot be written here")
     say("memory: S1")
     runs = [peak() for _ in range(effort.fewest)]
     return {"peak": min(runs, key=lambda run: run["peak"]), "steps": step_allocations()}

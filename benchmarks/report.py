@@ -21,6 +21,7 @@ from .workloads import WORKLOADS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results.json"
+PICTURES = ROOT / "docs"
 SECTIONS = ("rows", *scans.SCANS)
 
 
@@ -50,18 +51,31 @@ def _listed(known: Iterable[str]) -> Callable[[str], list[str]]:
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter turns: a first impression")
-    parser.add_argument("--rows", type=_listed(WORKLOADS), default=list(WORKLOADS), metavar="T1,S1", help="which workloads")
-    parser.add_argument("--peers", type=_listed(PEERS), default=list(PEERS), metavar="torch,jax", help="which libraries")
+    parser.add_argument("--rows", type=_listed(WORKLOADS), metavar="T1,S1", help="which workloads (kept only with --out)")
+    parser.add_argument("--peers", type=_listed(PEERS), metavar="torch,jax", help="which libraries (kept only with --out)")
     parser.add_argument(
         "--sections", type=_listed((*SECTIONS, "all")), default=["rows"], metavar="NAMES",
         help=f"what to measure: {', '.join(SECTIONS)}, or all (default: rows)",
     )  # fmt: skip
     parser.add_argument("--read", type=Path, metavar="FILE", help="measure nothing; show what a file holds")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="where to keep the figures")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to keep the figures, and pictures beside them")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     options = parser.parse_args(argv)
     if "all" in options.sections:
         options.sections = list(SECTIONS)
+    part = options.rows is not None or options.peers is not None
+    if options.readme and part:
+        parser.error("--readme writes the whole table: leave --rows and --peers out")
+    if options.readme and not options.read and "rows" not in options.sections:
+        parser.error("--readme writes the table of the section rows: add it to --sections")
+    if not options.out and not part:
+        options.out = RESULTS  # which a part must not take the place of
+    options.rows, options.peers = options.rows or list(WORKLOADS), options.peers or list(PEERS)
+    if options.out and not options.read:
+        try:
+            _check_out(options.out)
+        except (OSError, ValueError) as error:
+            parser.error(f"{options.out} cannot take the figures ({error}): name another file by --out")
     return options
 
 
@@ -69,17 +83,43 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure the sections asked for; each is kept as soon as it is there."""
+def _check_out(path: Path) -> None:
+    """Raise OSError or ValueError if a report cannot be kept there, before it takes hours to measure one."""
+    if not isinstance(_read(path), dict):
+        raise ValueError("it holds something other than a report")
+    new = not path.exists()
+    with path.open("a", encoding="utf-8"):
+        pass
+    if new:
+        path.unlink()
+
+
+def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Measure the sections asked for, and keep each as soon as it is there; return them and whether all went well."""
+    report: dict[str, Any] = {}
+    well = True
+    if not options.out:
+        _say("A part of the rows or of the peers is shown, and not kept; --out FILE keeps it.")
     for name in options.sections:
         facts = machine.describe()
-        print(f"{name}: {machine.sentence(facts)}", flush=True)
+        _say(f"{name}: {machine.sentence(facts)}")
         if (facts["load"] or 0.0) > 0.5:
-            print(f"Other work keeps this machine busy (load {facts['load']}): the figures will be unsteady.", flush=True)
-        result = _measure_section(name, options, lambda line: print(line, flush=True))
-        report = _read(options.out) | {name: {"machine": facts, "quick": options.quick, "result": result}}
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return {name: _read(options.out)[name] for name in options.sections}
+            _say(f"Other work keeps this machine busy (load {facts['load']}): the figures will be unsteady.")
+        try:
+            result = _measure_section(name, options, _say)
+            report[name] = {"machine": facts, "quick": options.quick, "result": result}
+            if options.out:
+                kept = _read(options.out) | {name: report[name]}
+                options.out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+                scans.draw(name, result, PICTURES if options.out.resolve() == RESULTS.resolve() else options.out.parent)
+        except Exception as error:  # one section must not take the others' figures with it
+            _say(f"{name} fails: {error!r}")
+            well = False
+    return report, well
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _failed(report: dict[str, Any]) -> bool:
@@ -88,8 +128,8 @@ def _failed(report: dict[str, Any]) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure or read, and show; returns 1 if a peer failed or disagreed."""
-    options = _arguments(argv)
+    """Measure or read, and show; returns 1 if a section or a peer failed, or a peer disagreed."""
+    options, well = _arguments(argv), True
     if options.read:
         report = _read(options.read)
         if not report:
@@ -97,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
             return 2
     else:
         machine.shed_handicaps("benchmarks.report")
-        report = _measure(options)
+        report, well = _measure(options)
     for name, section in report.items():
         if name == "rows":
             tables.show(section)
@@ -105,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
             scans.show(name, section)
     if options.readme and "rows" in report:
         tables.write_readme(report["rows"], ROOT / "README.md")
-    return int(_failed(report))
+    return int(_failed(report) or not well)
 
 
 if __name__ == "__main__":

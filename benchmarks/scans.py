@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from . import machine
 from .measure import Effort
 
 # Name -> module, suffix of its functions `measure` and `table`.
@@ -25,6 +27,8 @@ SCANS = {
     "estimators": ("estimators", ""),
     "scalars": ("scalars", ""),
 }
+# Name -> the file of its picture, which the module's `plot` draws.
+PICTURES = {"widths": "width-scan.png"}
 
 
 def _function(name: str, what: str) -> Callable[..., Any]:
@@ -37,9 +41,15 @@ def measure(name: str, effort: Effort, say: Callable[[str], None]) -> dict[str, 
     return _function(name, "measure")(effort, say)
 
 
+def draw(name: str, result: dict[str, Any], folder: Path) -> None:
+    """Draw the picture of one of them, if it has one."""
+    if name in PICTURES:
+        _function(name, "plot")(result, folder / PICTURES[name])
+
+
 def show(name: str, section: dict[str, Any]) -> None:
-    """Print one of them."""
+    """Print one of them, and what it was measured on."""
     from rich.console import Console
 
     console = Console(width=max(Console().width, 110))
-    console.print(_function(name, "table")(section["result"]))
+    console.print(_function(name, "table")(section["result"]), machine.sentence(section["machine"]), sep="\n")

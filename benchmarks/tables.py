@@ -81,7 +81,7 @@ def markdown(section: dict[str, Any]) -> str:
             "",
             ceiling_sentence(result["ceiling"], facts["cores"]),
             machine.sentence(facts),
-            f"`{COMMAND}` made this table.",
+            f"`{COMMAND}{' --quick' if section['quick'] else ''}` made this table.",
         ]
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 import fastmlp as fm
 
-from . import comparisons, measure, report, scans, tables, versions
+from . import comparisons, functions, machine, measure, memory, populations, report, scans, tables, versions, widths
 from .jobs import Job, Outcome
 from .judge import Disagreement, Judge
 from .measure import Effort, Pairs, calls, paired
@@ -182,6 +183,11 @@ def test_the_table_names_ratios_the_best_peer_and_the_machine():
     assert "A CPU (a-code), 2 cores" in text
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_table_names_the_command_that_made_it(quick):
+    assert f"`{tables.COMMAND}{' --quick' * quick}` made this table." in tables.markdown(section() | {"quick": quick})
+
+
 def test_the_table_goes_between_its_markers(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n", encoding="utf-8")
@@ -215,6 +221,202 @@ def test_a_peer_that_failed_makes_the_report_fail(tmp_path, capsys):
     path.write_text(json.dumps(report_), encoding="utf-8")
     assert report.main(["--read", str(path)]) == 1
     assert "fails" in capsys.readouterr().out
+
+
+FORMULAS = {"relu float32": {"ns": 1.0, "built-in ns": 1.0, "ratio": 1.0}}
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path) -> list[str]:
+    """Note the sections that are measured; no time goes by, scalars fail, and the default file is another one."""
+    names: list[str] = []
+
+    def given(name, options, say):
+        names.append(name)
+        if name == "scalars":
+            raise OSError("no such thing here")
+        return FORMULAS
+
+    monkeypatch.setattr(report, "_measure_section", given)
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(report, "PICTURES", tmp_path / "docs")
+    monkeypatch.setattr(machine, "describe", lambda: FACTS)
+    monkeypatch.setattr(tables, "show", lambda section: None)
+    return names
+
+
+def stored(path: Path) -> list[str]:
+    """Return the names of the sections in a file."""
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+
+
+@pytest.mark.parametrize("content", [None, "not a report", "[]"], ids=["no folder", "text", "list"])
+def test_a_file_that_cannot_take_the_figures_is_refused_before_they_are_measured(content, measured, tmp_path, capsys):
+    path = tmp_path / "absent" / "out.json" if content is None else tmp_path / "out.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(SystemExit, match="2"):
+        report.main(["--sections", "formulas", "--out", str(path)])
+    assert "cannot take the figures" in capsys.readouterr().err
+    assert measured == []
+
+
+def test_a_section_that_fails_ends_no_other_one(measured, tmp_path, capsys):
+    path = tmp_path / "out.json"
+    assert report.main(["--sections", "scalars,formulas", "--out", str(path)]) == 1
+    assert measured == ["scalars", "formulas"]
+    assert stored(path) == ["formulas"]
+    shown = capsys.readouterr().out
+    assert "scalars fails: OSError('no such thing here')" in shown
+    assert "Activations from formulas" in shown
+
+
+def test_a_picture_that_cannot_be_drawn_takes_no_figures_with_it(measured, monkeypatch, tmp_path):
+    def fail(name, result, folder):
+        raise OSError(f"no room in {folder}")
+
+    monkeypatch.setattr(scans, "draw", fail)
+    assert report.main(["--sections", "formulas"]) == 1
+    assert stored(report.RESULTS) == ["formulas"]
+
+
+def test_pictures_lie_beside_the_file_unless_that_is_the_default(measured, monkeypatch, tmp_path):
+    folders = []
+    monkeypatch.setattr(scans, "draw", lambda name, result, folder: folders.append(folder))
+    assert report.main(["--sections", "formulas", "--out", str(tmp_path / "out.json")]) == 0
+    assert report.main(["--sections", "formulas"]) == 0
+    assert folders == [tmp_path, report.PICTURES]
+
+
+def test_the_width_scan_has_a_picture_and_formulas_have_none(tmp_path):
+    curve = {"1": 2.0, "8": 3.0}
+    scans.draw("widths", {"fastmlp": curve, "fastmlp, one thread": curve, "PyTorch": {}}, tmp_path)
+    scans.draw("formulas", FORMULAS, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["width-scan.png"]
+
+
+@pytest.mark.parametrize("part", [["--rows", "T1"], ["--peers", "numpy"]], ids=["rows", "peers"])
+def test_a_part_is_kept_only_where_it_is_told_to_be(part, measured, tmp_path, capsys):
+    report.RESULTS.write_text('{"rows": {}}', encoding="utf-8")
+    assert report.main(part) == 0
+    assert report.RESULTS.read_text(encoding="utf-8") == '{"rows": {}}'
+    assert "not kept" in capsys.readouterr().out
+    assert report.main([*part, "--out", str(tmp_path / "out.json")]) == 0
+    assert stored(tmp_path / "out.json") == ["rows"]
+
+
+@pytest.mark.parametrize("option", ["--rows=T1", "--peers=numpy", "--sections=start"])
+def test_a_readme_gets_no_part_of_the_table(option, measured, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        report.main(["--readme", option])
+    assert "--readme writes" in capsys.readouterr().err
+    assert measured == []
+
+
+def test_each_section_is_read_with_its_machine(tmp_path, capsys):
+    path = tmp_path / "results.json"
+    other = FACTS | {"cpu": "Another CPU"}
+    sections = {"rows": section(), "formulas": {"machine": other, "quick": True, "result": FORMULAS}}
+    path.write_text(json.dumps(sections), encoding="utf-8")
+    assert report.main(["--read", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert machine.sentence(FACTS) in shown.replace("\n", " ")
+    assert machine.sentence(other) in shown.replace("\n", " ")
+
+
+def test_memory_says_what_it_needs(monkeypatch):
+    monkeypatch.setattr(memory, "CLEAR", "/absent/clear_refs")
+    with pytest.raises(RuntimeError, match="needs Linux's /absent/clear_refs"):
+        memory.measure(Effort(), print)
+
+
+def test_settings_that_slow_a_library_down_are_told(monkeypatch):
+    for name in ("ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES", "KMP_BLOCKTIME", "KMP_INIT_AT_FORK"):
+        monkeypatch.setenv(name, "1")
+    told = machine.describe()["settings"]
+    assert {"ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES", "KMP_BLOCKTIME"} <= told.keys()
+    assert "KMP_INIT_AT_FORK" not in told  # scikit-learn's own
+
+
+class Losses(Job):
+    """A job that comes to given losses."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def run(self):
+        """Return them."""
+        return self.values
+
+    def outcome(self, returned):
+        """Return them."""
+        return Outcome.of(returned.mean(), returned)
+
+
+def test_networks_that_come_to_something_else_are_noticed_though_most_do_not():
+    right = np.random.default_rng(0).uniform(0.1, 0.5, 4096)
+    wrong = right.copy()
+    wrong[:40] *= 3  # as ReLUs on the other side of zero may
+    assert populations._agree(Losses(right), Losses(wrong)) == pytest.approx(2 / 3)
+    wrong[:2000] *= 3
+    with pytest.raises(RuntimeError, match=r"of 48\.8% of the networks"):
+        populations._agree(Losses(right), Losses(wrong))
+    wrong = right.copy()
+    wrong[:100] = np.nan
+    with pytest.raises(RuntimeError, match=r"of 2\.4% of the networks"):
+        populations._agree(Losses(right), Losses(wrong))
+
+
+@pytest.mark.parametrize("jax", [{"jax": 30.0}, {"jax": 30.0, "jax compiling": 14.0}], ids=["of before", "measured"])
+def test_jax_on_the_grid_is_shown_with_and_without_compiling(jax):
+    lines = list(populations._grid_peers({"seconds": 4.0, "sklearn": 300.0} | jax))
+    assert [label for label, *_ in lines] == ["scikit-learn", "JAX, compiling", "JAX, compiled"][: 1 + len(jax)]
+    assert [seconds for _, seconds, _ in lines] == [300.0, 30.0, 16.0][: 1 + len(jax)]
+
+
+def test_jax_trains_on_the_rows_that_fill_no_minibatch_too():
+    jax = pytest.importorskip("jax")
+    from .peers import jax_
+
+    w = replace(WORKLOADS["T2"], rows=20, batch=8, epochs=3)
+    data, params = make_data(w), make_params(w)
+    net = fm.MLP(list(w.widths), activation=w.activation, output=w.output, dtype=w.dtype)
+    net.params = params
+    history = net.fit(data.x, data.y, epochs=3, batch_size=8, optimizer=fm.Adam(w.lr), shuffle=False, progress=False)
+    job = jax_.Training(replace(w, rows=16), type(data)(data.x[:16], data.y[:16]), params, 1)
+    job.reset()
+    rest = jax.device_put((data.x[16:], data.y[16:]))
+    (trained, _), losses = jax_.train(w, 1, job.carry, job.x, job.y, rest)
+    np.testing.assert_allclose(losses, history.loss, rtol=1e-5)
+    np.testing.assert_allclose(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(trained)]), net.params, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["I1", "I3"])
+def test_onnx_runtime_with_bound_arrays_comes_to_the_same(name):
+    peer = PEERS["onnxruntime"]
+    if peer.missing():
+        pytest.skip(peer.missing())
+    assert {"threads": 1, "bound": True} in peer.settings(WORKLOADS[name])
+    Judge(WORKLOADS[name]).check(peer, threads=1, bound=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", functions.FUNCTIONS)
+def test_numpy_s_functions_are_the_same_as_ours(name, dtype):
+    values = [functions.call(library, name, dtype)[2] for library in ("fastmlp", "numpy")]
+    np.testing.assert_allclose(*values, rtol=1e-5, atol=1e-7)
+
+
+def test_pytorch_s_widths_are_timed_beside_ours(monkeypatch):
+    peer = Peer("torch", "PyTorch", (), ())
+    monkeypatch.setattr(peer.__class__, "prepare", lambda *args, **variant: Counting())
+    monkeypatch.setitem(widths.PEERS, "torch", peer)
+    monkeypatch.setattr(widths, "job", lambda workload: Counting())
+    monkeypatch.setattr(widths, "_scan", lambda *args: ({str(w): 2.0 for w in widths.WIDTHS}, {}))
+    monkeypatch.setattr(widths, "paired", lambda ours, theirs, effort: Pairs(ours=[1.0], theirs=[3.0]))
+    result = widths.measure(Effort(turn=1e-6), lambda line: None)
+    assert result["times ours"] == {str(w): 3.0 for w in widths.PEER_WIDTHS}
+    assert result["PyTorch"] == {str(w): 6.0 for w in widths.PEER_WIDTHS}
 
 
 @pytest.mark.parametrize(("option", "known"), [("--rows", "T1"), ("--peers", "numpy"), ("--sections", "rows")])

@@ -19,7 +19,6 @@ from .measure import Effort, fastest, paired, turn, warm
 from .peers import PEERS
 from .workloads import WORKLOADS, Workload, make_data, make_params
 
-PLOT = Path(__file__).parent.parent / "docs" / "width-scan.png"
 # All small widths; beyond, multiples of eight and the neighbours of multiples of sixteen, where cliffs would be.
 WIDTHS = sorted({*range(1, 65), *range(64, 513, 8), *(w + d for w in range(64, 512, 16) for d in (-1, 1))})
 PEER_WIDTHS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -40,8 +39,12 @@ def measure(effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
     result["fastmlp"], result["on all cores"] = _scan(jobs, effort, say, "")
     with fm.engine.at_most(1):
         result["fastmlp, one thread"], result["on one thread"] = _scan(jobs, effort, say, " on one thread")
-    result["PyTorch"] = _peer(effort, say) if PEERS["torch"].missing() is None else {}
-    plot(result, PLOT)
+    absent = PEERS["torch"].missing()
+    if absent:
+        say(absent)
+    result["times ours"] = {} if absent else _peer(jobs, effort, say)
+    # Not its own time, which may be of a moment when the machine was faster or slower.
+    result["PyTorch"] = {width: result["fastmlp"][width] * ratio for width, ratio in result["times ours"].items()}
     return result
 
 
@@ -72,16 +75,16 @@ def _scan(
     return {str(width): min(found) for width, found in times.items()}, {"steps": steps, "again": again, "noise": noise}
 
 
-def _peer(effort: Effort, say: Callable[[str], None]) -> dict[str, float]:
-    peer, curve = PEERS["torch"], {}
+def _peer(ours: dict[int, Job], effort: Effort, say: Callable[[str], None]) -> dict[str, float]:
+    """Return how many times longer PyTorch takes at some widths, the two timed in turn."""
+    peer, ratios = PEERS["torch"], {}
     for width in PEER_WIDTHS:
         w = workload(width)
         data, params = make_data(w), make_params(w)
         jobs: dict[str, Job] = {str(v): peer.prepare(w, data, params, **v) for v in peer.settings(w)}
-        best = jobs[fastest(jobs, effort.turn)]
-        curve[str(width)] = 1e6 * min(turn(best, effort.turn / 2) for _ in range(effort.fewest)) / w.steps
-        say(f"widths: PyTorch at {width}: {curve[str(width)]:.0f} µs")
-    return curve
+        ratios[str(width)] = paired(ours[width], jobs[fastest(jobs, effort.turn)], effort).ratio
+        say(f"widths: PyTorch at {width}: {ratios[str(width)]:.2f} times ours")
+    return ratios
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
