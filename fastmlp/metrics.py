@@ -28,7 +28,7 @@ class Metric:
     Attributes
     ----------
     name : str
-        What it is called in a History.
+        What it is called in a History, where "val_" before it means on the validation data: it may not begin so itself.
     function : callable
         ``(y, prediction, weight) -> float``, with y (n, 1), of class indices too, or (n, outputs), prediction (n, outputs) and
         weight (n,) or None, all of the network's dtype.
@@ -42,7 +42,7 @@ class Metric:
     Raises
     ------
     TypeError, ValueError
-        If a value is of another kind.
+        If a value is of another kind, or the name begins with "val_".
 
     Examples
     --------
@@ -76,6 +76,11 @@ class Metric:
         """Check the values."""
         if not isinstance(self.name, str):
             raise TypeError(f"name must be text, what the metric is called; got {shown(self.name)}.")
+        if self.name.startswith("val_"):
+            raise ValueError(
+                f"a metric's name must not begin with 'val_', as its curve's on the validation data does; got {self.name!r}. "
+                "Give it another name, or the function another __name__."
+            )
         if not callable(self.function):
             came = f"{shown(self.function)} ({type(self.function).__name__})"
             raise TypeError(f"function must be a function (y, prediction, weight) -> float; got {came}.")
@@ -312,7 +317,7 @@ def resolve(spec: Any) -> Metric:
     Raises
     ------
     ValueError
-        If there is none of that name; the message has the nearest ones.
+        If there is none of that name; the message has the nearest ones. If the name of a function begins with "val_".
     TypeError
         If `spec` is something else.
 

@@ -306,3 +306,21 @@ def test_a_function_of_one_s_own_judges_one_network_at_a_time() -> None:
 
     assert resolve(rows).of_each(ONE_HOT, np.zeros((4, N, K))).tolist() == [1.0] * 4
     assert calls == [(N, K)] * 4
+
+
+def test_a_name_that_means_the_validation_data_is_refused() -> None:
+    """Early stopping by the curve "val_score" would look for the metric "score", whose values may be to rise or to fall."""
+
+    def val_score(y, prediction) -> float:
+        return -float(((y - prediction) ** 2).mean())
+
+    why = r"^a metric's name must not begin with 'val_', .*; got 'val_score'\. Give it another name, .* another __name__\.$"
+    with pytest.raises(ValueError, match=why):
+        Metric("val_score", lambda y, prediction, weight: val_score(y, prediction), higher_is_better=True)
+    X, y = RNG.normal(size=(12, 3)), RNG.normal(size=12)
+    for net in (fm.MLP([3, 1]), fm.Population([3, 1], size=2)):
+        with pytest.raises(ValueError, match=why):
+            net.fit(X, y, metrics=[val_score])
+        assert net.history is None
+    with pytest.raises(ValueError, match=why):
+        fm.sweep(X, y, widths=2, depths=1, metric=val_score)
