@@ -88,5 +88,8 @@ def bar(epochs: int, show: bool | None) -> Reporter:
 
 
 def watched() -> bool:
-    """Return whether standard error is a terminal; a process may have no standard error at all."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    """Return whether standard error is a terminal."""
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):  # there is none, it can do no more than write, or it is closed
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -134,6 +135,30 @@ def test_without_standard_error_everything_is_silent(monkeypatch, capfd) -> None
         fm.sweep(X, y, widths=[3], depths=[1], epochs=1, progress=show)
     engine._announce()
     assert capfd.readouterr() == ("", "")
+
+
+class OnlyWrites:
+    def write(self, text):
+        return len(text)
+
+    def flush(self):
+        pass
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [OnlyWrites, closed])
+def test_what_cannot_say_whether_it_is_a_terminal_is_none(stream, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stderr", stream())
+    X, y = classes()
+    assert len(classifier().fit(X, y, epochs=2)) == 2
+    fm.Population([4, 3], size=2, output="softmax").fit(X, y, epochs=1)
+    assert len(fm.sweep(X, y, widths=[3], depths=[1], epochs=1)) == 1
+    engine._announce()
 
 
 @pytest.mark.parametrize(("rate", "text"), [(0.4, "0 samples/s"), (999, "999 samples/s"), (1000, "1.0k samples/s"),
