@@ -125,7 +125,7 @@ class Options:
         self.dropout_schedule = self._dropout_schedule(dropout_schedule)
         self.shuffle = checks.flag("shuffle", shuffle)
         self.drop_last = checks.flag("drop_last", drop_last)
-        one = isinstance(metrics, str) or not isinstance(metrics, Iterable)
+        one = isinstance(metrics, str) or callable(metrics) or not isinstance(metrics, Iterable)
         given = [] if metrics is None else [metrics] if one else metrics
         self.metrics: list[Metric] = [metric_table.resolve(name) for name in given]
         self.callbacks = as_callbacks(callbacks)

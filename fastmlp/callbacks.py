@@ -125,11 +125,12 @@ def as_callbacks(given: Any) -> list[Any]:
     ValueError
         If a :class:`Callback` has a method for what is no event.
     """
-    callbacks = [] if given is None else list(given) if isinstance(given, Iterable) else [given]
+    one = not isinstance(given, Iterable) or _hears(given)
+    callbacks = [] if given is None else [given] if one else list(given)
     for callback in callbacks:
         if isinstance(callback, type):
             raise TypeError(f"a callback must be an instance; got the class {callback.__name__}.")
-        if not any(hasattr(callback, name) for name in _EVENTS):
+        if not _hears(callback):
             remedy = " Pass it as early_stopping=." if isinstance(callback, EarlyStopping) else ""
             raise TypeError(f"a callback must have one of the methods {', '.join(_EVENTS)}; got {shown(callback)}.{remedy}")
         kind = type(callback)
@@ -137,6 +138,11 @@ def as_callbacks(given: Any) -> list[Any]:
             if name.startswith("on_") and callable(getattr(kind, name)):
                 checks.choice(f"a method on_... of {kind.__name__}", name, _EVENTS)
     return callbacks
+
+
+def _hears(callback: Any) -> bool:
+    """Return whether an object has some of a callback's methods."""
+    return any(hasattr(callback, name) for name in _EVENTS)
 
 
 def ends(callback: Any, answer: Any, or_else: str = "") -> bool:

@@ -198,3 +198,23 @@ def test_a_split_that_leaves_a_part_without_weight_is_refused(part) -> None:
     weight[kept if part == "training" else held] = 0
     with pytest.raises(ValueError, match=f"all {part} rows have sample_weight 0"):
         regressor().fit(X, y, validation=0.3, sample_weight=weight)
+
+
+def test_a_single_callback_or_metric_may_itself_be_iterable() -> None:
+    class Log(list):
+        def on_epoch_end(self, net, epoch, logs):
+            self.append(epoch)
+
+    class Zero(tuple):
+        __name__ = "zero"
+
+        def __call__(self, y, prediction):
+            return 0.0
+
+    log, also = Log(), Log()
+    X, y = numbers(10)
+    history = regressor().fit(X, y, epochs=3, callbacks=log, metrics=Zero())
+    assert log == [0, 1, 2]
+    assert history.metrics == {"zero": [0.0] * 3}
+    regressor().fit(X, y, epochs=2, callbacks=[log, also], metrics=[Zero()])
+    assert log == [0, 1, 2, *also] == [0, 1, 2, 0, 1]
