@@ -96,3 +96,19 @@ def test_a_sweep_refuses_masked_data(y) -> None:
     with pytest.raises(ValueError, match=r"^validation's y has masked values"):
         fm.sweep(X, y, validation=(X, masked(y)), **options)
     assert len(fm.sweep(X, without(y), **options)) == 1
+
+
+@pytest.mark.parametrize("as_given", [np.ma.stack, list], ids=["array", "list"])
+def test_a_population_refuses_masked_targets_and_weights_of_one_of_its_networks(as_given) -> None:
+    population = fm.Population([2, 1], size=2)
+    y, weight = NUMBERS[:, None], np.ones(40)
+    for ask in (population.loss, population.fit, population.score):
+        with pytest.raises(ValueError, match=r"^y\[1\] has masked values\. Pass y\[1\]\.filled\(number\), or drop"):
+            ask(X, as_given([without(y), masked(y)]))
+        with pytest.raises(ValueError, match=r"^sample_weight\[0\] has masked values"):
+            ask(X, y, sample_weight=as_given([masked(weight), without(weight)]))
+    with pytest.raises(ValueError, match=r"^validation y\[0\] has masked values"):
+        population.fit(X, y, validation=(X, as_given([masked(y), without(y)])))
+    assert population.history is None
+    same = population.loss(X, as_given([without(y)] * 2), as_given([without(weight)] * 2))
+    np.testing.assert_array_equal(same, population.loss(X, np.stack([y, y]), np.ones((2, 40))))

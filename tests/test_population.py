@@ -81,6 +81,12 @@ def test_drop_last_leaves_out_the_rows_behind_the_last_whole_batch(engine, batch
     np.testing.assert_allclose(population.params[3], going_on.params, rtol=1e-11, atol=1e-11)
 
 
+def test_a_population_of_one_takes_the_class_of_one_row_as_a_column(engine) -> None:
+    population = fm.Population([3, 4, 3], size=1, output="softmax", dtype="float64")
+    for y in ([2], [[2]], [[0.0, 0.0, 1.0]]):
+        assert population.loss(X[:1], y) == pytest.approx(population[0].loss(X[:1], y))
+
+
 def test_shuffles_of_its_own_make_a_network_the_one_with_its_seed(engine) -> None:
     population = fm.Population([3, 8, 1], seeds=[4, 9, 2], dtype="float64")
     population.fit(X, Y, epochs=3, batch_size=16, shuffle="each")

@@ -64,21 +64,25 @@ def _ndim(values: Any) -> int:
         return 0
 
 
+def _each(values: Any) -> Any:
+    """Return what belongs to each network, with its mask if it has one."""
+    return values if isinstance(values, (list, tuple)) else np.asanyarray(values)
+
+
 def rows_of(population: PopulationAnswers, X: Any, y: Any, weight: Any, name: str = "") -> PopulationRows:
     """Check inputs, targets and weights; `name` goes before "X" and "y" in messages."""
     size, kind, k, dtype = len(population), population.kind, population.n_outputs, population.dtype
     x = checks.inputs(X, population.n_inputs, dtype, name=f"{name}X")
     n = len(x)
     if _ndim(y) == 3:
-        array = np.asarray(y)
-        if array.shape[0] != size:
+        if len(each := _each(y)) != size:
             raise ValueError(
-                f"{name}y has shape {array.shape}, but this population has {counted(size, 'network')}. "
+                f"{name}y has shape {np.shape(y)}, but this population has {counted(size, 'network')}. "
                 f"Pass targets of each network of shape ({size}, {n}, {k}), or of all of shape ({n}, {k})."
             )
-        t = np.stack([checks.targets(one, n, k, kind, dtype, f"{name}y[{i}]") for i, one in enumerate(array)])
+        t = np.stack([checks.targets(one, n, k, kind, dtype, f"{name}y[{i}]") for i, one in enumerate(each)])
     else:
-        if _ndim(y) == 2 and np.shape(y) == (size, n) != (n, k) and (k == 1 or kind == "classes"):
+        if _ndim(y) == 2 and np.shape(y) == (size, n) and (size, n) not in ((n, 1), (n, k)) and (k == 1 or kind == "classes"):
             raise ValueError(
                 f"{name}y has shape {(size, n)}, but targets of each network have three dimensions. "
                 f"Pass them of shape ({size}, {n}, 1), or targets of all networks of shape ({n},)."
@@ -87,10 +91,9 @@ def rows_of(population: PopulationAnswers, X: Any, y: Any, weight: Any, name: st
     if _ndim(weight) != 2:
         w = weighting.sample_weight(weight, n, dtype, f"{name}sample_weight")
         return PopulationRows(x, t, w[np.newaxis] if w.size else np.empty((0, n), dtype))
-    weights = np.asarray(weight)
-    if len(weights) != size:
+    if len(weights := _each(weight)) != size:
         raise ValueError(
-            f"{name}sample_weight has shape {weights.shape}, but this population has {counted(size, 'network')}. "
+            f"{name}sample_weight has shape {np.shape(weight)}, but this population has {counted(size, 'network')}. "
             f"Pass weights of each network of shape ({size}, {n}), or of all of shape ({n},)."
         )
     checked = [weighting.sample_weight(one, n, dtype, f"{name}sample_weight[{i}]") for i, one in enumerate(weights)]
