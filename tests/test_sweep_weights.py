@@ -79,7 +79,7 @@ def test_class_weights_have_the_names_that_the_classes_have_in_y() -> None:
         ({"sample_weight": WEIGHT * 2}, r"differ in sample_weight \(there 'sha256 .*', here 'sha256"),
         ({"sample_weight": None}, r"differ in sample_weight \(there 'sha256 .*', here None\)"),
         ({"class_weight": None}, r"differ in class_weight \(there \"'balanced'\", here None\)"),
-        ({"class_weight": {0: 2}}, r"differ in class_weight \(there .*, here '\{0: 2\}'\)"),
+        ({"class_weight": {0: 2}}, r"differ in class_weight \(there .*, here '\{0: 2.0\}'\)"),
     ],
 )
 def test_a_store_of_other_weights_is_not_gone_on_with(tmp_path, changes, why) -> None:
@@ -88,6 +88,21 @@ def test_a_store_of_other_weights_is_not_gone_on_with(tmp_path, changes, why) ->
     assert run(**weights).rows == first.rows
     with pytest.raises(ValueError, match=why):
         run(**(weights | changes))
+
+
+def test_a_store_of_equal_class_weights_is_gone_on_with(tmp_path) -> None:
+    """However they are written, and as versions before have written them down."""
+    weights = [{0: 1.0, 1: 2.0}, {1: 2, 0: 1}, {np.int64(1): np.float32(2.0), np.int64(0): 1}]
+    rows = run(class_weight=weights[0], store=tmp_path).rows
+    journal = tmp_path / "journal.jsonl"
+    whole = journal.read_text()
+    for content in (whole, whole.replace("{0: 1.0, 1: 2.0}", "{1: 2, 0: 1}")):
+        journal.write_text(content)
+        for given in weights:
+            assert run(class_weight=given, store=tmp_path).rows == rows
+        assert journal.read_text() == content
+    with pytest.raises(ValueError, match=r"class_weight \(there '\{0: 1.0, 1: 2.0\}', here '\{0: 1.0, 1: 3.0\}'\)"):
+        run(class_weight={0: 1, 1: 3}, store=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ the sweep is started again.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -123,6 +125,8 @@ class Journal:
             raise self._foreign()
         if "own_metric" not in found and found.get("metric") not in METRICS:  # versions before wrote its name alone
             wanted = {key: value for key, value in wanted.items() if key != "own_metric"}
+        with contextlib.suppress(KeyError, TypeError, ValueError, SyntaxError):  # as a dict was given, before
+            found |= {"class_weight": _weights(ast.literal_eval(found["class_weight"]))}
         if found == json.loads(_line(wanted)):
             return
         differing = []
@@ -145,12 +149,19 @@ def header(problem: Problem, options: dict[str, Any], settings: Iterable[Any]) -
     digest = hashlib.sha256("\n".join(shown).encode()).hexdigest()
     optional = {
         "sample_weight": f"sha256 {hashlib.sha256(problem.weight.data).hexdigest()[:32]}" if problem.weight.size else None,
-        "class_weight": None if problem.class_weight is None else repr(problem.class_weight),
+        "class_weight": None if problem.class_weight is None else _weights(problem.class_weight),
         "own_metric": _own(problem.metric),
     }
     data = f"{len(problem.X)} rows of {problem.X.shape[1]} columns, sha256 {problem.digest()[:32]}"
     given = {name: value for name, value in optional.items() if value is not None}
     return {"sweep": VERSION, "data": data, **given, "settings": f"{len(shown)}, sha256 {digest[:32]}", **options}
+
+
+def _weights(class_weight: Any) -> str:
+    """Return class weights in words, which are the same for equal ones."""
+    if isinstance(class_weight, Mapping):
+        class_weight = dict(sorted((int(index), float(weight)) for index, weight in class_weight.items()))
+    return repr(class_weight)
 
 
 def _own(metric: Metric) -> str | None:
