@@ -295,6 +295,11 @@ REFUSED = {
     "cv nothing": ({"cv": [([], [3])] * 2}, ValueError, "cv has a fold with 0 rows to train on and 1 held back"),
     "cv and validation": ({"cv": 3, "validation": 0.3}, ValueError, "so validation=0.3 has no use"),
     "keep": ({"keep_best": -1}, ValueError, "keep_best must be an integer >= 0"),
+    "keep on a plateau": (
+        {"cv": 3, "keep_best": 1, "lr": [0.1, fm.schedules.ReduceOnPlateau(0.1)]},
+        ValueError,
+        r"lr=ReduceOnPlateau\(lr=0.1, .*\) goes by rows held back, but .* all rows\. Use one with monitor='loss', or leave",
+    ),
     "dtype": ({"dtype": "float16"}, ValueError, "dtype must be 'float32' or 'float64'"),
     "metric of classes": ({"output": "identity", "metric": "accuracy"}, ValueError, "'accuracy' needs classes"),
     "metric of quantities": ({"output": "softmax", "metric": "r2"}, ValueError, "'r2' does not suit these targets"),
@@ -420,13 +425,14 @@ def test_activations_of_ones_own(moons, tmp_path):
     sympy = pytest.importorskip("sympy")
     own = fm.activation(lambda x: x * sympy.sin(x))
     pair = fm.activation(np.arctan, lambda x: 1 / (1 + x * x), name="arctan")
-    result = run(moons, activation=[own, pair, "tanh"], store=tmp_path / "kept", keep_best=1)
+    result = run(moons, activation=[own, pair, "tanh"], store=tmp_path / "kept")
     assert [row["error"] for row in result] == [None] * 12
     assert {row["activation"] for row in result} == {"x*sin(x)", "arctan", "tanh"}
     assert without_time(run(moons, activation=own)) == [row for row in without_time(result) if row["activation"] == "x*sin(x)"]
     again = fm.activation(lambda x: x * sympy.cos(x), name="x*sin(x)")
     with pytest.raises(ValueError, match="is of another sweep: they differ in settings"):
-        run(moons, activation=[again, pair, "tanh"], store=tmp_path / "kept", keep_best=1)
+        run(moons, activation=[again, pair, "tanh"], store=tmp_path / "kept")
+    assert len(run(moons, activation=[own, "tanh"], store=tmp_path / "best", keep_best=9).networks) == 8
 
 
 def test_the_training_targets_say_what_they_are(moons):

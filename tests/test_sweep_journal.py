@@ -359,3 +359,12 @@ def test_networks_are_kept_without_a_store_too():
     result = run(None, keep_best=2)
     assert len(result.networks) == 2
     assert len(run(None).networks) == 0
+
+
+def test_networks_that_no_file_can_hold_are_refused_before_any_training(tmp_path, trained):
+    pair = fm.activation(np.arctan, lambda x: 1 / (1 + x * x), name="arctan")
+    with pytest.raises(ValueError, match=r"^a store for keep_best: activation 'arctan' is a pair of Python functions"):
+        run(tmp_path / "store", keep_best=1, activation=["relu", pair])
+    assert trained == []
+    assert not (tmp_path / "store").exists()
+    assert len(run(tmp_path / "linear", keep_best=1, activation=pair, depths=0).networks) == 1  # which has none of them

@@ -285,6 +285,34 @@ def test_folds_and_halving_go_together():
     assert len(result.networks) == 1
 
 
+def test_a_fold_may_be_one_row():
+    from sklearn.model_selection import LeaveOneOut
+
+    y = np.arange(9) % 3
+    (row,) = fm.sweep(MOONS.X[:9], y, widths=3, depths=1, epochs=2, cv=LeaveOneOut(), progress=False)
+    assert row["error"] is None
+    assert {row[f"fold{i}"] for i in range(1, 10)} <= {0.0, 1.0}
+    (row,) = fm.sweep(MOONS.X[:9], y, widths=3, depths=1, epochs=2, validation=(MOONS.X[:1], y[:1]), progress=False)
+    assert row["error"] is None
+
+
+def test_the_networks_that_are_kept_after_folds_may_watch_their_loss():
+    rate = fm.schedules.ReduceOnPlateau(0.01, patience=1, monitor="loss")
+    assert len(run(cv=3, keep_best=2, lr=rate).networks) == 2
+    assert len(run(keep_best=2, lr=fm.schedules.ReduceOnPlateau(0.01)).networks) == 2
+
+
+@pytest.mark.parametrize("width", [3, 2000])  # in a population, and on its own
+def test_a_network_that_fails_on_all_rows_is_not_kept_without_a_word(width):
+    X = MOONS.X.copy()
+    X[0] = 3e38  # which no fold trains on
+    folds = [(np.arange(1, 40), np.arange(40, 80)), (np.arange(40, 80), np.arange(1, 40))]
+    with pytest.warns(UserWarning, match=r"network of row 0, one of the best, is not kept: .* on all rows failed \(Divergence"):
+        result = fm.sweep(X, MOONS.y, widths=width, depths=1, lr=1e-3, cv=folds, optimizer="sgd", epochs=2, keep_best=1)
+    assert result.networks == ()
+    assert result[0]["error"] is None
+
+
 # ---- what a network does while it is trained
 
 

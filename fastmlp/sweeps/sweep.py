@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .. import checks, engine
 from ..callbacks import EarlyStopping
-from ..errors import shown
+from ..errors import named, shown, warn
 from . import problem as problems
 from .halving import rounds, survivors
 from .jobs import ALL, Group, Network, groups, networks
@@ -137,7 +137,8 @@ def sweep(
         schedules and activations by their repr; not by what they compute.
     keep_best : int
         How many of the best networks to keep in ``result.networks``, and in the store as safetensors files. After a
-        cross-validation they are trained on all rows; with halving, they come from those that were trained to the end.
+        cross-validation they are trained on all rows, and a warning tells of one that fails there; with halving, they come
+        from those that were trained to the end.
     curves : bool
         Whether to take the loss of the rows held back after each epoch as well, for the loss curves.
     n_jobs : int, optional
@@ -180,6 +181,8 @@ def sweep(
     store = None if store is None else checks.path("store", store, "digits-sweep")
     progress = None if progress is None else checks.flag("progress", progress)
     keep = checks.integer("keep_best", keep_best, 0)
+    if keep:
+        _check_kept(tried, problem, store is not None)
     work = Work(
         problem.output, problem.loss, problem.n_outputs, problem.metric, problem.X.dtype.name, epochs,
         checks.choice("shuffle", shuffle, ("shared", "each")),
@@ -219,6 +222,21 @@ def _stopping(stopping: EarlyStopping | None, halving: int | None, tried: list[S
         if watches and hasattr(rate, "watch") and rate.watch() is not None:
             raise ValueError(f"{rate!r} goes by what one fit has seen, and halving trains in rounds. Use another schedule.")
     return None
+
+
+def _check_kept(tried: list[Setting], problem: Problem, stored: bool) -> None:
+    """Raise if one of the best networks could not be trained on all rows after folds, or not be written to the store."""
+    for setting in tried:
+        rate: Any = getattr(setting.optimizer, "lr", None)
+        watch = rate.watch() if problem.folds and hasattr(rate, "watch") else None
+        if watch is not None and watch.monitor.startswith("val_"):
+            raise ValueError(
+                f"lr={rate!r} goes by rows held back, but with cv= the networks of keep_best are trained on all rows. Use one "
+                "with monitor='loss', or leave keep_best out."
+            )
+        with named("a store for keep_best"):
+            for layer in setting.layers(problem.n_outputs, problem.output) if stored else ():
+                layer.spec()  # which refuses what a file cannot hold
 
 
 class _Search:
@@ -281,6 +299,7 @@ class _Search:
         if len(self.problem.parts) == 1 or not self.work.keep:
             return True
         todo: list[Group] = []
+        failed: dict[int, str] = {}
         for number in ledger.best():
             if number not in ledger.kept:
                 network = self.networks[number]
@@ -288,10 +307,16 @@ class _Search:
                 todo += groups([(network, ALL)], self.problem, len(self.stages), epochs, {})
 
         def take(group: Group, done: Done) -> None:
+            for network, outcome in zip(group.networks, done.outcomes, strict=True):
+                if outcome["error"] is not None:
+                    failed[network.rows[0]] = outcome["error"]
             for i, net in done.networks.items():
                 ledger.hold(group.networks[i], net)
 
-        return self._run(todo, replace(self.work, keep=-1, early_stopping=None), ledger, take, "on all rows: ")
+        finished = self._run(todo, replace(self.work, keep=-1, early_stopping=None), ledger, take, "on all rows: ")
+        for row, error in failed.items():
+            warn(f"the network of row {row}, one of the best, is not kept: its training on all rows failed ({error}).")
+        return finished
 
     def _run(self, todo: list[Group], work: Work, ledger: Ledger, take: Callable[[Group, Done], None], name: str) -> bool:
         if not todo:
