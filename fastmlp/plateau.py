@@ -22,7 +22,7 @@ class Plateau:
     monitor : str
         Which loss :meth:`update` wants after each epoch.
     factor : float
-        What the rates are multiplied by now.
+        What the rates are multiplied by now: not below floor / lr of the schedule.
     """
 
     def __init__(self, schedule: ReduceOnPlateau) -> None:
@@ -44,10 +44,10 @@ class Plateau:
         else:
             self._waited += 1
         if self._waited >= self.schedule.patience:
-            self.factor *= self.schedule.factor
+            self.factor = max(self.factor * self.schedule.factor, self.schedule.floor / self.schedule.lr)
             self._waited = 0
         return self.factor
 
     def apply(self, rates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the rates times the factor, not below the floor."""
-        return np.maximum(rates * self.factor, self.schedule.floor)
+        """Return the rates times the factor."""
+        return rates * self.factor

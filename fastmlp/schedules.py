@@ -416,7 +416,7 @@ class ReduceOnPlateau(Constant):
     min_delta : float
         How much lower a loss has to be to count as better.
     floor : float
-        The lowest rate.
+        The lowest rate that `lr` is reduced to.
     monitor : str
         Which loss is watched: "val_loss", which needs validation data, or "loss".
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -131,3 +132,30 @@ def test_epochs_are_counted_whatever_their_number_of_steps(schedule, engine) -> 
         net.fit(X, y, epochs=epochs, batch_size=batch, optimizer=fm.SGD(schedule))
     even.fit(X, y, epochs=15, batch_size=20, optimizer=fm.SGD(schedule))
     np.testing.assert_allclose(net.history.lr, even.history.lr)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.002])
+def test_a_plateau_of_ones_own_rates_is_the_same_to_a_population(floor, engine) -> None:
+    """It begins with a rate of 0, and has others within an epoch."""
+
+    @dataclass(frozen=True)
+    class Warm(schedules.ReduceOnPlateau):
+        def rates(self, steps, span):
+            return self.lr * np.minimum(1.0, (steps - span.start) / 5)
+
+    X, y = numbers(23)
+    seen: list[float] = []
+
+    class Rates(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            seen.append(float(logs["lr"][0]))
+
+    optimizer = fm.SGD(Warm(0.05, factor=0.1, patience=1, min_delta=0.05, floor=floor, monitor="loss"))
+    net, population = regressor(), fm.Population([4, 12, 1], activation="tanh", seeds=[0], dtype="float64")
+    history = net.fit(X, y, epochs=9, batch_size=7, optimizer=optimizer)
+    population.fit(X, y, epochs=9, batch_size=7, optimizer=optimizer, callbacks=[Rates()])
+    assert history.lr[0] == pytest.approx(0.03)
+    assert min(history.lr) == pytest.approx(floor) if floor else min(history.lr) < 1e-3
+    assert seen == history.lr
+    np.testing.assert_allclose(population.history.loss[:, 0], history.loss, rtol=1e-11)
+    np.testing.assert_allclose(population.params[0], net.params, rtol=1e-11, atol=1e-11)

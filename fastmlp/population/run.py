@@ -270,7 +270,7 @@ class PopulationRun:
         if rows.size == 0:
             return True
         group, networks = self.population._groups[number], members[rows]
-        data, factor = self.train.of(networks), self._factor(networks, lr)
+        data, factor = self.train.of(networks), self._factor(networks)
         result = group.train(rows, data, lr, factor, len(losses), copies)
         losses[:, networks if len(networks) < losses.shape[1] else slice(None)] = result
         if math.isfinite(result.sum()) and np.isfinite(group.params).all():
@@ -293,17 +293,15 @@ class PopulationRun:
             self._advance_group(number, members, again, first + epoch, lr[step], losses[epoch : epoch + 1], Kept(group, again))
         return True
 
-    def _factor(self, networks: NDArray, lr: NDArray) -> NDArray[np.float64]:
-        if not self.watches:
-            return self.factor[networks]
-        return np.array([self.watches[i].apply(lr[:1])[0] / lr[0] for i in networks])
+    def _factor(self, networks: NDArray) -> NDArray[np.float64]:
+        return np.array([self.watches[i].factor for i in networks]) if self.watches else self.factor[networks]
 
     def _last_rates(self, rates: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return each network's rate of the last of these steps; NaN of those that have stopped."""
         found = np.full(len(self.active), math.nan)
         for span, lr in enumerate(rates):
             going = np.flatnonzero(self.active & (self.span_of == span))
-            found[going] = lr[-1] * self._factor(going, lr)
+            found[going] = lr[-1] * self._factor(going)
         return found
 
     def _keep(self) -> None:
@@ -413,7 +411,7 @@ class PopulationRun:
         # The rate of the epoch in which the first of them went wrong.
         epoch = min(self.diverged_after[first], self.options.epochs - 1)
         rates = self._rates(self.spans[self.span_of[first]], epoch, 1)
-        rate = float(rates[-1] * self._factor(np.array([first]), rates)[0])
+        rate = float(rates[-1] * self._factor(np.array([first]))[0])
         which, whose = ("It", "Its") if len(networks) == 1 else ("The first of them", "Their")
         return (
             f"{len(networks)} of {counted(len(self.population), 'network')} diverged: {named}. {which} did in epoch "
