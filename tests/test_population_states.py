@@ -187,6 +187,15 @@ def test_a_fit_of_no_epochs_takes_any_schedule() -> None:
     assert len(history.loss) == 0
 
 
+def test_a_fit_of_more_epochs_than_memory_holds_ends_when_it_is_told_to() -> None:
+    class Enough(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            return epoch == 2
+
+    for net in (fm.MLP([3, 1]), fm.Population([3, 1], size=4)):
+        assert len(net.fit(X, Y, epochs=10**15, callbacks=[Enough()]).loss) == 3
+
+
 def test_an_interruption_as_an_epoch_is_kept_leaves_history_and_steps_alike(monkeypatch) -> None:
     """Copies of the networks and the number of epochs behind them are kept in one go."""
     from fastmlp.population import PopulationHistory

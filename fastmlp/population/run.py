@@ -117,8 +117,8 @@ class PopulationRun:
         self._own_history()
         began, before = time.perf_counter(), history.seconds
         self._keep()
-        history.reserve(self.options.epochs)
         try:
+            history.reserve(min(self.options.epochs, max(1, MOST_COPIED // len(population))))
             with self.options.reporter as self.reporter:
                 for callback in listeners(self.options.callbacks, "on_train_begin"):
                     callback.on_train_begin(population)
