@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -258,6 +259,44 @@ def test_an_interruption_leaves_a_whole_epoch(method, monkeypatch) -> None:
                 assert fresh.history[i].loss == net.history.loss
             np.testing.assert_array_equal(fresh[i].params, net.params)
             assert fresh._groups[0].ints[i, ids.STEP] == trained._groups[0].ints[i, ids.STEP]
+
+
+def test_an_interruption_at_any_line_leaves_best_parameters_and_best_epochs_alike(monkeypatch) -> None:
+    """As the best so far are noted, of networks of two architectures."""
+    monkeypatch.setattr("fastmlp.population.run.MOST_JUDGED", 1)
+    specs = [{"layers": [4, hidden, 3], "output": "softmax"} for hidden in (6, 6, 20)]
+    stopping = fm.EarlyStopping("loss", patience=50)
+    place = 0
+    while True:
+        place, trained, calls, lines = place + 1, fm.Population.of(specs), 0, 0
+
+        def trace(frame: Any, event: str, arg: Any, place=place) -> Any:
+            nonlocal calls, lines
+            if frame.f_code is not PopulationRun._note_best.__code__:
+                return None
+            calls += event == "call"
+            lines += event == "line" and calls == 3
+            if lines == place:
+                raise KeyboardInterrupt("now")
+            return trace
+
+        before = sys.gettrace()
+        try:
+            sys.settrace(trace)
+            trained.fit(X, Y, epochs=5, early_stopping=stopping)
+        except KeyboardInterrupt:
+            pass
+        else:
+            break
+        finally:
+            sys.settrace(before)
+        assert len(trained.history.loss) == 3
+        for i, best in enumerate(trained.history.best_epoch):
+            assert best in (1, 2)
+            expected = fm.Population.of(specs)
+            expected.fit(X, Y, epochs=int(best) + 1)
+            np.testing.assert_array_equal(trained[i].params, expected[i].params)
+    assert place > 10
 
 
 @pytest.mark.parametrize("hidden", [6, 600])

@@ -384,15 +384,21 @@ class PopulationRun:
 
     def _note_best(self, copies: list[Copies | None], verdict: Verdict) -> None:
         """Note the best epochs among those just over, and keep their parameters if they are to come back."""
-        networks = np.flatnonzero(self.active & (verdict.found >= 0))
-        self.best_epoch[networks] = len(self.history.loss) - verdict.epochs + verdict.found[networks]
-        for number, best in enumerate(self.best_params):
+        better = self.active & (verdict.found >= 0)
+        if not better.any():
+            return
+        epochs = np.where(better, len(self.history.loss) - verdict.epochs + verdict.found, self.best_epoch)
+        kept = [params.copy() for params in self.best_params]
+        for number, best in enumerate(kept):
             members, copied = self.population._members[number], copies[number]
-            rows = np.flatnonzero(self.active[members] & (verdict.found[members] >= 0))
+            rows = np.flatnonzero(better[members])
             if copied is None:
                 best[rows] = self.population._groups[number].params[rows]
             else:
                 best[rows] = copied.params[verdict.found[members[rows]], np.searchsorted(copied.rows, rows)]
+        # In one assignment: an interruption finds either the old best ones or the new ones.
+        self.best_params, self.best_epoch = kept, epochs
+        self._own_history()
 
     def _stop(self, networks: NDArray[np.bool_], why: str) -> None:
         for i in np.flatnonzero(networks & self.active):
