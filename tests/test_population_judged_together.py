@@ -168,13 +168,30 @@ def test_a_validation_loss_that_becomes_infinite_between_two_epochs_of_a_call(mo
         trained.params = [[1.0], [1.0]]
         one = np.ones((1, 1), np.float32)
         with pytest.warns(fm.DivergenceWarning, match="1 of 2 networks diverged: 0. .* in epoch 23 of"):
-            trained.fit(one, 0 * one, epochs=50, optimizer=fm.SGD([1.5, 0.5]), validation=(2.0**40 * one, 0 * one))
+            trained.fit(
+                one, 0 * one, epochs=50, optimizer=fm.SGD([1.5, 0.5]), validation=(2.0**40 * one, 0 * one), metrics=["mae"]
+            )
         return trained
 
     one, many = both_ways(monkeypatch, fit)
     same(one, many)
     assert many.history[0].loss == [4.0**epoch for epoch in range(23)]
+    for curve in many.history.curves.values():  # the network is what it was before the epoch
+        assert np.isfinite(curve[:23]).all()
+        assert np.isnan(curve[23:, 0]).all()
     assert many.history.stopped == ["diverged", "epochs"]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["one by one", "in one call"])
+def test_epochs_after_the_last_network_has_diverged_are_none(seconds, monkeypatch) -> None:
+    monkeypatch.setattr("fastmlp.population.run.CALL_SECONDS", seconds)
+    trained = population(hidden=20)
+    with pytest.warns(fm.DivergenceWarning, match="5 of 5 networks diverged"):
+        history = trained.fit(X, Y, epochs=40, batch_size=16, optimizer=fm.SGD(np.geomspace(1e4, 1e9, 5)))
+    epochs = [len(own) for own in history]
+    assert len(set(epochs)) > 1
+    assert len(history.loss) == max(epochs) + 1
+    assert np.isnan(history.loss[-1]).all()
 
 
 def test_sweeps_are_the_same_in_each_number(tmp_path, monkeypatch) -> None:

@@ -213,6 +213,8 @@ class PopulationRun:
                     self._one_by_one(epochs)
                     return
             copies.append(copied)
+        if not self.active.any():  # the call ends for all with the epoch in which the last of them diverged, as one by one
+            epochs = 1 + max(self.diverged_after.values()) - self.done
         curves = {"loss": losses} | self._judge(losses, copies)
         verdict = self.stopping.judge(curves[self.stopping.given.monitor], self.active) if self.stopping else None
         finite = self.validation is None or np.isfinite(curves["val_loss"][:, self.active]).all()
@@ -340,7 +342,8 @@ class PopulationRun:
                 kept = self._saved[0][self.population._where[network, 0]]
                 kept.restore(group, np.searchsorted(kept.rows, [row]))
                 self._diverged(int(network), self.done)
-                losses[:, network] = math.nan
+                for curve in (losses, *judged.values()):
+                    curve[:, network] = math.nan
         return judged
 
     def _judge_group(
