@@ -22,6 +22,10 @@ def classes(k: int = 3, n: int = 70):
     return make_classification(n, 6, n_informative=4, n_classes=k, random_state=0)
 
 
+def labels(n: int = 70):
+    return make_multilabel_classification(n, 6, n_classes=3, random_state=0)
+
+
 def numbers(k: int = 1, n: int = 70):
     X, y = make_regression(n, 6, n_targets=k, random_state=0)
     return X, y / np.abs(y).max()
@@ -41,11 +45,21 @@ def pair(name: str, **parameters):
 
 
 def assert_same(ours, their, rtol: float = 1e-9) -> None:
+    """Parameters, curves, and what both answer about rows that they have not seen."""
     for mine, other in zip([*ours.coefs_, *ours.intercepts_], [*their.coefs_, *their.intercepts_], strict=True):
         np.testing.assert_allclose(mine, other, rtol=rtol, atol=rtol)
     np.testing.assert_allclose(ours.loss_, their.loss_, rtol=rtol)
     for name in FITTED:
         assert getattr(ours, name) == getattr(their, name), name
+    X = np.random.default_rng(0).normal(size=(9, ours.n_features_in_)).astype(ours.coefs_[0].dtype)
+    np.testing.assert_allclose(ours.predict(X), their.predict(X), rtol=100 * rtol, atol=rtol)
+    if hasattr(their, "classes_"):
+        np.testing.assert_array_equal(ours.classes_, their.classes_, strict=True)
+        np.testing.assert_allclose(ours.predict_proba(X), their.predict_proba(X), rtol=100 * rtol, atol=rtol)
+        with np.errstate(divide="ignore"):
+            logarithms = ours.predict_log_proba(X), their.predict_log_proba(X)
+        # Those of 1 - p have few digits, and 0 has none.
+        np.testing.assert_allclose(*map(np.exp, logarithms), rtol=100 * rtol, atol=rtol)
     if their.solver != "lbfgs":
         np.testing.assert_allclose(ours.loss_curve_, their.loss_curve_, rtol=rtol)
         for name in ("best_loss_", "validation_scores_", "best_validation_score_"):
@@ -71,7 +85,7 @@ def test_every_solver_and_activation(name, solver, activation, engine) -> None:
 def test_losses_of_rows_that_are_surely_wrong(kind, solver, widths, engine) -> None:
     """scikit-learn clips probabilities, so that no output of a row counts more than 36, or 16 in float32."""
     if kind == "labels":
-        X, y = make_multilabel_classification(70, 6, n_classes=3, random_state=0)
+        X, y = labels()
     else:
         X, y = classes(3 if kind == "three classes" else 2)
     X = 1000.0 * (X - X.mean(axis=0))
@@ -99,6 +113,21 @@ def test_every_policy_of_the_learning_rate(learning_rate, nesterovs_momentum, mo
         "MLPClassifier", solver="sgd", learning_rate_init=0.05, tol=0.5, n_iter_no_change=2, max_iter=25, **fields
     )
     assert_same(ours.fit(X, y), their.fit(X, y))
+
+
+def test_an_adaptive_rate_falls_to_the_same_end() -> None:
+    X, y = classes(2)
+    fields = {"learning_rate": "adaptive", "learning_rate_init": 0.05, "tol": 0.5, "n_iter_no_change": 2, "max_iter": 100}
+    ours, their = pair("MLPClassifier", solver="sgd", **fields)
+    assert_same(ours.fit(X, y), their.fit(X, y))
+    assert ours.n_iter_ < 100
+
+
+@pytest.mark.parametrize("data", [classes, labels, numbers])
+def test_settings_of_adam(data) -> None:
+    name = "MLPRegressor" if data is numbers else "MLPClassifier"
+    ours, their = pair(name, beta_1=0.5, beta_2=0.7, epsilon=1e-2)
+    assert_same(*(estimator.fit(*data()) for estimator in (ours, their)))
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
@@ -154,6 +183,19 @@ def test_early_stopping_on_the_same_rows(name, weighted) -> None:
     assert_same(ours, their.fit(X, y, *weight))
 
 
+@pytest.mark.parametrize("data", [labels, lambda n: numbers(3, n)], ids=["labels", "outputs"])
+def test_early_stopping_with_several_outputs(data) -> None:
+    ours, their = pair("MLPClassifier" if data is labels else "MLPRegressor", early_stopping=True)
+    assert_same(*(estimator.fit(*data(200)) for estimator in (ours, their)))
+
+
+def test_early_stopping_with_a_class_too_rare_to_hold_out() -> None:
+    X, y = classes(3, 60)
+    y = np.where(np.arange(60) == 7, 2, np.minimum(y, 1))
+    ours, their = pair("MLPClassifier", early_stopping=True)
+    assert_same(ours.fit(X, y), their.fit(X, y))
+
+
 def test_early_stopping_with_one_class() -> None:
     X, _ = classes()
     ours, their = pair("MLPClassifier", early_stopping=True, max_iter=2, random_state=1, learning_rate_init=1e-6)
@@ -162,8 +204,9 @@ def test_early_stopping_with_one_class() -> None:
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_partial_fit(solver) -> None:
-    X, y = classes()
+@pytest.mark.parametrize("data", [classes, labels])
+def test_partial_fit(solver, data) -> None:
+    X, y = data()
     ours, their = pair("MLPClassifier", solver=solver, learning_rate="invscaling")
     for rows in (slice(0, 40), slice(30, 70), slice(0, 70)):
         for estimator in (ours, their):
@@ -194,12 +237,14 @@ def test_convergence_after_the_same_number_of_epochs() -> None:
     assert_same(ours, their.fit(X, y), rtol=1e-6)
 
 
-def test_float32_stays() -> None:
-    X, y = classes()
-    ours, their = pair("MLPClassifier")
+@pytest.mark.parametrize("data", [classes, numbers])
+def test_float32_stays(data) -> None:
+    X, y = data()
+    ours, their = pair("MLPClassifier" if data is classes else "MLPRegressor")
     X = X.astype(np.float32)
-    assert ours.fit(X, y).coefs_[0].dtype == ours.predict_proba(X).dtype == np.float32
-    assert_same(ours, their.fit(X, y), rtol=2e-5)
+    assert_same(ours.fit(X, y), their.fit(X, y), rtol=2e-5)
+    answer = ours.predict_proba(X) if data is classes else ours.predict(X)
+    assert ours.coefs_[0].dtype == answer.dtype == np.float32
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn import neural_network as theirs
+from sklearn.utils.estimator_checks import check_classifiers_multilabel_output_format_predict_proba, parametrize_with_checks
 
 import fastmlp as fm
 
@@ -26,3 +27,9 @@ def expected(estimator) -> dict[str, str]:
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected)
 def test_scikit_learn_checks(estimator, check) -> None:
     check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_scikit_learn_fails_the_check_that_we_fail() -> None:
+    with pytest.raises(AssertionError, match="strictly ordered"):
+        check_classifiers_multilabel_output_format_predict_proba("MLPClassifier", theirs.MLPClassifier(solver="lbfgs"))
