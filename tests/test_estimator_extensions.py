@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import time
 import warnings
@@ -12,7 +13,8 @@ import pytest
 import scipy.sparse
 from sklearn.datasets import make_classification, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import make_scorer, mean_absolute_error, mean_pinball_loss
+from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error, mean_poisson_deviance, mean_squared_error
+from sklearn.utils.class_weight import compute_sample_weight
 
 import fastmlp as fm
 from tests.estimators import quick, quick_numbers
@@ -31,6 +33,20 @@ def test_class_weight(iris) -> None:
         quick(class_weight={0: -1.0}).fit(X, y)
     with pytest.raises(ValueError, match="class_weight 'balanced' is not supported for partial_fit"):
         quick(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
+
+
+def test_class_weight_by_the_names_of_classes(iris) -> None:
+    X, y = iris
+    by_name = quick(class_weight={"c": 3.0}, max_iter=3).fit(X, np.array(["a", "b", "c"])[y])
+    by_hand = quick(max_iter=3).fit(X, y, np.where(y == 2, 3.0, 1.0))
+    np.testing.assert_array_equal(by_name.coefs_[0], by_hand.coefs_[0])
+
+
+@pytest.mark.parametrize("weights", ["balanced", [{0: 1.0, 1: 5.0}] * 3], ids=["balanced", "dicts"])
+def test_class_weight_of_several_labels(weights) -> None:
+    X, y = make_multilabel_classification(80, 6, n_classes=3, random_state=0)
+    by_hand = quick(max_iter=3).fit(X, y, compute_sample_weight(weights, y))
+    np.testing.assert_array_equal(quick(class_weight=weights, max_iter=3).fit(X, y).coefs_[0], by_hand.coefs_[0])
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -59,6 +75,22 @@ def test_validation_data_of_ones_own(iris) -> None:
     weighted = quick(max_iter=2).fit(X, y, X_val=X, y_val=y, sample_weight_val=(y == 0) + 0.0)
     expected = -np.log(weighted.predict_proba(X)[y == 0, 0]).mean()
     np.testing.assert_allclose(weighted.validation_loss_curve_[-1], expected)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ("squared_error", lambda y, p: mean_squared_error(y, p) / 2),
+        ("mae", mean_absolute_error),
+        ("poisson", lambda y, p: mean_poisson_deviance(y.ravel(), p.ravel()) / 2 * 2),  # a sum over the outputs
+    ],
+    ids=["squared_error", "mae", "poisson"],
+)
+def test_validation_losses_of_a_regressor_are_as_scikit_learn_counts(loss, expected, numbers) -> None:
+    X, y = numbers
+    y = np.floor(3.0 * np.abs(np.stack([y, y[::-1]], axis=1)))
+    fitted = quick_numbers(loss=loss, max_iter=4).fit(X, y, X_val=X[:50], y_val=y[:50])
+    assert fitted.validation_loss_curve_[-1] == pytest.approx(expected(y[:50], fitted.predict(X[:50])))
 
 
 @pytest.mark.parametrize(
@@ -105,15 +137,26 @@ def test_targets_to_validate_on_must_be_of_the_kind_of_those_to_train_on(iris, n
         quick_numbers(loss="poisson").fit(X, np.abs(y), X_val=X, y_val=-np.abs(y))
 
 
-@pytest.mark.parametrize("scoring", ["neg_log_loss", "balanced_accuracy", "loss", make_scorer(lambda y, p: np.mean(y == p))])
-def test_early_stopping_on_any_score(scoring, iris) -> None:
+@pytest.mark.parametrize(
+    ("make", "scoring"),
+    [
+        (quick, "neg_log_loss"),
+        (quick, "balanced_accuracy"),
+        (quick, make_scorer(lambda y, p: np.mean(y == p))),
+        (quick, "loss"),
+        (quick_numbers, "neg_mean_absolute_error"),
+    ],
+)
+def test_early_stopping_on_any_score(make, scoring, iris) -> None:
     X, y = iris
-    fitted = quick(early_stopping=True, scoring=scoring, max_iter=500).fit(X, y)
+    fitted = make(early_stopping=True, scoring=scoring, max_iter=500).fit(X, y, X_val=X[::3], y_val=y[::3])
     assert fitted.n_iter_ < 500
     assert fitted.best_validation_score_ == max(fitted.validation_scores_)
     if scoring == "loss":
         assert fitted.best_validation_score_ == -min(fitted.validation_loss_curve_)
         assert fitted.network_.history.val_loss == fitted.validation_loss_curve_
+    else:
+        assert fitted.best_validation_score_ == pytest.approx(get_scorer(scoring)(fitted, X[::3], y[::3]))
 
 
 def test_activations_per_layer(iris) -> None:
@@ -124,55 +167,26 @@ def test_activations_per_layer(iris) -> None:
         assert quick(activation=name).fit(*iris).score(*iris) > 0.9
 
 
+@pytest.mark.parametrize("engine", ["numpy"], indirect=True)
+def test_an_activation_of_ones_own(engine, iris) -> None:
+    own = fm.activation(np.arctan, lambda z: 1.0 / (1.0 + z * z), name="arctan")
+    fitted = quick(activation=own, max_iter=3).fit(*iris)
+    expected = np.arctan(iris[0] @ fitted.coefs_[0] + fitted.intercepts_[0])
+    np.testing.assert_allclose(fitted.hidden_activations(iris[0])[0], expected, rtol=1e-9)
+
+
+def test_initial_weights_suit_activations_that_scikit_learn_does_not_have(iris) -> None:
+    fitted = quick(hidden_layer_sizes=(3000,), activation="gelu", learning_rate_init=1e-9, max_iter=1).fit(*iris)
+    plain = fm.MLP([4, 3000, 3], activation="gelu", output="softmax")
+    assert fitted.coefs_[0].std() == pytest.approx(plain.weights[0].std(), rel=0.05)
+    assert np.abs(fitted.intercepts_[0]).max() < 1e-6
+
+
 def test_dropout(iris) -> None:
     fitted = quick(hidden_layer_sizes=(30, 30), dropout=0.4).fit(*iris)
     assert [dense.dropout for dense in fitted.network_.layers] == [0.4, 0.4, 0.0]
     assert fitted.score(*iris) > 0.9
     assert (fitted.predict_proba(iris[0]) == fitted.predict_proba(iris[0])).all()
-
-
-@pytest.mark.parametrize("loss", ["mae", "absolute_error", "huber", "quantile", fm.losses.Huber(0.5)])
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_losses(loss, solver, numbers) -> None:
-    X, y = numbers
-    spoiled = np.where(np.arange(len(y)) % 10 == 0, 30.0, y)
-    fitted = quick_numbers(loss=loss, solver=solver, max_iter=300).fit(X, spoiled)
-    squared = quick_numbers(solver=solver, max_iter=300).fit(X, spoiled)
-    assert mean_absolute_error(y, fitted.predict(X)) < mean_absolute_error(y, squared.predict(X))
-
-
-def test_quantile_is_the_quantile(numbers) -> None:
-    X, y = numbers
-    high = quick_numbers(loss=fm.losses.Quantile(0.9), max_iter=400, tol=0.0).fit(X, y)
-    assert 0.8 < (y < high.predict(X)).mean() < 0.97
-    np.testing.assert_allclose(high.network_.loss(X, y), mean_pinball_loss(y, high.predict(X), alpha=0.9), rtol=1e-6)
-
-
-def test_poisson_refuses_negative_targets(numbers) -> None:
-    with pytest.raises(ValueError, match=r"loss='poisson' takes targets >= 0; got -"):
-        quick_numbers(loss="poisson").fit(*numbers)
-
-
-@pytest.mark.parametrize("solver", ["adamw", "amsgrad", "rmsprop", "adagrad", fm.SGD(0.1, momentum=0.9), fm.LBFGS(tol=1e-3)])
-def test_other_solvers(solver, iris) -> None:
-    assert quick(solver=solver, learning_rate_init=0.05).fit(*iris).score(*iris) > 0.9
-
-
-def test_decoupled_weight_decay(iris) -> None:
-    X, y = iris
-    plain, decayed = quick(solver="adamw", alpha=0.0).fit(X, y), quick(solver="adamw", alpha=5.0).fit(X, y)
-    np.testing.assert_array_equal(plain.coefs_[0], quick(solver="adam", alpha=0.0).fit(X, y).coefs_[0])
-    assert np.linalg.norm(decayed.coefs_[0]) < 0.5 * np.linalg.norm(plain.coefs_[0])
-
-
-@pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle", fm.schedules.Step(0.1, every=10)])
-@pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_schedules(learning_rate, solver, iris) -> None:
-    fitted = quick(solver=solver, learning_rate=learning_rate, learning_rate_init=0.05, tol=0.0).fit(*iris)
-    rates = fitted.network_.history.lr
-    assert len(rates) == 40
-    assert rates[-1] < 0.02 * max(rates)
-    assert fitted.score(*iris) > 0.7
 
 
 def test_end_of_time(iris) -> None:
@@ -221,13 +235,14 @@ def test_callbacks_may_have_some_of_the_methods_only(solver, iris) -> None:
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_callbacks_of_scikit_learn(solver, iris) -> None:
     pytest.importorskip("sklearn.callback", reason="scikit-learn has it from 1.9 on")
-    events = []
+    events, weight = [], np.ones(150)
 
     class Recorder:
         def setup(self, estimator, context):
             events.append("setup")
 
-        def on_fit_task_begin(self, estimator, context):
+        def on_fit_task_begin(self, estimator, context, *, metadata):
+            assert metadata["sample_weight"] is weight
             events.append(f"begin {context.task_name}")
 
         def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
@@ -239,9 +254,14 @@ def test_callbacks_of_scikit_learn(solver, iris) -> None:
         def teardown(self, estimator, context):
             events.append("teardown")
 
-    fitted = quick(solver=solver).set_callbacks(Recorder()).fit(*iris)
+    fitted = quick(solver=solver).set_callbacks(Recorder()).fit(*iris, weight)
     assert fitted.n_iter_ == 3
     assert events == ["setup", "begin fit", *["begin iteration", "end iteration"] * 3, "end fit", "teardown"]
+
+
+def test_progress_bar(iris, capfd) -> None:
+    quick(max_iter=2, progress=True).fit(*iris)
+    assert "epoch 2/2" in capfd.readouterr().err
 
 
 def test_progress_bar_of_scikit_learn(iris, capsys) -> None:
@@ -308,6 +328,14 @@ def test_threads_do_not_change_results(iris) -> None:
     fits = [quick(hidden_layer_sizes=(300, 300), max_iter=3, n_jobs=n).fit(X, y).coefs_[1] for n in (None, 1, 2, -1)]
     for coefs in fits[1:]:
         np.testing.assert_array_equal(coefs, fits[0])
+
+
+@pytest.mark.parametrize(("n_jobs", "limits"), [(None, []), (-1, []), (2, [2])])
+def test_n_jobs_is_the_number_of_threads(n_jobs, limits, iris, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr("fastmlp.engine.at_most", lambda n: seen.append(n) or contextlib.nullcontext())
+    quick(n_jobs=n_jobs, max_iter=2).fit(*iris)
+    assert seen == limits
 
 
 @pytest.mark.parametrize("n_jobs", [0, -2])

@@ -102,6 +102,11 @@ def test_the_seed_is_the_random_state_s_wherever_something_is_drawn() -> None:
     assert seeds[2] == 0
 
 
+def test_rows_are_shuffled_unless_told_otherwise() -> None:
+    shuffled, ordered = (make(fm, shuffle=given, batch_size=8).fit(X, y).coefs_[0] for given in (True, False))
+    assert not np.allclose(shuffled, ordered)
+
+
 def test_arrays_put_into_a_member_count_in_the_ensemble() -> None:
     fitted = quick(n_ensemble=2, max_iter=3).fit(X, y)
     before = fitted.predict_proba(X)
