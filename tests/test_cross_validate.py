@@ -40,6 +40,44 @@ def test_cross_validate_is_the_loop(iris) -> None:
             fm.cross_validate(quick(), X, y, seeds=wrong)
 
 
+def trained_together(monkeypatch, estimator, *data, **options) -> tuple[list[int], int]:
+    """The seeds that cross_validate asks for, and how many of them side by side of 3 threads; nothing is trained."""
+    seen = []
+    monkeypatch.setattr("fastmlp.engine.threads", lambda: 3)
+    monkeypatch.setattr(
+        "fastmlp.estimators.cross_validation.side_by_side",
+        lambda function, jobs, workers: seen.append(([seed for (seed,) in jobs], workers)) or [{}],
+    )
+    fm.cross_validate(estimator, *data, **options)
+    return seen[0]
+
+
+def test_ten_seeds_of_five_folds_unless_told_otherwise(iris, monkeypatch) -> None:
+    assert trained_together(monkeypatch, quick(), *iris) == (list(range(10)), 3)
+    assert trained_together(monkeypatch, quick(), *iris, seeds=2) == ([0, 1], 2)
+    monkeypatch.undo()
+    assert fm.cross_validate(quick(max_iter=1), *iris, seeds=1)["test_score"].shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "options"),
+    [
+        ({"max_time": 9.0}, {}),
+        ({"verbose": True}, {}),
+        ({"progress": True}, {}),
+        ({"callbacks": [fm.Callback()]}, {}),
+        ({}, {"verbose": 1}),
+        ({}, {"scoring": lambda estimator, X, y: 0.0}),
+        ({}, {"n_jobs": 1}),
+    ],
+    ids=["max_time", "verbose", "progress", "callbacks", "a verbose search", "a scoring function", "n_jobs"],
+)
+def test_one_network_follows_the_other_where_the_user_looks_on(parameters, options, iris, monkeypatch) -> None:
+    pipeline = make_pipeline(StandardScaler(), quick(**parameters))
+    for estimator in (quick(**parameters), pipeline):
+        assert trained_together(monkeypatch, estimator, *iris, **options)[1] == 1
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_groups_may_be_routed(iris, nested) -> None:
     X, y = iris

@@ -43,6 +43,15 @@ def interrupting():
     signal.signal(signal.SIGINT, before)
 
 
+def test_its_networks_are_those_that_are_trained_alone() -> None:
+    weight = np.arange(150) % 3 + 1.0
+    given = {"sample_weight": weight, "X_val": X[::3], "y_val": y[::3], "sample_weight_val": weight[::3]}
+    for member in quick(n_ensemble=3, early_stopping=True).fit(X, y, **given).estimators_:
+        alone = quick(random_state=member.random_state, early_stopping=True).fit(X, y, **given)
+        np.testing.assert_array_equal(member.network_.params, alone.network_.params)
+        assert member.validation_scores_ == alone.validation_scores_
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
 @pytest.mark.filterwarnings("ignore:Training interrupted by user")
 def test_ctrl_c_ends_all_networks_where_one_follows_the_other(interrupting) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse
+import sklearn
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -17,9 +18,9 @@ from sklearn.datasets import load_iris, make_multilabel_classification
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.inspection import permutation_importance
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
@@ -45,7 +46,7 @@ def test_calibration_bagging_and_stacking(iris) -> None:
     for ensemble in (
         CalibratedClassifierCV(quick(), cv=3),
         BaggingClassifier(quick(), n_estimators=3, random_state=0),
-        StackingClassifier([("mlp", quick()), ("linear", LogisticRegression())], cv=3),
+        StackingClassifier([("relu", quick()), ("tanh", quick(activation="tanh"))], cv=3),
     ):
         assert ensemble.fit(X, y).score(X, y) > 0.9
 
@@ -56,8 +57,6 @@ def test_permutation_importance(iris) -> None:
 
 
 def test_metadata_routing(iris) -> None:
-    import sklearn
-
     X, y = iris
     weight = np.where(y == 0, 0.0, 1.0)
     with sklearn.config_context(enable_metadata_routing=True):
@@ -65,6 +64,19 @@ def test_metadata_routing(iris) -> None:
         routed = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), step).fit(X, y, sample_weight=weight)
     plain = quick().fit(StandardScaler().fit_transform(X), y, weight)
     np.testing.assert_array_equal(routed[-1].coefs_[0], plain.coefs_[0])
+
+
+def test_metadata_routing_to_score_and_partial_fit(iris) -> None:
+    X, y = iris
+    weight = np.where(y == 0, 0.0, 1.0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        step = quick().set_fit_request(sample_weight=False).set_score_request(sample_weight=True)
+        score = make_pipeline(step).fit(X, y).score(X, y, sample_weight=weight)
+        several = MultiOutputRegressor(quick_numbers().set_partial_fit_request(sample_weight=True))
+        several.partial_fit(X, y[:, None], sample_weight=weight)
+    fitted = quick().fit(X, y)
+    assert score == fitted.score(X, y, weight) != fitted.score(X, y)
+    np.testing.assert_array_equal(several.estimators_[0].coefs_[0], quick_numbers().partial_fit(X, y, weight).coefs_[0])
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
@@ -80,6 +92,17 @@ def test_frames(frame, iris) -> None:
         UserWarning, match="X does not have valid feature names, but MLPClassifier was fitted with feature names"
     ):
         fitted.predict(X)
+
+
+def test_targets_and_weights_of_polars(iris) -> None:
+    X, y = iris
+    names, weight = np.array(["a", "b", "c"])[y], y + 1.0
+    expected = quick(max_iter=3).fit(X, names, weight)
+    fitted = quick(max_iter=3).fit(X, pl.Series(names), pl.Series(weight), X_val=X, y_val=pl.Series(names))
+    np.testing.assert_array_equal(fitted.coefs_[0], expected.coefs_[0])
+    assert fitted.classes_.tolist() == ["a", "b", "c"]
+    numbers = quick_numbers(max_iter=3)
+    np.testing.assert_array_equal(numbers.fit(X, pl.Series(weight)).predict(X), numbers.fit(X, weight).predict(X))
 
 
 @pytest.mark.parametrize("labels", [["a", "b", "c"], [False, True], [3, 1, 7], ["yes", "no"]])
