@@ -63,6 +63,16 @@ def test_every_unit_begins_with_a_standard_deviation_of_one_and_a_zero_among_the
     assert (other.params != net.params).mean() > 0.9
 
 
+def test_biases_are_means_of_five_rows_with_exponential_weights() -> None:
+    """Those weights' squares add up to a third on average, equal ones' to a fifth."""
+    X, _ = load_diabetes(return_X_y=True)
+    encoder = TabularEncoder(max_one_hot=8)
+    x = encoder.fit_transform(X)
+    net = fm.TabularRegressor(**{**SMALL, "hidden": (4000,)})._recipe().network(x, encoder, 1, seed=3)
+    means = (net.activations(x)[0] @ net.weights[1]).mean(axis=0)
+    assert (net.biases[1] + means).var() == pytest.approx(1 / 3, rel=0.1)
+
+
 def test_a_table_without_spread_begins_with_numbers() -> None:
     """All columns constant: pytabkit divides by zero there."""
     X = np.ones((40, 3))
@@ -107,16 +117,16 @@ def test_few_categories_alone_need_no_embedding() -> None:
     assert classifier.score(X, y) == 1.0
 
 
-def test_numbers_are_judged_within_the_range_of_the_targets() -> None:
+def test_numbers_are_judged_within_the_range_of_each_target() -> None:
     recipe = fm.TabularRegressor(**SMALL)._recipe()
     assert isinstance(recipe, FullRecipe)
-    train, held = Rows(np.zeros((2, 1)), np.array([[-1.0], [1.0]]), None), Rows(np.zeros((1, 1)), np.array([[1.5]]), None)
-    judge = recipe.judge(train, held)
-    judge.judge(np.array([[9.0]]), np.zeros(1))
-    assert judge.errors == [0.25]
-    plain = LastBest(held, squared_error)
-    plain.judge(np.array([[9.0]]), np.zeros(1))
-    assert plain.errors == [7.5**2]
+    train = Rows(np.zeros((2, 1)), np.array([[-1.0, -5.0], [1.0, 5.0]]), None)
+    held = Rows(np.zeros((1, 1)), np.array([[1.5, 0.0]]), None)
+    judge, plain = recipe.judge(train, held), LastBest(held, squared_error)
+    for each in (judge, plain):
+        each.judge(np.array([[9.0, 4.0]]), np.zeros(1))
+    assert judge.errors == [(0.5**2 + 4.0**2) / 2]
+    assert plain.errors == [(7.5**2 + 4.0**2) / 2]
 
 
 def test_results_depend_on_the_seed_and_not_on_threads(any_threads) -> None:
