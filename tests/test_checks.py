@@ -381,6 +381,9 @@ def test_one_sigmoid_output_has_two_classes() -> None:
     found = weighting.class_weight({0: 3, 1: 2}, COLUMN, 1, "binary")
     assert found is not None
     assert found.tolist() == [3.0, 2.0, 2.0, 2.0]
+    smoothed = weighting.class_weight({1: 2.0}, np.array([[0.9], [0.2]]), 1, "binary")
+    assert smoothed is not None
+    assert smoothed.tolist() == [2.0, 1.0]
 
 
 def test_no_class_weights() -> None:
