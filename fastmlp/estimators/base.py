@@ -359,11 +359,9 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         by_class = is_classifier(self) and target.shape[1] == 1
         if by_class and self.n_outputs_ > 1:
             # scikit-learn stratifies by two classes only; where several are too rare for it, nor do we.
-            before = rng.get_state()
             try:
                 return train_test_split(numbers, stratify=target, **arguments)
-            except ValueError:
-                rng.set_state(before)
+            except ValueError:  # before it has drawn anything
                 by_class = False
         # Two classes are False and True, as in scikit-learn, which names them so if they are too rare.
         return train_test_split(numbers, stratify=target > 0 if by_class else None, **arguments)
