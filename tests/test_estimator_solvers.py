@@ -95,6 +95,15 @@ def test_without_decay_adamw_is_adam(iris) -> None:
     assert adamw.loss_curve_ == adam.loss_curve_
 
 
+@pytest.mark.parametrize("optimizer", [fm.Adam(1e-12), fm.SGD(1e-12), fm.Adam(1e-12, l2_over_batch=True)], ids=str)
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
+def test_losses_of_several_outputs_are_the_same_by_name_and_by_object(loss, optimizer, iris) -> None:
+    X, y = iris
+    given = {"loss": loss, "alpha": 0.0, "max_iter": 1}
+    by_name = quick_numbers(learning_rate_init=1e-12, **given).fit(X, np.eye(3)[y])
+    assert quick_numbers(solver=optimizer, **given).fit(X, np.eye(3)[y]).loss_ == pytest.approx(by_name.loss_)
+
+
 @pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle", fm.schedules.Step(0.1, every=10)])
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_schedules(learning_rate, solver, iris) -> None:

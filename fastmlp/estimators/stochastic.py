@@ -42,6 +42,8 @@ class StochasticRun(Run):
             self.validation_constant = self.objective.constant(data.validation.y, data.validation.weight)
         own = optimizer_of(est, 1.0) is not est.solver
         self.rate_factor = self.objective.gradient if own and options.optimizer.kind == ids.SGD else 1.0
+        # A history that has scikit-learn's penalty in it has the loss that the gradient is of, else the one that is shown.
+        self.loss_factor = self.objective.gradient if options.optimizer.l2_over_batch else self.objective.value
         self.seen_before = est.t_
         self.weighs = data.train.total_weight() > 0.0
         self.began = time.perf_counter()
@@ -106,7 +108,7 @@ class StochasticRun(Run):
         """Take note of an epoch; returns whether training has come to its end."""
         est = self.est
         est.n_iter_ += 1
-        est.loss_ = self.objective.gradient * self.history.loss[epoch] + self.constant
+        est.loss_ = self.loss_factor * self.history.loss[epoch] + self.constant
         est.t_ += len(self.data.train)
         est.loss_curve_.append(est.loss_)
         if est.verbose:
