@@ -174,13 +174,14 @@ class _LinkedCode(JITCodeLibrary):
     """Code that is only ever linked into other code, and optimized and turned into machine code there.
 
     Numba does both for each function and again for each of its callers, so that code at the bottom of eight levels of calls
-    would go through LLVM eight times.
+    would go through LLVM eight times. Nor has it what it calls linked in: its callers get all of that beside it.
     """
 
-    def _optimize_final_module(self):
+    def _optimize_functions(self, ll_module):
         pass
 
-    def _finalize_final_module(self):
+    def finalize(self):
+        self._raise_if_finalized()
         self._finalize_dynamic_globals()
         self._finalized = True
 
@@ -228,7 +229,9 @@ class _InnerCompiler(Compiler):
         # Numba knows code by the built-in function that calls it from Python: a unique one, here one that raises.
         refusal = f"{{the kernel {func.__name__} can be called by other kernels only}}".format
         result = super().compile_extra(func)._replace(entry_point=refusal)
-        target.insert_user_function(result.entry_point, result.fndesc, [result.library])
+        # The linker leaves out what nobody calls yet: callers stand before what they call.
+        code = dict.fromkeys([result.library, *result.library._linking_libraries])
+        target.insert_user_function(result.entry_point, result.fndesc, list(code))
         return result
 
 
