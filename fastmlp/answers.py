@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import checks, engine, metrics, optimizers, weighting
 from .reference import ids
 from .schedules import OVER_A_FIT, ReduceOnPlateau, Span
+from .trainer import trained_here
 
 if TYPE_CHECKING:
     from .losses import LossSpec
@@ -250,6 +251,8 @@ class Answers:
         ------
         TypeError, ValueError
             If it is no optimizer, or L-BFGS, which takes no single steps, or its schedule is one of a whole fit.
+        RuntimeError
+            If another thread trains the network at the moment.
 
         Examples
         --------
@@ -274,16 +277,17 @@ class Answers:
                     f"{schedule!r} goes over the steps of a fit, whose number a single step does not know. Pass a number for "
                     "each step, or a schedule that needs no end, such as fm.schedules.InverseScaling."
                 )
-        state = self._state
-        at = int(state.ints[ids.STEP])
-        this, span = np.array([at]), Span(at, 1, 1, at)
-        (rate,) = chosen.rates(this, span)
-        decay = chosen.decays(this, span) if chosen.scheduled else None
-        state.use(chosen)
-        if decay is not None:
-            (state.reals[ids.DECAY],) = decay
-        grad = self._grad.copy()
-        engine.active().step(self.plan.table, state.ints, state.reals, self._params, state.slots, grad, rate)
+        with trained_here(self):
+            state = self._state
+            at = int(state.ints[ids.STEP])
+            this, span = np.array([at]), Span(at, 1, 1, at)
+            (rate,) = chosen.rates(this, span)
+            decay = chosen.decays(this, span) if chosen.scheduled else None
+            state.use(chosen)
+            if decay is not None:
+                (state.reals[ids.DECAY],) = decay
+            grad = self._grad.copy()
+            engine.active().step(self.plan.table, state.ints, state.reals, self._params, state.slots, grad, rate)
 
     def input_gradient(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NDArray:
         """Return the loss's gradient by the inputs, without dropout.

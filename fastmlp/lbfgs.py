@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import blas, interruption
-from .arguments import Options, TrainingData
 from .optimizers import LBFGS
 from .reference import ids
 from .rows import value_and_grad
 from .training import Fit
 
 if TYPE_CHECKING:
-    from .network import MLP
     from .plan import Plan
 
 __all__ = ["LBFGSRun", "Penalty", "minimize"]
@@ -74,10 +72,6 @@ def minimize(objective: Callable, params: NDArray, after_iteration: Callable, se
 
 class LBFGSRun(Fit):
     """Training by L-BFGS; an iteration counts as an epoch. Dropout is off, since the line search needs one function."""
-
-    def __init__(self, net: MLP, data: TrainingData, options: Options) -> None:
-        super().__init__(net, data, options)
-        self.begin()
 
     def begin(self) -> None:
         """Take the optimizer's settings into the state that the network has now."""

@@ -124,6 +124,7 @@ def lr_range_test(
     twin = net.copy()
     twin._state = TrainingState(twin.plan, twin.loss_spec, twin.seed, twin.dtype)
     run = training.Run(twin, data, options)
+    run.begin()
     twin._state.ints[ids.EACH_STEP] = 1
     run.losses = np.zeros(steps + 1)
     told, lrs = run.call(steps)

@@ -14,6 +14,7 @@ from .layers import as_denses
 from .parameters import Parameters
 from .plan import aligned_copies, aligned_zeros, make_plan
 from .state import Arena, TrainingState
+from .trainer import trained_here
 
 if TYPE_CHECKING:
     from .activations import Activation
@@ -189,6 +190,8 @@ class MLP(Parameters, Answers):
         ------
         TypeError
             If the seed is no whole number.
+        RuntimeError
+            If another thread trains the network at the moment.
 
         Examples
         --------
@@ -198,10 +201,11 @@ class MLP(Parameters, Answers):
         True
         """
         seed = self.seed if seed is None else checks.integer("seed", seed)
-        self._params[...] = initializers.initialize(self.plan, self.layers, seed, self.dtype)
-        self.seed = seed
-        self._grad[...] = 0.0
-        self._forget()
+        with trained_here(self):
+            self._params[...] = initializers.initialize(self.plan, self.layers, seed, self.dtype)
+            self.seed = seed
+            self._grad[...] = 0.0
+            self._forget()
         return self
 
     def _forget(self) -> None:
@@ -355,6 +359,8 @@ class MLP(Parameters, Answers):
             If an argument is out of its range; the network is then as it was.
         DivergenceError
             See `on_divergence`.
+        RuntimeError
+            If another thread trains the network at the moment.
         KeyboardInterrupt
             On Ctrl-C, within 0.2 s; the parameters are those after a whole epoch, where epochs are short one of the last
             0.3 s, and `history` ends there.

@@ -28,6 +28,7 @@ from .schedules import Span
 from .sparse import Reader, is_sparse
 from .state import Saved
 from .stepping import rates_of
+from .trainer import trained_here
 
 if TYPE_CHECKING:
     from .network import MLP
@@ -83,6 +84,11 @@ class Fit:
 
     def go(self) -> History:
         """Train; whatever ends it, the network is left as it was after a whole epoch."""
+        with trained_here(self.net):
+            self.begin()
+            return self._train()
+
+    def _train(self) -> History:
         net = self.net
         net.history = self.history
         self.history.best_epoch = None
@@ -282,10 +288,10 @@ class Run(Fit):
         self.batch = min(options.batch_size or rows, rows)
         self.per_epoch = rows // self.batch if options.drop_last else -(-rows // self.batch)
         self.done = 0
-        self.begin()
-        # A schedule that does not fit this training says so now.
+        self._count()
+        # What does not fit this training says so now.
+        options.optimizer.check_layers(net.plan.n_layers)
         self._for_engine(self._rates_of(self.span.start, min(1, self.span.steps)))
-        self._set()
         self.order = np.zeros(rows if options.shuffle else 0, np.int64)
         self.reader = Reader(data.train.x, self.batch) if is_sparse(data.train.x) else None
         self.losses = np.zeros(1)
@@ -303,6 +309,12 @@ class Run(Fit):
         self.rate = math.nan
 
     def begin(self) -> None:
+        """Go on from the state that the network has now."""
+        self.state.ints[ids.ROW] = 0  # not so of a copy that another thread made amid an epoch
+        self._count()
+        self._set()
+
+    def _count(self) -> None:
         """Count steps and epochs on from the state that the network has now; what was planned for this fit goes on."""
         ints, epochs = self.state.ints, self.done // self.per_epoch
         steps = self.options.epochs * self.per_epoch

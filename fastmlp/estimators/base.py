@@ -24,6 +24,7 @@ from ..optimizers import Optimizer
 from ..reference import ids
 from ..rows import Rows
 from ..sparse import csr, stays_sparse
+from ..trainer import trained_here
 from . import callbacks as callback_support
 from .compat import CallbackSupportMixin
 from .ensemble import fit_members
@@ -194,7 +195,8 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             run = None
             if not is_lbfgs(self.solver):
                 run = self._stochastic_run(*self._part(rows, y, rng, validation), rng, incremental)
-        with self._few_threads(), callback_support.around_fit(self, X, given_y, sample_weight) as hooks:
+        fit_hooks = callback_support.around_fit(self, X, given_y, sample_weight)
+        with self._few_threads(), trained_here(self.network_), fit_hooks as hooks:
             if run is None:
                 fit_lbfgs(self, rows, [*callbacks, *hooks])
             else:

@@ -418,6 +418,8 @@ class Population(PopulationAnswers):
             If an argument is out of its range; the networks are then as they were.
         DivergenceError
             See `on_divergence`.
+        RuntimeError
+            If another thread trains the population at the moment.
         KeyboardInterrupt
             On Ctrl-C; the parameters are those after a whole epoch, and `history` ends there.
 

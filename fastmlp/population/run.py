@@ -23,6 +23,7 @@ from ..reference import ids
 from ..rows import apart
 from ..schedules import Span
 from ..state import SEED_MASK
+from ..trainer import trained_here
 from ..training import CALL_SECONDS, MOST_COPIED, MOST_JUDGED, MOST_STEPS
 from .data import PopulationRows
 from .group import Copies, Kept, bytes_of_one
@@ -74,7 +75,6 @@ class PopulationRun:
         for span in self.spans:
             self._rates(span, 0, min(1, options.epochs))  # a schedule that does not fit this training says so now
         self.own_shuffles = own_shuffles
-        self._set()
         stopping = options.early_stopping
         self.stopping = Stopping(stopping, options.higher_is_better(stopping.monitor), size) if stopping else None
         restores = stopping is not None and stopping.restore_best
@@ -105,13 +105,19 @@ class PopulationRun:
         shared = self.population.seed & SEED_MASK
         for group, part in zip(self.population._groups, self.population._members, strict=True):
             group.use(self.optimizer.of(part))
-            settings = self.batch, self.options.shuffle, self.options.drop_last, 1
-            group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING]] = settings
+            # Not at row 0 are networks that another thread trained when they were copied.
+            settings = self.batch, self.options.shuffle, self.options.drop_last, 1, 0
+            group.ints[:, [ids.BATCH, ids.SHUFFLE, ids.DROP_LAST, ids.TRAINING, ids.ROW]] = settings
             group.ints[:, ids.SHUFFLE_SEED] = group.ints[:, ids.SEED] if self.own_shuffles else shared
         self._given = [group.optimizers for group in self.population._groups]
 
     def go(self) -> PopulationHistory:
         """Train; whatever ends it, each network is left as it was after a whole epoch."""
+        with trained_here(self.population):
+            self._set()
+            return self._train()
+
+    def _train(self) -> PopulationHistory:
         population, history = self.population, self.history
         population.history = history
         self._own_history()
