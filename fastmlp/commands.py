@@ -20,12 +20,11 @@ from . import datasets, engine, metrics, optimizers
 from .data import Data, nearest, split
 from .errors import counted
 from .network import MLP
-from .sweeps.result import digits
+from .sweeps.result import SweepResult, digits
 
 if TYPE_CHECKING:
     from .history import History
     from .scaling import Scaling
-    from .sweeps import SweepResult
 
 __all__ = ["Failed", "Interrupted", "UsageError", "info", "sweep", "train", "warmup"]
 
@@ -33,6 +32,8 @@ __all__ = ["Failed", "Interrupted", "UsageError", "info", "sweep", "train", "war
 _FEW_ROWS = 10
 # What is held back of others, if nothing is said.
 _SHARE = 0.2
+# More columns than any table has.
+_ANY_WIDTH = 10_000
 
 
 class UsageError(Exception):
@@ -152,15 +153,17 @@ def _write_rows(result: SweepResult, args: argparse.Namespace) -> None:
 
 
 def _say_what_is_kept(result: SweepResult, args: argparse.Namespace) -> NoReturn:
-    """End after a Ctrl-C."""
-    done = sum(row["error"] is None and row["stopped"] != "interrupted" for row in result)
+    """End after a Ctrl-C, with the table of the networks that were finished."""
+    done = [row for row in result if row["error"] is None and row["stopped"] != "interrupted"]
+    if done:
+        _print_table(SweepResult(done, result.metric, result.higher_is_better, result.seconds).table(args.top))
     files = " and ".join(filter(None, (args.csv, args.parquet)))
     kept = f"; their rows are in {files}" if files else ""
     if args.store is not None:
         kept += f"; the same command goes on from there, with what is in {args.store}"
     else:
         kept += "; with --store DIR the same command could go on from there"
-    raise Interrupted(f"interrupted after {done} of {counted(len(result), 'network')}{kept}")
+    raise Interrupted(f"interrupted after {len(done)} of {counted(len(result), 'network')}{kept}")
 
 
 def info(args: argparse.Namespace) -> None:
@@ -363,4 +366,7 @@ def _save(net: MLP, rows: _Rows, path: str) -> None:
 def _print_table(table: Any) -> None:
     from rich.console import Console
 
-    Console(file=sys.stdout, highlight=False).print(table)
+    console = Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:  # a pipe or a file has room for any table
+        console.width = _ANY_WIDTH
+    console.print(table)

@@ -267,6 +267,43 @@ def test_an_interrupted_sweep_keeps_its_rows_and_says_so(capsys, tmp_path, monke
     )
     with path.open(newline="") as file:
         assert [line["error"] for line in csv.DictReader(file)] == ["interrupted", ""]
+    lines = [line.split() for line in shown.out.splitlines()]
+    assert ["1", "network", "in"] in [line[:3] for line in lines]
+    assert [line[:2] for line in lines].count(["9", "1"]) == 1
+    assert "2 1" not in [" ".join(line[:2]) for line in lines]
+
+
+def test_a_sweep_interrupted_before_a_network_is_finished_shows_no_table(capsys, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastmlp.sweeps.train._train", interrupted)
+    assert main(["sweep", "moons", "--width", "2", "--depth", "1", "--epochs", "1", "--jobs", "1"]) == 130
+    shown = capsys.readouterr()
+    assert "width" not in shown.out
+    assert "interrupted after 0 of 1 network;" in shown.err
+
+
+SIX = "--lr 1e-3,1e-2 --activation relu,tanh --batch-size 16,32 --dropout 0,.1".split()
+RESULTS = "width depth activation lr batch size dropout params seconds val loss val accuracy".split()
+
+
+@pytest.mark.parametrize("columns", [None, "40", "80"])
+def test_a_table_in_a_pipe_is_as_wide_as_it_is(columns, capsys, monkeypatch):
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert main(["sweep", "moons", "--width", "4,8", "--depth", "1", "--epochs", "1", "--top", "2", *SIX]) == 0
+    assert RESULTS in [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("columns", [40, 70])
+def test_a_table_on_a_terminal_is_as_wide_as_that(columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["sweep", "moons", "--width", "4,8", "--depth", "1", "--epochs", "1", "--top", "2", *SIX]) == 0
+    lines = [line.split() for line in re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()]
+    assert [line[:2] for line in lines if "accuracy" in line] == [["width", "depth"]]
+    assert ["No", "room", "for"] in [line[:3] for line in lines]
 
 
 # ---- info and warmup

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import itertools
 import math
 import os
 import sys
@@ -97,7 +98,7 @@ def test_table_fits_in_80_columns_and_puts_the_best_first(result):
     lines = text(result).splitlines()
     assert max(map(len, lines)) <= 80
     assert "8 networks; mean ± standard deviation over 2 seeds" in lines[0]
-    assert lines[4].split() == ["16", "1", "160", "0.25", "0.15", "±", "0.01", "0.85", "±", "0.01"]
+    assert lines[3].split() == ["16", "1", "160", "0.25", "0.15", "±", "0.01", "0.85", "±", "0.01"]
 
 
 def test_table_shows_what_varies_and_no_more():
@@ -108,6 +109,52 @@ def test_table_shows_what_varies_and_no_more():
     assert "±" not in shown
     assert "failed" not in shown
     assert "lr" not in text(SweepResult(rows[:1], "val_accuracy").table())
+
+
+VARIED = {
+    "lr": (0.001, 0.01), "activation": ("relu", "tanh"), "batch_size": (16, 32), "dropout": (0.0, 0.1),
+}  # fmt: skip
+
+
+@pytest.fixture
+def many_settings():
+    """Two widths and depths, and four more settings of two values each, for two seeds."""
+    settings = itertools.product((4, 8), (1, 2), (0, 1), *VARIED.values())
+    return SweepResult(
+        [row(w, d, s, 0.75 + 0.1 * s, **dict(zip(VARIED, rest, strict=True))) for w, d, s, *rest in settings], "val_accuracy"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "names", "left_out"),
+    [
+        (80, "width depth activation lr size dropout loss accuracy", "seconds, params"),
+        (100, "width depth activation lr batch size dropout params seconds val loss val accuracy", None),
+        (82, "width depth activation lr size dropout params loss accuracy", "seconds"),
+        (60, "width depth activation lr loss accuracy", "seconds, params, dropout, batch size"),
+        (40, "width depth loss accuracy", "seconds, params, dropout, batch size, lr, activation"),
+        (25, "width depth accuracy", "seconds, params, dropout, batch size, lr, activation, val loss"),
+    ],
+)
+def test_a_narrow_console_shows_whole_columns_the_metric_among_them_and_says_which_it_has_no_room_for(
+    width, names, left_out, many_settings
+):
+    table = many_settings.table(3)
+    lines = text(table, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert names.split() in [line.split() for line in lines]
+    assert len([line for line in lines if line.endswith("0.80 ± 0.05")]) == 3
+    said = " ".join(" ".join(lines).split())
+    assert "…" not in said
+    assert (f"No room for {left_out}. 61 more" in said) if left_out else ("No room" not in said)
+    assert text(table, 120) == text(many_settings.table(3), 120)  # it is as it was
+
+
+def test_a_schedule_is_wrapped_between_its_arguments():
+    rows = [row(8, 1, lr=f"Cosine(lr={lr}, warmup=0.0, restarts=0, floor=0.0)") for lr in (0.1, 0.2)]
+    shown = text(SweepResult(rows, "val_accuracy").table(), 70)
+    assert "Cosine(lr=0.1,\n" in "\n".join(line.rstrip() for line in shown.splitlines())
+    assert "No room" not in shown
 
 
 def test_all_rows_as_a_batch_are_called_all():

@@ -14,6 +14,7 @@ import numpy as np
 from .. import checks, files
 from ..errors import counted
 from .space import SETTINGS
+from .table import FittingTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -224,35 +225,35 @@ class SweepResult(Sequence):
         pyarrow.parquet.write_table(pyarrow.table(columns), content)
         files.write(path, content.getvalue())
 
-    def table(self, limit: int | None = None):
-        """Return a ``rich.table.Table`` of means ± standard deviations over seeds, the best first.
+    def table(self, limit: int | None = None) -> FittingTable:
+        """Return a table for ``rich.print``: means ± standard deviations over seeds, the best first.
+
+        A terminal that is too narrow for all of it shows fewer columns, the metric always, and names those left out.
 
         Parameters
         ----------
         limit : int, optional
             Show only so many settings.
         """
-        from rich import box
-        from rich.table import Table
-
         lines = self.summary()
         shown = lines if limit is None else lines[: checks.integer("limit", limit, 0)]
         varied = [key for key in SETTINGS if key in ("width", "depth") or self.varies(key)]
         seeds, failed = max(line["seeds"] for line in lines), len(_errors(self.rows))
-        table = Table(title=self._title(seeds), caption=self._caption(len(lines) - len(shown)), box=box.SIMPLE_HEAD)
-        judged = dict.fromkeys(("val_loss", self.metric))
-        for key in (*varied, "params", *(["failed"] if failed else []), "seconds", *judged):
-            table.add_column(key.replace("val_", "val "), justify="right", no_wrap=key in (*varied, "params"))
-        for line in shown:
-            table.add_row(
-                *(setting_text(key, line[key]) for key in varied),
-                f"{line['n_params']:,}",
-                *([str(line["failed"] or "")] if failed else []),
-                f"{line['seconds']:.3g}" if line["seeds"] else "-",
-                *(_spread(line[key], line[f"{key}_std"], seeds) for key in judged),
-                style="bold" if line is lines[0] else None,
-            )
-        return table
+        columns = {key: [setting_text(key, line[key]) for line in shown] for key in varied}
+        columns["params"] = [f"{line['n_params']:,}" for line in shown]
+        if failed:
+            columns["failed"] = [str(line["failed"] or "") for line in shown]
+        columns["seconds"] = [f"{line['seconds']:.3g}" if line["seeds"] else "-" for line in shown]
+        for key in ("val_loss", self.metric):
+            columns[key] = [_spread(line[key], line[f"{key}_std"], seeds) for line in shown]
+        # By the metric the networks are compared, and width and depth they always have.
+        spare = [key for key in ("seconds", "params", "failed", *varied[:1:-1], "val_loss") if key in columns]
+        return FittingTable(
+            {key.replace("_", " "): cells for key, cells in columns.items()},
+            [key.replace("_", " ") for key in spare if key != self.metric],
+            self._title(seeds),
+            self._caption(len(lines) - len(shown)),
+        )
 
     def _title(self, seeds: int) -> str:
         networks = counted(len(self), "network")
