@@ -116,6 +116,53 @@ def test_a_cell_shows_the_best_of_several_learning_rates():
     assert "best of 2 learning rates" in ax.get_title()
 
 
+def several(*keys, widths=(4, 8)):
+    """A sweep that tried two values of each of these settings, with loss curves."""
+    values = {"lr": (0.001, 0.01), "activation": ("relu", "tanh"), "batch_size": (16, 32), "weight_decay": (0.0, 0.01)}
+    rows = []
+    for row in sweep(widths, [1, 2], seeds=2):
+        for tried in itertools.product(*(values[key] for key in keys)):
+            rows.append(row | {"batch_size": 16, "weight_decay": 0.0} | dict(zip(keys, tried, strict=True)))
+    return SweepResult(rows, "val_score", curves=[{"loss": [2.0 / (1 + i), 1.9, 1.8]} for i in range(len(rows))])
+
+
+@pytest.mark.parametrize(
+    ("keys", "widths", "words"),
+    [
+        (["lr", "weight_decay"], [4, 8], "mean of 2 seeds, best of all learning rates and weight decays"),
+        (["lr", "weight_decay"], range(4, 40), "best width of each range, best of all learning rates and weight decays"),
+        (["lr", "weight_decay", "activation"], [4, 8], "mean of 2 seeds, best of 3 other settings"),
+    ],
+)
+def test_a_title_says_what_a_cell_is_the_best_of_and_ends_within_its_picture(keys, widths, words):
+    result = several(*keys, widths=widths)
+    figure = plots.heatmap(result)
+    assert words in " ".join(figure.axes[0].get_title().split())
+    assert_readable(figure)
+    page = plots.sweep(result)
+    renderer = draw(page)
+    for ax in page.axes:
+        title, own = ax.title.get_window_extent(renderer), ax.figure.bbox  # that of its part of the page
+        assert own.x0 <= title.x0
+        assert title.x1 <= own.x1
+
+
+def test_names_of_many_settings_stand_beside_their_curves():
+    result = several("lr", "weight_decay", "activation", "batch_size")
+    figure = plots.sweep_curves(result)
+    renderer = draw(figure)
+    ax = figure.axes[0]
+    legend = ax.get_legend()
+    names = [" ".join(shown(text).split()) for text in legend.get_texts()]
+    assert len(names) == 5
+    assert all(", batch 16, weight_decay 0" in name or ", batch 32, weight_decay 0" in name for name in names)
+    extent = legend.get_window_extent(renderer)
+    assert extent.x0 >= ax.get_window_extent(renderer).x1 - 1
+    assert extent.x1 <= figure.bbox.x1
+    assert extent.y0 >= 0
+    assert ax.get_window_extent(renderer).width > 0.5 * figure.bbox.width
+
+
 def test_failed_cells_are_grey_and_say_so():
     ax = plots.heatmap(sweep([4, 8], [1, 2], failed=[(8, 1)])).axes[0]
     assert [t.get_text() for t in ax.texts] == ["0.730", "failed", "0.750", "0.823"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ _NAMED = 5
 _OF_HIDDEN = ("width", "activation", "dropout")
 # What a name such as 128×2 takes up in points.
 _NAME_SIZE = (30.0, 9.0)
+# How many letters of a setting's name stand in a line.
+_NAME_LENGTH = 22
 
 
 def sweep_curves(result: SweepResult, ax: Axes | None = None) -> Figure:
@@ -67,7 +70,10 @@ def sweep_curves(result: SweepResult, ax: Axes | None = None) -> Figure:
     finish_losses(
         ax, [curves.get("loss", []) for curves in result.curves], f"Loss by epoch, the best settings in colour{dashed}"
     )
-    ax.legend(frameon=False, fontsize="x-small")
+    # Beside the picture, as it would lie on curves.
+    shown = ax.legend(frameon=False, fontsize="x-small", loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    for text in shown.get_texts():
+        text.set_text(textwrap.fill(text.get_text(), _NAME_LENGTH))
     return figure_of(ax)
 
 
@@ -229,7 +235,10 @@ def _name(line: dict[str, Any], result: SweepResult) -> str:
     from ..sweeps.result import setting_text
 
     rest = [key for key in _setting(line) if key not in ("width", "depth") and result.varies(key)]
-    words = [f"{key} " * isinstance(line[key], float) + setting_text(key, line[key]) for key in rest]
+    words = []
+    for key in rest:
+        called = "batch " if key == "batch_size" else f"{key} " * isinstance(line[key], float)
+        words.append(called + setting_text(key, line[key]))
     return ", ".join([_shape(line), *words])
 
 

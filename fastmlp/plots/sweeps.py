@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = ["heatmap", "sweep"]
 _MOST_ANNOTATED = 16
 # Beyond this many widths, as random search tries them, columns stand for ranges of widths.
 _MOST_COLUMNS, _RANGES = 24, 12
+# How wide a letter of a title is in points, on average.
+_LETTER = 5.2
 
 
 def sweep(result: SweepResult) -> Figure:
@@ -61,11 +64,10 @@ def sweep(result: SweepResult) -> Figure:
     rows = -(-len(draws) // columns)
     wide, high = max(1.8 + 0.75 * len(widths), 6.0), max(1.6 + 0.5 * len(depths), 4.0)
     page = figure(columns * min(wide, 14.0), rows * min(high, 9.0))
-    grid = page.subplots(rows, columns, squeeze=False)
-    for ax in grid.ravel()[len(draws) :]:
-        ax.remove()
-    for draw, ax in zip(draws, grid.ravel(), strict=False):
-        draw(result, ax)
+    # Figures of their own: what stands beside or above one picture takes no room from others.
+    parts = page.subfigures(rows, columns, squeeze=False)
+    for draw, part in zip(draws, parts.ravel(), strict=False):
+        draw(result, part.subplots())
     return page
 
 
@@ -112,11 +114,12 @@ def heatmap(result: SweepResult, ax: Axes | None = None, spread: bool = False) -
     ax.set(xlabel="width (units in each hidden layer)", ylabel="depth (hidden layers)")
     name = plain(result.metric.replace("val_", "validation ").replace("_", " "))
     better = "higher" if result.higher_is_better else "lower"
-    title = f"{name[0].upper()}{name[1:]} ({better} is better)\n{_of_what(result)}"
+    title = [f"{name[0].upper()}{name[1:]} ({better} is better)", _of_what(result)]
     if spread:
         name = f"standard deviation of {name}"
-        title = f"S{name[1:]}\nover {counted(len({row['seed'] for row in result}), 'seed')}"
-    ax.set_title(title, fontsize="medium")
+        title = [f"S{name[1:]}", f"over {counted(len({row['seed'] for row in result}), 'seed')}"]
+    points = ax.get_window_extent().width * 72.0 / figure_of(ax).dpi
+    ax.set_title("\n".join(textwrap.fill(line, int(points / _LETTER)) for line in title), fontsize="medium")
     ax.tick_params(length=0)
     if len(np.unique(values[np.isfinite(values)])) > 1:
         ax.figure.colorbar(image, ax=ax, label=name, fraction=0.05, pad=0.02)
@@ -184,8 +187,10 @@ def _of_what(result: SweepResult) -> str:
     varied = [key for key in _PLURALS if several[key] > 1]
     if len(varied) == 1:
         words.append(f"best of {several[varied[0]]} {_PLURALS[varied[0]]}")
+    elif len(varied) == 2:
+        words.append("best of all " + " and ".join(_PLURALS[key] for key in varied))
     elif varied:
-        words.append("best of all " + ", ".join(_PLURALS[key] for key in varied[:-1]) + f" and {_PLURALS[varied[-1]]}")
+        words.append(f"best of {len(varied)} other settings")
     return ", ".join(words)
 
 
