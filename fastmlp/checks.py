@@ -6,7 +6,7 @@ import difflib
 import math
 import os
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
@@ -178,10 +178,11 @@ def path(name: str, value: Any, example: str) -> str:
     return found
 
 
-def choice(name: str, value: Any, known: Collection[str], or_else: str = "") -> str:
+def choice(name: str, value: Any, known: Collection[str], or_else: str = "", elsewhere: Mapping[str, str] | None = None) -> str:
     """Return `value` if it is one of the `known` names; else raise with the nearest ones.
 
-    `or_else` says in words what else the argument takes, such as ``"an Optimizer"``.
+    `or_else` says in words what else the argument takes, such as ``"an Optimizer"``; `elsewhere` has what other libraries
+    call them, in small letters alone.
     """
     if isinstance(value, str) and value in known:
         return value
@@ -189,7 +190,8 @@ def choice(name: str, value: Any, known: Collection[str], or_else: str = "") -> 
     if not isinstance(value, str):
         raise TypeError(f"{wanted}; got {shown(value)} ({type(value).__name__}).")
     plain = value.lower().replace("-", "_").replace(" ", "_")
-    near = [name for name in known if plain and name.startswith(plain)]
+    same = (elsewhere or {}).get(plain.replace("_", ""))
+    near = [same] if same else [name for name in known if plain and name.startswith(plain)]
     near = (near or difflib.get_close_matches(plain, known, cutoff=0.55))[:2]
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise ValueError(f"{wanted}; got {value!r}.{hint}")

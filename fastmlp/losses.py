@@ -70,6 +70,13 @@ AUTO: dict[str, str] = {name: "mse" for name in ACTIVATIONS} | {
     loss.output: loss.name for loss in LOSSES.values() if loss.from_logits
 }
 
+# What Keras, scikit-learn and others call them.
+_ELSEWHERE = {
+    "binarycrossentropy": "bce", "categoricalcrossentropy": "cross_entropy", "sparsecategoricalcrossentropy": "cross_entropy",
+    "crossentropy": "cross_entropy", "nll": "cross_entropy", "logloss": "cross_entropy", "meansquarederror": "mse",
+    "squarederror": "mse", "meanabsoluteerror": "mae", "absoluteerror": "mae", "l1": "mae",
+}  # fmt: skip
+
 # Outputs that flatten out: (p - y) f'(z) vanishes there however wrong p is, unless the loss cancels f'.
 _SATURATING = ("sigmoid", "softmax", "exp")
 
@@ -221,7 +228,8 @@ def resolve(spec: Any, output: str = "identity") -> LossSpec:
         raise TypeError(f"loss must be a name or an instance; got {shown(spec)} ({type(spec).__name__}). {remedy}")
     if spec == "auto":
         spec = AUTO.get(output, "mse")
-    loss = LOSSES[checks.choice("loss", spec, ("auto", *LOSSES), "fm.losses.Huber, Quantile or CrossEntropy")]
+    others = "fm.losses.Huber, Quantile or CrossEntropy"
+    loss = LOSSES[checks.choice("loss", spec, ("auto", *LOSSES), others, _ELSEWHERE)]
     return LossSpec(loss, loss.parameter or 0.0)
 
 

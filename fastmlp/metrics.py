@@ -290,6 +290,9 @@ METRICS: dict[str, Metric] = {
     )
 }
 
+# What Keras and scikit-learn call them.
+_ELSEWHERE = {"meansquarederror": "mse", "rootmeansquarederror": "rmse", "meanabsoluteerror": "mae", "r2score": "r2"}
+
 
 def default(kind: str, n_outputs: int = 1) -> Metric:
     """Return the metric that suits a loss's kind of targets: accuracy for classes, r2 for numbers.
@@ -337,4 +340,4 @@ def resolve(spec: Any) -> Metric:
     if hasattr(spec, "__len__") and not isinstance(spec, str):
         came = f"{shown(spec)} ({type(spec).__name__})"
         raise TypeError(f"metric must be a name, {others}; got {came}. If these are weights, pass them as sample_weight=.")
-    return METRICS[checks.choice("metric", spec, METRICS, others)]
+    return METRICS[checks.choice("metric", spec, METRICS, others, _ELSEWHERE)]

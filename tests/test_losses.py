@@ -95,6 +95,27 @@ def test_a_misspelt_loss_gets_the_nearest() -> None:
         resolve("crossentropy")
 
 
+@pytest.mark.parametrize(
+    ("given", "ours"),
+    [
+        ("binary_crossentropy", "bce"),
+        ("BinaryCrossentropy", "bce"),
+        ("categorical_crossentropy", "cross_entropy"),
+        ("sparse_categorical_crossentropy", "cross_entropy"),
+        ("nll", "cross_entropy"),
+        ("log_loss", "cross_entropy"),
+        ("mean_squared_error", "mse"),
+        ("squared_error", "mse"),
+        ("mean_absolute_error", "mae"),
+        ("absolute_error", "mae"),
+        ("l1", "mae"),
+    ],
+)
+def test_a_name_of_another_library_gets_ours(given: str, ours: str) -> None:
+    with pytest.raises(ValueError, match=rf"got '{given}'\. Did you mean '{ours}'\?$"):
+        fm.MLP([2, 1], loss=given)
+
+
 def test_a_loss_is_no_class_and_no_function() -> None:
     for kind in (Huber, Quantile, CrossEntropy):
         with pytest.raises(TypeError, match=rf"^loss must be .*; got <class .*\. Pass fm\.losses\.{kind.__name__}\(\)\.$"):

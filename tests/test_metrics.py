@@ -234,6 +234,15 @@ def test_a_misspelt_metric_gets_the_nearest() -> None:
         resolve("acuracy")
 
 
+@pytest.mark.parametrize(
+    ("given", "ours"),
+    [("mean_squared_error", "mse"), ("root_mean_squared_error", "rmse"), ("mean_absolute_error", "mae"), ("r2_score", "r2")],
+)
+def test_a_name_of_another_library_gets_ours(given, ours) -> None:
+    with pytest.raises(ValueError, match=rf"^metric must be one of .*; got '{given}'\. Did you mean '{ours}'\?$"):
+        resolve(given)
+
+
 def test_weights_in_the_place_of_the_metric_are_told_where_they_belong() -> None:
     for one in (fm.MLP([1, 1]), fm.Population([1, 1], size=2)):
         with pytest.raises(TypeError, match=r"^metric must be a name, .*; got array.* pass them as sample_weight=\.$"):

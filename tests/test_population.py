@@ -461,6 +461,18 @@ def test_an_interruption_leaves_networks_as_after_a_whole_epoch(engine) -> None:
     np.testing.assert_array_equal(population.params, expected.params)
 
 
+def test_metrics_of_a_history_are_found_as_of_one_network() -> None:
+    population = fm.Population([2, 3, 1], size=4)
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    assert population.fit(X, X[:, 0], epochs=1).metrics == {}
+    history = population.fit(X, X[:, 0], epochs=2, metrics=["mae"], validation=0.2)
+    assert list(history.metrics) == ["mae", "val_mae"]
+    assert history.metrics["val_mae"].shape == (3, 4)
+    for i, own in enumerate(history):
+        for name, curve in own.metrics.items():
+            np.testing.assert_array_equal(history.metrics[name][:, i], curve)
+
+
 INTERRUPTED = """
 import os, signal, threading, time
 import numpy as np

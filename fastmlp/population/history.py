@@ -107,6 +107,11 @@ class PopulationHistory:
         """Loss on the validation data, (epochs, size), or (0, size) without such data."""
         return self.curves.get("val_loss", np.empty((0, self.size)))
 
+    @property
+    def metrics(self) -> dict[str, NDArray[np.float64]]:
+        """Each metric, (epochs, size), on the training data under its name, on the validation data as ``val_<name>``."""
+        return {name: curve for name, curve in self.curves.items() if name not in ("loss", "val_loss")}
+
     def reserve(self, epochs: int) -> None:
         """Make room for more epochs of losses, so that adding them copies nothing else."""
         total = len(self.loss) + epochs
