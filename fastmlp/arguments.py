@@ -159,7 +159,9 @@ class Options:
         taken = set(metric_table.OTHER_CURVES)
         for metric in self.metrics:
             if metric.name in taken:
-                raise ValueError(f"metrics has a second curve called {metric.name!r}: give the function another __name__.")
+                built_in = all(one.built_in for one in self.metrics if one.name == metric.name)
+                remedy = "name it once" if built_in else "give the function another __name__"
+                raise ValueError(f"metrics has a second curve called {metric.name!r}: {remedy}.")
             taken |= {metric.name, f"val_{metric.name}"}
 
     def check_curves(self, validation: bool, remedy: str = "Pass validation=0.1, or validation data.") -> None:

@@ -140,9 +140,10 @@ def as_dense(spec: Any, default_activation: str | activations.Activation, *, dro
         if len(spec) not in (2, 3):
             raise ValueError(f"a layer as a tuple is (width, bias) or (width, bias, activation); got {spec!r}.")
         if isinstance(spec[1], str):
+            bias = spec[2] if len(spec) == 3 and isinstance(spec[2], (bool, np.bool_)) else True
             raise TypeError(
                 f"a layer as a tuple is (width, bias) or (width, bias, activation); got {spec!r}. "
-                f"Pass ({spec[0]!r}, True, {spec[1]!r})."
+                f"Pass ({spec[0]!r}, {bias}, {spec[1]!r})."
             )
         dense = Dense(spec[0], bias=spec[1], activation=spec[2] if len(spec) == 3 else None)
     elif isinstance(spec, Embedding):

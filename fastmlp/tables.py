@@ -19,6 +19,8 @@ from .data import MOST_CLASSES, Data, Kind, nearest
 from .delimited import COMMAS, PACKED, is_number, marks, read_columns
 from .errors import counted
 
+_OUT = "out, by drop= or in a shell by --drop"
+
 
 def read_table(
     path: str | os.PathLike,
@@ -177,7 +179,7 @@ def _not_numbers(path: Path, examples: dict[str, str]) -> str:
     shown += f" and {len(examples) - 8} more" if len(examples) > 8 else ""
     plural = "s hold" if len(examples) > 1 else " holds"
     hint = f" {marks(examples.values())}" if any(map(COMMAS.fullmatch, examples.values())) else ""
-    return f"{path}: feature column{plural} words, not numbers: {shown}. Encode them as numbers or drop them.{hint}"
+    return f"{path}: feature column{plural} words, not numbers: {shown}. Encode them as numbers, or leave them {_OUT}.{hint}"
 
 
 # ---- files
@@ -225,7 +227,7 @@ def _read_parquet(path: Path, target: str | None, drop: tuple[str, ...]):
         except pyarrow.ArrowException as error:
             raise ValueError(
                 f"{path}: column {name!r} of type {column.type} holds neither numbers nor words. "
-                "Turn it into columns of numbers or drop it."
+                f"Turn it into columns of numbers, or leave it {_OUT}."
             ) from error
     return _table(path, values, target)
 

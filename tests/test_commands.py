@@ -62,7 +62,10 @@ def test_columns_of_a_file_may_be_dropped(capsys, tmp_path, houses, command):
     path.write_text("\n".join([f"id,{header},city", *(f"h{i},{line},Rome" for i, line in enumerate(lines))]))
     options = ["--target", "price", "--epochs", "2", *(["--width", "4", "--depth", "1"] if command == "sweep" else [])]
     assert main([command, str(path), *options]) == 2
-    assert "feature columns hold words, not numbers: 'id' ('h0'), 'city' ('Rome'). Encode them" in capsys.readouterr().err
+    assert (
+        "feature columns hold words, not numbers: 'id' ('h0'), 'city' ('Rome'). Encode them as numbers, or leave them out, "
+        "by drop= or in a shell by --drop." in capsys.readouterr().err
+    )
     assert "numbered.csv: 60 rows, 2 columns" in run(capsys, command, path, *options, "--drop", "id, city")
     assert main([command, str(path), *options, "--drop", "cty"]) == 2
     assert "has no column 'cty' to drop (did you mean 'city'?)" in capsys.readouterr().err

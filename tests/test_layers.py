@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import fastmlp as fm
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.initializers import INITIALIZERS, Normal
 from fastmlp.layers import Dense, as_dense
@@ -81,6 +83,21 @@ def test_every_initializer_may_be_named(init: Any) -> None:
 def test_wrong_values_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("spec", "remedy"),
+    [
+        ((4, "silu"), "(4, True, 'silu')"),
+        ((4, "silu", True), "(4, True, 'silu')"),
+        ((4, "silu", False), "(4, False, 'silu')"),
+        ((4, "silu", np.False_), "(4, False, 'silu')"),
+        ((4, "silu", "relu"), "(4, True, 'silu')"),
+    ],
+)
+def test_a_tuple_in_another_order_is_told_its_own(spec: Any, remedy: str) -> None:
+    with pytest.raises(TypeError, match=rf"^a layer as a tuple is \(width, bias\) or .*\. Pass {re.escape(remedy)}\.$"):
+        fm.MLP([2, spec, 1])
 
 
 @pytest.mark.parametrize(

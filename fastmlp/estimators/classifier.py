@@ -30,7 +30,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ``sklearn.neural_network.MLPClassifier``, in its order; the others are more.
 
     Kept apart from scikit-learn on purpose: a network trained on float32 predicts in float32 whatever X's dtype is, and stays
-    float32 after "lbfgs"; and an `activation` that is set on a fitted estimator takes effect with the next fit.
+    float32 after "lbfgs"; an `activation` that is set on a fitted estimator takes effect with the next fit; and what
+    `early_stopping` holds out has the same share of each class for three or more classes too, and not for two only.
 
     Parameters
     ----------
