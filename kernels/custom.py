@@ -127,8 +127,8 @@ def define_functions(number, f, df):
             lines = str(error).split("\n")
             reason = next((line for line in lines if line and not line.startswith("Failed in")), lines[0])
             raise TypeError(
-                "Numba cannot compile the activation's function or its derivative for numbers: write them with arithmetic and "
-                f"`math` or NumPy functions, or choose the engine 'numpy' first. It says: {reason}"
+                "Numba cannot compile the activation's function or its derivative for numbers: write them as plain functions, "
+                f"with arithmetic and `math` or NumPy functions, or choose the engine 'numpy' first. It says: {reason}"
             ) from error
         _kept.append(made)
         _enter(number, column, made.address)

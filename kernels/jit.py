@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import inspect
 import os
 import pickle
 import re
@@ -301,7 +302,10 @@ def code_for(kernel, args):
 
 def scalar(function):
     """Compile a function of the user's own, for callers inside ``kernels/``; what is compiled already stays as it is."""
-    return function if isinstance(function, np.ufunc) or is_jitted(function) else numba.njit(**_FLAGS)(function)
+    if isinstance(function, np.ufunc) or is_jitted(function):
+        return function
+    # Numba takes what is written in Python alone; what else may be called, such as math.tanh, is so from there.
+    return numba.njit(**_FLAGS)(function if inspect.isfunction(function) else lambda x: function(x))
 
 
 def callback(function, signature):

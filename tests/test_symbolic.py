@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import math
 import pickle
@@ -336,6 +337,52 @@ def test_a_compiled_scalar_function_serves_both_engines(engine) -> None:
     act = fm.activation(numba.njit(leak), numba.njit(leak_slope), name="compiled leak")
     a, g = both(act, np.array([-1.0, 2.0]))
     np.testing.assert_allclose((a, g), ([-0.2, 2.0], [0.2, 1.0]))
+
+
+def tanh_slope(x):
+    return 1.0 - np.tanh(x) ** 2
+
+
+@pytest.mark.parametrize("f", [math.tanh, np.tanh], ids=["math", "numpy"])
+def test_functions_that_are_not_written_in_python_serve_both_engines(f, engine) -> None:
+    a, g = both(fm.activation(f, tanh_slope, name=f"tanh of {f}"), np.array([-1.0, 2.0]))
+    np.testing.assert_allclose((a, g), (np.tanh([-1.0, 2.0]), tanh_slope(np.array([-1.0, 2.0]))), rtol=1e-12)
+
+
+class Squash:
+    """What can be called and is no function."""
+
+    def __call__(self, x):
+        return np.tanh(x)
+
+    def method(self, x):
+        return np.tanh(x)
+
+
+@needs_compiler
+@pytest.mark.parametrize("first", ["numba", "numpy"])
+@pytest.mark.parametrize("pair", [0, 1], ids=["f", "df"])
+@pytest.mark.parametrize(
+    "called", [Squash(), Squash().method, functools.partial(np.tanh), np.vectorize(math.tanh)], ids=lambda f: type(f).__name__
+)
+@pytest.mark.filterwarnings("ignore::fastmlp.errors.PrecisionWarning")
+def test_what_can_be_called_and_is_no_function_is_refused_in_our_words(called, pair, first) -> None:
+    fm.use_engine(first)
+    functions = (called, tanh_slope) if pair == 0 else (np.tanh, called)
+    name = f"{type(called).__name__} {pair} {first}"
+    words = "Numba cannot compile the activation's function or its derivative .*: write them as plain functions.* It says: "
+    try:
+        if first == "numba":
+            with pytest.raises(TypeError, match=f"^{words}"):
+                fm.activation(*functions, name=name)
+            return
+        net = fm.MLP([2, 3, 1], activation=fm.activation(*functions, name=name))
+        assert net.predict([[1, 2]]).shape == (1, 1)
+        fm.use_engine("numba")
+        with pytest.raises(TypeError, match=f"^activation '{name}': {words}"):
+            net.predict([[1, 2]])
+    finally:
+        fm.use_engine()
 
 
 @needs_compiler
