@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ class StochasticRun(Run):
         own = optimizer_of(est, 1.0) is not est.solver
         self.rate_factor = self.objective.gradient if own and options.optimizer.kind == ids.SGD else 1.0
         # A history that has scikit-learn's penalty in it has the loss that the gradient is of, else the one that is shown.
-        self.loss_factor = self.objective.gradient if options.optimizer.l2_over_batch else self.objective.value
+        optimizer: Any = options.optimizer
+        self.loss_factor = self.objective.gradient if optimizer.l2_over_batch else self.objective.value
         self.seen_before = est.t_
         self.weighs = data.train.total_weight() > 0.0
         self.began = time.perf_counter()
