@@ -150,6 +150,11 @@ def test_a_narrow_console_shows_whole_columns_the_metric_among_them_and_says_whi
     assert text(table, 120) == text(many_settings.table(3), 120)  # it is as it was
 
 
+def test_a_notebook_shows_a_table(many_settings) -> None:
+    shown = many_settings.table(3)._repr_mimebundle_((), ())
+    assert shown["text/html"].count("0.80 ± 0.05") == shown["text/plain"].count("0.80 ± 0.05") == 3
+
+
 def test_a_schedule_is_wrapped_between_its_arguments():
     rows = [row(8, 1, lr=f"Cosine(lr={lr}, warmup=0.0, restarts=0, floor=0.0)") for lr in (0.1, 0.2)]
     shown = text(SweepResult(rows, "val_accuracy").table(), 70)

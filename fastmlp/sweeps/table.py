@@ -57,6 +57,12 @@ class FittingTable:
             table.add_row(*row, style="bold" if number == 0 else None)
         yield table
 
+    def _repr_mimebundle_(self, include: Sequence[str], exclude: Sequence[str], **_: Any) -> dict[str, str]:
+        """Return what a notebook shows."""
+        from rich.jupyter import JupyterMixin
+
+        return JupyterMixin._repr_mimebundle_(self, include, exclude)
+
     def _width(self, names: Sequence[str], breaks: str) -> int:
         """Return how wide columns must be side by side."""
         width = -_BETWEEN
