@@ -10,7 +10,7 @@ import numpy as np
 from . import ceiling
 from .jobs import Job
 from .judge import Disagreement, Judge
-from .measure import Effort, Pairs, fastest, paired, warm
+from .measure import Effort, Pairs, fastest, paired
 from .peers import OURS, PEERS, Peer
 from .workloads import WORKLOADS, Workload, make_data, make_params
 
@@ -39,9 +39,8 @@ def measure(names: Iterable[str], peers: Iterable[str], effort: Effort, say: Say
 def _row(workload: Workload, peers: list[Peer], effort: Effort, say: Say) -> dict[str, Any]:
     say(f"{workload.name}: {workload.title}")
     judge = Judge(workload)
-    row: dict[str, Any] = {"steps": workload.steps, "agreement": _agree(judge, OURS, {}), "peers": {}}
-    ours = _job(workload, OURS, {})
-    warm(ours)
+    variant, agreement, ours = _best(workload, OURS, judge, effort)
+    row: dict[str, Any] = {"steps": workload.steps, "variant": variant, "agreement": agreement, "peers": {}}
     seconds: list[float] = []
     for peer in peers:
         if not peer.does(workload):
@@ -68,16 +67,11 @@ def _row(workload: Workload, peers: list[Peer], effort: Effort, say: Say) -> dic
 
 def _cell(workload: Workload, peer: Peer, judge: Judge, ours: Job, effort: Effort) -> tuple[dict[str, Any], list[float]]:
     """Return one peer's figures, and our own times beside them."""
-    jobs, agreement = {}, {}
-    for variant in peer.settings(workload):
-        name = ", ".join(f"{key}={value}" for key, value in variant.items())
-        agreement[name] = _agree(judge, peer, variant)
-        jobs[name] = _job(workload, peer, variant)
-    best = fastest(jobs, effort.turn)
-    pairs: Pairs = paired(ours, jobs[best], effort)
+    variant, agreement, theirs = _best(workload, peer, judge, effort)
+    pairs: Pairs = paired(ours, theirs, effort)
     cell = {
-        "variant": best,
-        "agreement": agreement[best],
+        "variant": variant,
+        "agreement": agreement,
         "us": 1e6 * float(np.median(pairs.theirs)) / workload.steps,
         "ratio": pairs.ratio,
         "quartiles": pairs.quartiles,
@@ -86,13 +80,16 @@ def _cell(workload: Workload, peer: Peer, judge: Judge, ours: Job, effort: Effor
     return cell, pairs.ours
 
 
-def _agree(judge: Judge, peer: Peer, variant: Any) -> dict[str, float]:
-    found = judge.check(peer, **variant)
-    return {"error": found.error, "bound": found.bound}
-
-
-def _job(workload: Workload, peer: Peer, variant: Any) -> Job:
-    return peer.prepare(workload, make_data(workload), make_params(workload), **variant)
+def _best(workload: Workload, peer: Peer, judge: Judge, effort: Effort) -> tuple[str, dict[str, float], Job]:
+    """Return a library's fastest variant, all of which are checked: its name, how far it is off, and the job, warm."""
+    jobs, agreement = {}, {}
+    for variant in peer.settings(workload):
+        name = ", ".join(f"{key}={value}" for key, value in variant.items())
+        found = judge.check(peer, **variant)
+        agreement[name] = {"error": found.error, "bound": found.bound}
+        jobs[name] = peer.prepare(workload, make_data(workload), make_params(workload), **variant)
+    best = fastest(jobs, effort.turn)
+    return best, agreement[best], jobs[best]
 
 
 def _rate(workload: Workload, row: dict[str, Any], top: dict[str, dict[str, float]]) -> None:

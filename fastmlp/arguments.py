@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, optimizers, weighting
+from . import arrays, checks, optimizers, weighting
 from . import metrics as metric_table
 from .callbacks import EarlyStopping, as_callbacks
 from .data import split
@@ -81,7 +81,7 @@ def prepare(
 
     def rows(X: Any, y: Any, weight: Any, name: str = "") -> Rows:
         x = net.plan.inputs(X, net.dtype, f"{name}X")
-        t = checks.targets(y, x.shape[0], k, kind, net.dtype, f"{name}y")
+        t = arrays.targets(y, x.shape[0], k, kind, net.dtype, f"{name}y")
         return Rows(x, t, weighting.sample_weight(weight, x.shape[0], net.dtype, f"{name}sample_weight"))
 
     def by_class(part: Rows) -> Rows:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checks
+from . import arrays, checks
 from .errors import counted, shown
 
 Kind = Literal["classes", "binary", "regression"]
@@ -166,10 +166,10 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
     >>> X.tolist(), mean.tolist(), std.tolist()
     ([[-1.0, 0.0], [1.0, 0.0]], [2.0, 5.0], [1.0, 1.0])
     """
-    X = checks.numeric("X", X)
+    X = arrays.numeric("X", X)
     if X.ndim not in (1, 2):
         raise ValueError(f"X must be of shape (n, columns) or (n,); got shape {X.shape}.")
-    X = checks.converted("X", X, np.dtype(np.float64))
+    X = arrays.converted("X", X, np.dtype(np.float64))
     training = X if rows is None else X[_checked_rows(rows, len(X))]
     if len(training) == 0:
         raise ValueError("standardize needs at least one training row to take the mean of.")

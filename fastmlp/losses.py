@@ -32,7 +32,7 @@ class Loss:
     output : str
         The output activation that it pairs with.
     kind : str
-        What targets are: "classes", "binary", "counts" or "regression"; see :func:`fastmlp.checks.targets`.
+        What targets are: "classes", "binary", "counts" or "regression"; see :func:`fastmlp.arrays.targets`.
     parameter : float or None
         Default of its parameter; None if it has none.
     from_logits : bool

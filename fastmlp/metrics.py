@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checks
+from . import arrays, checks
 from .errors import counted, shown
 
 __all__ = ["METRICS", "OTHER_CURVES", "Metric", "default", "resolve"]
@@ -215,14 +215,14 @@ def _told(y: NDArray, prediction: NDArray) -> tuple[NDArray[np.bool_], NDArray]:
             )
     else:
         _check_shape(y, prediction)
-        if np.abs(y.sum(axis=1, dtype=np.float64) - 1.0).max(initial=0.0) > checks.ROW_SUM_TOLERANCE:
+        if np.abs(y.sum(axis=1, dtype=np.float64) - 1.0).max(initial=0.0) > arrays.ROW_SUM_TOLERANCE:
             raise ValueError(
                 "accuracy needs one class for each row, but rows of y do not sum to 1. "
                 "For several labels at once use 'binary_accuracy'."
             )
         labels = y.argmax(axis=1)
     right = prediction.argmax(axis=-1) == labels
-    if not checks.surely_finite(prediction):
+    if not arrays.surely_finite(prediction):
         right &= ~np.isnan(prediction).any(axis=-1)
     return right, labels
 
@@ -240,7 +240,7 @@ def _sides(y: NDArray, prediction: NDArray) -> NDArray[np.bool_]:
             "For numbers use 'r2', 'rmse' or 'mae'."
         )
     right = (prediction > 0.5) == (y > 0.5)
-    if not checks.surely_finite(prediction):
+    if not arrays.surely_finite(prediction):
         right &= ~np.isnan(prediction)
     return right
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import activations, checks, initializers, losses, summary
-from .answers import Answers
+from .gradients import Gradients
 from .layers import as_denses
 from .parameters import Parameters
 from .plan import aligned_copies, aligned_zeros, make_plan
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["MLP"]
 
 
-class MLP(Parameters, Answers):
+class MLP(Parameters, Gradients):
     """A multilayer perceptron.
 
     Parameters

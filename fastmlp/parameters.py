@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks
+from . import arrays, checks
 from .errors import counted, shown
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Views(Sequence[View]):
         number = operator.index(layer) % len(self)
         if view is None:
             raise self._lacks(number)
-        view[...] = checks.parameters(values, view.shape, view.dtype, f"{self._name}[{number}]")
+        view[...] = arrays.parameters(values, view.shape, view.dtype, f"{self._name}[{number}]")
 
     def fill(self, values: Any) -> None:
         """Copy an array for each layer into its view, None for a layer that has none; if one does not fit, none is copied."""
@@ -70,7 +70,7 @@ class Views(Sequence[View]):
                 raise self._lacks(number)
             given[number] = None
             if own is not None:
-                given[number] = checks.parameters(view, own.shape, own.dtype, f"{self._name}[{number}]").copy()
+                given[number] = arrays.parameters(view, own.shape, own.dtype, f"{self._name}[{number}]").copy()
         for view, own in zip(given, views, strict=True):
             if own is not None:
                 own[...] = view
@@ -159,7 +159,7 @@ class Parameters:
 
     @params.setter
     def params(self, values: ArrayLike) -> None:
-        self._params[...] = checks.parameters(values, self._params.shape, self.dtype)
+        self._params[...] = arrays.parameters(values, self._params.shape, self.dtype)
 
     @property
     def grad(self) -> NDArray:
@@ -168,7 +168,7 @@ class Parameters:
 
     @grad.setter
     def grad(self, values: ArrayLike) -> None:
-        self._grad[...] = checks.parameters(values, self._grad.shape, self.dtype, "grad")
+        self._grad[...] = arrays.parameters(values, self._grad.shape, self.dtype, "grad")
 
     @property
     def weights(self) -> Views[NDArray]:

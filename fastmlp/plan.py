@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import activations, checks
+from . import activations, arrays, checks
 from .embedding import Embedding
 from .layers import Layer
 from .reference.ids import (
@@ -159,7 +159,7 @@ class Plan:
         TypeError, ValueError
             If it is none.
         """
-        x = checks.inputs(X, self.n_inputs, dtype, self.widths, name)
+        x = arrays.inputs(X, self.n_inputs, dtype, self.widths, name)
         if self.embedding is not None:
             self.embedding.check_codes(x, name)
         return x

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,15 +137,16 @@ class Desk:
     scratch : array
     predict, value_and_grad : callables
         The engine's, for this network and scratch: `predictor` and `differentiator` of ``reference/train.py``.
-    lot : int
-        Number of the sizing that it comes from.
+    rows, width, generation : int
+        What `scratch` is sure to be enough for: so many rows, so wide, and `engine.generation`.
     """
 
-    __slots__ = ("kernels", "lot", "predict", "scratch", "value_and_grad")
+    __slots__ = ("generation", "kernels", "predict", "rows", "scratch", "value_and_grad", "width")
 
-    def __init__(self, kernels: Any, table: NDArray, scratch: NDArray, lot: int) -> None:
-        self.kernels, self.scratch, self.lot = kernels, scratch, lot
+    def __init__(self, kernels: Any, table: NDArray, scratch: NDArray, generation: int) -> None:
+        self.kernels, self.scratch, self.generation = kernels, scratch, generation
         self.predict, self.value_and_grad = kernels.predictor(table, scratch), kernels.differentiator(table, scratch)
+        self.rows = self.width = 0
 
 
 class Arena:
@@ -154,38 +154,40 @@ class Arena:
 
     Threads that use one network at the same time each get a desk of their own. With `for_each` it has as much for each of the
     engine's threads.
+
+    Attributes
+    ----------
+    give : callable
+        Keeps a desk that was taken for the next call.
     """
 
     def __init__(self, plan: Plan, dtype: np.dtype, for_each: bool = False) -> None:
         self._plan, self._dtype, self._for_each = plan, dtype, for_each
         self._inputs = plan.n_inputs
-        self._lots = itertools.count()
-        # Rows and how wide, as sizes were asked for last, what `engine.generation` was then, the number of the sizing, its
-        # desks that are free, the engine, their size: one tuple, which is replaced in one go, since another thread may be
-        # reading it.
-        self._sized: tuple[int, int, int, int, list[Desk], Any, int] = (0, 0, -1, -1, [], None, 0)
+        # Other threads may take and give at any moment, so both are one call of the list's.
+        self._free: list[Desk] = []
+        self.give = self._free.append
 
     def take(self, rows: int, width: int = 0) -> Desk:
         """Return a desk for any of the engine's tasks on `rows` rows, sparse ones of `width` if that is given.
 
-        Give it back with :meth:`give`.
+        Give it back with `give`.
         """
         width = width or self._inputs
-        most, widest, generation, lot, free, kernels, size = self._sized
-        if rows > most or width > widest or generation != engine.generation:
-            # In this order: if the engine changes now, the next call asks again.
-            now, kernels = engine.generation, engine.active_for(self._plan.activations)
-            needed = kernels.arena_size(self._plan.table, rows, width) * (engine.threads() if self._for_each else 1)
-            if now != generation or needed > size:
-                lot, free, size = next(self._lots), [], needed
-            self._sized = rows, width, now, lot, free, kernels, size
         try:
-            return free.pop()
+            desk = self._free.pop()
         except IndexError:
-            return Desk(kernels, self._plan.table, aligned_empty(size, self._dtype), lot)
+            return self._sized(None, rows, width)
+        if rows > desk.rows or width > desk.width or desk.generation != engine.generation:
+            return self._sized(desk, rows, width)
+        return desk
 
-    def give(self, desk: Desk) -> None:
-        """Keep a desk for the next call, unless others have been asked for since."""
-        sized = self._sized
-        if sized[3] == desk.lot:
-            sized[4].append(desk)
+    def _sized(self, desk: Desk | None, rows: int, width: int) -> Desk:
+        """Return a desk for so much: the one that is given, or a new one in its place."""
+        # In this order: if the engine changes now, the next call asks again.
+        generation, kernels = engine.generation, engine.active_for(self._plan.activations)
+        needed = kernels.arena_size(self._plan.table, rows, width) * (engine.threads() if self._for_each else 1)
+        if desk is None or desk.generation != generation or needed > desk.scratch.size:
+            desk = Desk(kernels, self._plan.table, aligned_empty(needed, self._dtype), generation)
+        desk.rows, desk.width = rows, width
+        return desk

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checks, engine, interruption
+from . import arrays, engine, interruption
 from .arguments import Options, TrainingData, prepare
 from .callbacks import Best, ends, listeners
 from .errors import DivergenceError, DivergenceWarning, counted, warn
@@ -493,4 +493,4 @@ def what_ended(error: BaseException) -> str:
 
 def _finite(values: NDArray) -> bool:
     """Return whether all numbers are finite."""
-    return checks.surely_finite(values) or bool(np.isfinite(values).all())
+    return arrays.surely_finite(values) or bool(np.isfinite(values).all())

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import choice, converted, integer, numeric, real
+from .arrays import converted, numeric
+from .checks import choice, integer, real
 from .errors import counted, shown
 
 __all__ = ["class_weight", "combined_weight", "nonnegative_weight", "sample_weight"]
@@ -61,7 +62,7 @@ def nonnegative_weight(weight: NDArray, name: str) -> None:
 def class_weight(value: Any, y: NDArray, n_outputs: int, kind: str) -> NDArray[np.float64] | None:
     """Return each sample's class weight, (n,), to multiply its sample weight by; None for None.
 
-    `y` are targets that ``checks.targets`` has checked. ``"balanced"`` gives class c the weight n / (classes present *
+    `y` are targets that ``arrays.targets`` has checked. ``"balanced"`` gives class c the weight n / (classes present *
     rows of c), as scikit-learn does; a dict maps class indices to weights, 1 for those it leaves out.
     """
     if value is None:

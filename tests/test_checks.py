@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastmlp import checks, weighting
+from fastmlp import arrays, checks, weighting
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 LAYERS = [2, 3, 1]
@@ -17,11 +17,11 @@ TAKES = "this network takes 2 inputs (layers=[2, 3, 1])"
 
 
 def inputs(X: Any, dtype: np.dtype = F32) -> np.ndarray:
-    return checks.inputs(X, 2, dtype, LAYERS)
+    return arrays.inputs(X, 2, dtype, LAYERS)
 
 
 def targets(y: Any, kind: str, n_outputs: int, dtype: np.dtype = F32) -> np.ndarray:
-    return checks.targets(y, len(y), n_outputs, kind, dtype)
+    return arrays.targets(y, len(y), n_outputs, kind, dtype)
 
 
 # Numbers, names and flags.
@@ -192,9 +192,9 @@ def test_messages_show_long_values_in_one_short_line() -> None:
     with pytest.raises(TypeError, match=r"^rows must be an integer; got array\(\[\[0\., .{40,75}\.\.\. \(ndarray\)\.$"):
         checks.integer("rows", np.zeros((200, 3)))
     with pytest.raises(TypeError, match=r"^X has dtype object \(it is \{'a': array.{40,75}\.\.\.\)\."):
-        checks.inputs({"a": np.zeros((200, 3))}, 3, F32)
+        arrays.inputs({"a": np.zeros((200, 3))}, 3, F32)
     with pytest.raises(TypeError, match=r"^X has dtype object \(it is None\)\."):
-        checks.inputs(None, 3, F32)
+        arrays.inputs(None, 3, F32)
 
 
 @pytest.mark.parametrize("value", [1e300, 1e39, -1e300])
@@ -210,7 +210,7 @@ def test_sparse_inputs_are_refused() -> None:
 
 def test_another_name_goes_into_the_message() -> None:
     with pytest.raises(ValueError, match=r"^validation\[0\] has 3 columns, but this network takes 2 inputs\. Pass valid"):
-        checks.inputs(np.ones((2, 3)), 2, F32, name="validation[0]")
+        arrays.inputs(np.ones((2, 3)), 2, F32, name="validation[0]")
 
 
 def test_pandas_frames_of_numbers_are_inputs() -> None:
@@ -304,9 +304,9 @@ def test_labels_that_are_text_are_told_where_to_go(kind: str) -> None:
 
 def test_rows_of_targets_and_inputs_are_as_many() -> None:
     with pytest.raises(ValueError, match=r"^y has 3 rows, but X has 4\. Pass one target for each row"):
-        checks.targets([1, 2, 3], 4, 1, "regression", F32)
+        arrays.targets([1, 2, 3], 4, 1, "regression", F32)
     with pytest.raises(ValueError, match=r"^validation\[1\] has 3 rows, but its inputs have 4\."):
-        checks.targets([1, 2, 3], 4, 1, "regression", F32, "validation[1]")
+        arrays.targets([1, 2, 3], 4, 1, "regression", F32, "validation[1]")
 
 
 # Weights.

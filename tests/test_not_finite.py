@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import checks
+from fastmlp import arrays
 
 # By rows, one and many; by columns; by columns in several blocks; large enough for a team of threads.
 SHAPES = [([3, 40, 2], 1), ([3, 40, 2], 50), ([3, 5, 2], 200), ([3, 5, 2], 3000), ([3, 300, 300, 2], 1500)]
@@ -100,12 +100,12 @@ def test_a_look_at_many_numbers_finds_one_that_is_not_finite_wherever_it_is(size
     """The second size is large enough for a team of threads, and no multiple of anything."""
     fm.set_threads(3)
     numbers = np.full((size, 1), np.finfo(dtype).max, dtype)
-    assert checks.surely_finite(numbers)
+    assert arrays.surely_finite(numbers)
     for place in (0, size // 3, size // 2, size - 2, size - 1):
         numbers[place] = value
-        assert not checks.surely_finite(numbers)
+        assert not arrays.surely_finite(numbers)
         numbers[place] = 0.0
-    assert checks.surely_finite(numbers)
+    assert arrays.surely_finite(numbers)
 
 
 def test_a_training_refuses_one_bad_number_among_many(engine) -> None:

@@ -113,9 +113,12 @@ def test_scratch_is_used_again_and_grows(engine) -> None:
     assert first.size == 0 or first.ctypes.data % 64 == 0
     arena.give(desk)
     assert arena.take(5) is desk
-    assert arena.take(1000).scratch.size >= module.arena_size(PLAN.table, 1000)
+    large = arena.take(1000)
+    assert large.scratch.size >= module.arena_size(PLAN.table, 1000)
+    arena.give(large)
+    assert arena.take(10) is large
     arena.give(desk)
-    assert arena.take(10).scratch.size >= module.arena_size(PLAN.table, 1000)
+    assert arena.take(1000).scratch.size >= module.arena_size(PLAN.table, 1000)
 
 
 def test_scratch_is_used_again_by_tasks_of_which_neither_is_the_larger(engine) -> None:
@@ -166,7 +169,7 @@ def test_threads_that_ask_at_once_get_scratch_that_is_large_enough() -> None:
                 short.append(rows)
             arena.give(desk)
             if rows % 50 == 0:
-                arena._sized = (0, 0, -1, -1, [], None, 0)
+                arena._free.clear()
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
     for thread in threads:

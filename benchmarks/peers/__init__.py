@@ -74,7 +74,8 @@ class Peer:
         """Return the variants that make a difference to a workload."""
         # Unrolling a scan of many minibatches, or of Adam's many arrays, made JAX up to twice slower.
         rolled = self.name == "jax" and (workload.task != "train" or workload.batches > 1 or workload.optimizer == "adam")
-        return self.variants[:1] if rolled else self.variants
+        unbound = self.name == "fastmlp" and workload.task != "predict"
+        return self.variants[:1] if rolled or unbound else self.variants
 
     @property
     def module(self) -> ModuleType:
@@ -86,7 +87,7 @@ class Peer:
         return self.module.prepare(workload, data, params, **variant)
 
 
-OURS = Peer("fastmlp", "fastmlp", (), ("fastmlp", "numba", "llvmlite"))
+OURS = Peer("fastmlp", "fastmlp", (), ("fastmlp", "numba", "llvmlite"), variants=({}, {"bound": True}))
 
 PEERS = {
     peer.name: peer

@@ -79,7 +79,21 @@ class Prediction(_Job):
         return Outcome.of(0.0, returned)
 
 
-def prepare(workload: Workload, data: Data, params: Any, threads: int | None = None, shuffle: bool = False) -> Job:
-    """Return the job; `threads` as in fastmlp.set_threads."""
-    jobs = {"train": Training, "gradient": Gradient, "predict": Prediction}
+class BoundPrediction(Prediction):
+    """One call of what bind returns for the rows."""
+
+    def __init__(self, workload: Workload, data: Data, params: Any, threads: int | None, shuffle: bool) -> None:
+        super().__init__(workload, data, params, threads, shuffle)
+        self.predict = self.net.bind(data.x)
+
+    def run(self) -> Any:
+        """Return the outputs, which the next call overwrites."""
+        return self.predict()
+
+
+def prepare(
+    workload: Workload, data: Data, params: Any, threads: int | None = None, shuffle: bool = False, bound: bool = False
+) -> Job:
+    """Return the job; `threads` as in fastmlp.set_threads, `bound` is whether a prediction's rows are bound before."""
+    jobs = {"train": Training, "gradient": Gradient, "predict": BoundPrediction if bound else Prediction}
     return jobs[workload.task](workload, data, params, threads, shuffle)

@@ -15,7 +15,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from .. import activations, checks, engine, schedules, weighting
+from .. import activations, arrays, checks, engine, schedules, weighting
 from ..arguments import TrainingData
 from ..callbacks import as_callbacks
 from ..errors import DivergenceError, counted, named, warn
@@ -178,7 +178,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             return self
         names = ("X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val")
         for name, value in zip(names, (X, y, sample_weight, *validation), strict=True):
-            checks.unmasked(name, value)  # scikit-learn would take what is under the mask
+            arrays.unmasked(name, value)  # scikit-learn would take what is under the mask
         self._check_sizes()
         if checks.is_validation(*validation) and is_lbfgs(self.solver):
             raise ValueError("solver='lbfgs' looks at no validation data. Leave X_val out, or use another solver.")
@@ -390,7 +390,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         """Return checked data as the engine takes it."""
         dtype = self.network_.dtype
         x = csr(X, dtype) if stays_sparse(X, dtype) else self._engine_inputs(X)
-        y = checks.targets(target, x.shape[0], self.n_outputs_, self.network_.loss_spec.kind, dtype, name)
+        y = arrays.targets(target, x.shape[0], self.n_outputs_, self.network_.loss_spec.kind, dtype, name)
         if weight is None:
             return Rows(x, y, np.zeros(0, dtype))
         with np.errstate(over="ignore"):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import checks
+from .. import arrays
 from ..network import MLP
 from ..sparse import blocks, csr, is_sparse
 
@@ -73,9 +73,9 @@ class FittedMLP(BaseEstimator):
         if held is not None and X is held:
             return held  # a scorer's question within fit
         # The engine looks for what is not finite. A scorer has arrays without names, and may ask about some of their rows.
-        if checks.ready(X, net.plan.n_inputs, net.dtype) and (held is not None or "feature_names_in_" not in self.__dict__):
+        if arrays.ready(X, net.plan.n_inputs, net.dtype) and (held is not None or "feature_names_in_" not in self.__dict__):
             return X
-        checks.unmasked("X", X)
+        arrays.unmasked("X", X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         return csr(X, net.dtype) if is_sparse(X) else self._engine_inputs(X)
 
@@ -119,7 +119,7 @@ class FittedMLP(BaseEstimator):
     def _engine_inputs(self, X: Any) -> NDArray:
         if is_sparse(X):
             X = X.toarray()
-        return checks.inputs(X, self.network_.plan.n_inputs, self.network_.dtype)
+        return arrays.inputs(X, self.network_.plan.n_inputs, self.network_.dtype)
 
 
 def _same(a: object, b: object) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks
+from .. import arrays, checks
 from ..errors import counted, shown
 from ..network import MLP
 from ..parts import tail
@@ -185,7 +185,7 @@ def _two_columns(X: ArrayLike) -> NDArray:
     shape = np.shape(X)
     if len(shape) != 2 or shape[1] != 2:
         raise ValueError(f"X has shape {shape}, but a plane has two axes. Pass X of shape (n, 2), or use hidden_space.")
-    return checks.inputs(X, 2, np.dtype(np.float64))
+    return arrays.inputs(X, 2, np.dtype(np.float64))
 
 
 def _draw(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks
+from .. import arrays
 from ..errors import counted, shown
 from ..network import MLP
 from ..population import Population
@@ -80,7 +80,7 @@ def _of_network(net: MLP, y: ArrayLike | None, n: int) -> Answers:
     if outputs > 1:
         classes = None if y is None else _classes(y, n, outputs, kind)
         return Answers(lambda X: _shares(net.predict(X)), list(range(outputs)), classes, None, net.output == "softmax")
-    flat = None if y is None else checks.targets(y, n, 1, kind, _DTYPE)[:, 0]
+    flat = None if y is None else arrays.targets(y, n, 1, kind, _DTYPE)[:, 0]
     probability = net.output in ("sigmoid", "hard_sigmoid")
     found = [] if flat is None else np.unique(flat).tolist()
     if set(found) <= {0.0, 1.0} and (found or probability):
@@ -102,7 +102,7 @@ def _of_estimator(model: Any, y: ArrayLike | None, n: int) -> Answers:
     labels = getattr(model, "classes_", None)
     targets = None if y is None else _column(y, n)
     if labels is None:
-        values = None if targets is None else checks.targets(targets, n, 1, "regression", _DTYPE)[:, 0]
+        values = None if targets is None else arrays.targets(targets, n, 1, "regression", _DTYPE)[:, 0]
         return Answers(lambda X: _predicted(model, X), [], None, values)
     labels = np.asarray(labels)
     classes = None if targets is None else np.searchsorted(labels, targets)
@@ -159,8 +159,8 @@ def _column(y: ArrayLike, n: int) -> NDArray:
 def _classes(y: ArrayLike, n: int, n_classes: int, kind: str) -> NDArray[np.int64]:
     """Class indices of targets (n,), (n, 1), or (n, classes) for a loss of that kind."""
     if np.shape(y)[1:] in ((), (1,)):
-        return checks.targets(y, n, n_classes, "classes", _DTYPE)[:, 0].astype(np.int64)
-    targets = checks.targets(y, n, n_classes, kind, _DTYPE)
+        return arrays.targets(y, n, n_classes, "classes", _DTYPE)[:, 0].astype(np.int64)
+    targets = arrays.targets(y, n, n_classes, kind, _DTYPE)
     marked = targets == targets.max()
     good = (marked.sum(axis=1) == 1) & (marked | (targets == targets.min())).all(axis=1)
     if kind != "classes" and not good.all():

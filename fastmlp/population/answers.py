@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks
+from .. import arrays
 from .. import metrics as metric_table
 from .data import rows_of
 
@@ -55,7 +55,7 @@ class PopulationAnswers:
         >>> fm.Population([2, 4, 1], size=8).predict([[0.5, -1.0]]).shape
         (8, 1, 1)
         """
-        x = checks.inputs(X, self.n_inputs, self.dtype)
+        x = arrays.inputs(X, self.n_inputs, self.dtype)
         return self._collect(lambda group, rows: group.predict(rows, x))
 
     def ensemble(self, X: ArrayLike) -> NDArray:

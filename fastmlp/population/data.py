@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks, weighting
+from .. import arrays, weighting
 from ..arguments import given_data, parted
 from ..errors import counted
 from ..metrics import Metric
@@ -72,7 +72,7 @@ def _each(values: Any) -> Any:
 def rows_of(population: PopulationAnswers, X: Any, y: Any, weight: Any, name: str = "") -> PopulationRows:
     """Check inputs, targets and weights; `name` goes before "X" and "y" in messages."""
     size, kind, k, dtype = len(population), population.kind, population.n_outputs, population.dtype
-    x = checks.inputs(X, population.n_inputs, dtype, name=f"{name}X")
+    x = arrays.inputs(X, population.n_inputs, dtype, name=f"{name}X")
     n = len(x)
     if _ndim(y) == 3:
         if len(each := _each(y)) != size:
@@ -80,14 +80,14 @@ def rows_of(population: PopulationAnswers, X: Any, y: Any, weight: Any, name: st
                 f"{name}y has shape {np.shape(y)}, but this population has {counted(size, 'network')}. "
                 f"Pass targets of each network of shape ({size}, {n}, {k}), or of all of shape ({n}, {k})."
             )
-        t = np.stack([checks.targets(one, n, k, kind, dtype, f"{name}y[{i}]") for i, one in enumerate(each)])
+        t = np.stack([arrays.targets(one, n, k, kind, dtype, f"{name}y[{i}]") for i, one in enumerate(each)])
     else:
         if _ndim(y) == 2 and np.shape(y) == (size, n) and (size, n) not in ((n, 1), (n, k)) and (k == 1 or kind == "classes"):
             raise ValueError(
                 f"{name}y has shape {(size, n)}, but targets of each network have three dimensions. "
                 f"Pass them of shape ({size}, {n}, 1), or targets of all networks of shape ({n},)."
             )
-        t = checks.targets(y, n, k, kind, dtype, f"{name}y")[np.newaxis]
+        t = arrays.targets(y, n, k, kind, dtype, f"{name}y")[np.newaxis]
     if _ndim(weight) != 2:
         w = weighting.sample_weight(weight, n, dtype, f"{name}sample_weight")
         return PopulationRows(x, t, w[np.newaxis] if w.size else np.empty((0, n), dtype))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .. import activations, checks, initializers, losses, memory
+from .. import activations, arrays, checks, initializers, losses, memory
 from ..errors import counted, shown
 from ..history import History
 from ..layers import as_denses
@@ -312,7 +312,7 @@ class Population(PopulationAnswers):
 
     @params.setter
     def params(self, values: ArrayLike) -> None:
-        self.params[...] = checks.parameters(values, self.params.shape, self.dtype)
+        self.params[...] = arrays.parameters(values, self.params.shape, self.dtype)
 
     @property
     def n_params(self) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import activations, checks, losses, metrics, weighting
+from .. import activations, arrays, checks, losses, metrics, weighting
 from ..arguments import given_data, share
 from ..data import MOST_CLASSES, split
 from ..errors import counted, shown
@@ -108,7 +108,7 @@ def make(
     t, output, n_outputs, labels = _targets(t, output)
     spec = losses.resolve(loss, output)
     losses.check_pairing(spec, output)
-    targets = checks.targets(t, len(x), n_outputs, spec.kind, kind)  # while its rows have the numbers that users know
+    targets = arrays.targets(t, len(x), n_outputs, spec.kind, kind)  # while its rows have the numbers that users know
     by_class = t.ndim == 1 and (output == "softmax" or (output == "sigmoid" and t.dtype.kind == "i"))
     if cv is not None:
         parts = _folds(x, t, cv, validation, by_class)
@@ -230,8 +230,8 @@ def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype)
         shape = np.shape(X)
     except ValueError:  # rows of different lengths, of which `inputs` tells
         shape = ()
-    x = checks.inputs(X, shape[-1] if shape else 1, dtype, name=x_name)
-    checks.unmasked(y_name, y)
+    x = arrays.inputs(X, shape[-1] if shape else 1, dtype, name=x_name)
+    arrays.unmasked(y_name, y)
     t = _plain(y_name, np.asarray(y))
     if t.dtype.kind not in "biufSUT":
         raise TypeError(
@@ -245,7 +245,7 @@ def _rows(x_name: str, X: ArrayLike, y_name: str, y: ArrayLike, dtype: np.dtype)
             f"{y_name} has shape {t.shape}, but must have one row for each of {x_name}'s {counted(len(x), 'row')}."
         )
     if t.dtype.kind == "f":
-        checks.targets(t, len(x), t.shape[1] if t.ndim == 2 else 1, "regression", dtype, y_name)
+        arrays.targets(t, len(x), t.shape[1] if t.ndim == 2 else 1, "regression", dtype, y_name)
     return x, t
 
 
@@ -258,7 +258,7 @@ def _plain(name: str, y: NDArray) -> NDArray:
         return y
     found: dict[str, Any] = {}
     for place, value in np.ndenumerate(y):
-        if checks.is_missing(value):
+        if arrays.is_missing(value):
             raise ValueError(f"{name} has no value in row {place[0]}. Fill the gap or leave the row out.")
         found.setdefault(next((word for kind, word in _KINDS if isinstance(value, kind)), type(value).__name__), value)
     plain = np.array(y.tolist())

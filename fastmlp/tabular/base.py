@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-from .. import checks, engine, weighting
+from .. import arrays, checks, engine, weighting
 from ..data import split
 from ..errors import counted, named
 from ..interruption import side_by_side
@@ -91,7 +91,7 @@ class Tabular(BaseEstimator):
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         for name, value in {"y": y, **others}.items():
-            checks.unmasked(name, value)
+            arrays.unmasked(name, value)
         noted(self, X, reset=True)
         check_consistent_length(X, y)
 

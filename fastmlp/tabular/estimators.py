@@ -14,7 +14,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from .. import checks
+from .. import arrays, checks
 from ..estimators.refits import unchanged_by_errors
 from ..losses import CrossEntropy
 from .base import Tabular
@@ -319,7 +319,7 @@ class TabularRegressor(RegressorMixin, Tabular):
 
 def _check_gaps(y: Any, name: str) -> None:
     """Raise if a row has no class."""
-    gaps = [row for row, value in enumerate(y) if checks.is_missing(value)] if y.dtype == object else []
+    gaps = [row for row, value in enumerate(y) if arrays.is_missing(value)] if y.dtype == object else []
     if gaps:
         raise ValueError(f"{name} has no value in row {gaps[0]} ({y[gaps[0]]!r}). Fill the gap or leave the row out.")
     assert_all_finite(y, input_name=name)

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from .. import checks
+from .. import arrays, checks
 from ..errors import counted, shown, warn
 from ..estimators.refits import unchanged_by_errors
 
@@ -170,13 +170,13 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             try:
                 encoder.fit(columns[i][:, None])
             except TypeError as error:
-                kinds = sorted({type(value).__name__ for value in columns[i] if not checks.is_missing(value)})
+                kinds = sorted({type(value).__name__ for value in columns[i] if not arrays.is_missing(value)})
                 raise TypeError(
                     f"{self._name(i)} has categories without an order ({', '.join(kinds)}): they must be all text or all "
                     "numbers. Pass all of them as text, such as by astype(str)."
                 ) from error
             self._encoders[i] = encoder
-            self.categories_.append(np.array([c for c in encoder.categories_[0] if not checks.is_missing(c)], dtype=object))
+            self.categories_.append(np.array([c for c in encoder.categories_[0] if not arrays.is_missing(c)], dtype=object))
             if (found := len(self.categories_[-1])) > max(_FEW, len(columns[i]) // 2):
                 warn(
                     f"{self._name(i)} has {found} different categories in {len(columns[i])} rows, each of which gets numbers "
@@ -268,7 +268,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         texts = [isinstance(category, str) for category in known]
         if not texts or any(texts) != all(texts):
             return
-        other = next((value for value in values if isinstance(value, str) != texts[0] and not checks.is_missing(value)), None)
+        other = next((value for value in values if isinstance(value, str) != texts[0] and not arrays.is_missing(value)), None)
         if other is None:
             return
         had, remedy = "only text", "text here too, such as by astype(str)"
@@ -374,7 +374,7 @@ def _column(X: Any, i: int, name: str, frame: bool, categorical: bool) -> NDArra
 def _numbers(values: NDArray, name: str) -> NDArray[np.float64]:
     """Return numbers, finite or NaN."""
     try:
-        plain = [np.nan if checks.is_missing(v) else v for v in values] if values.dtype == object else values
+        plain = [np.nan if arrays.is_missing(v) else v for v in values] if values.dtype == object else values
         numbers = np.array(plain, np.float64)
     except TypeError as error:
         raise TypeError(f"{name}: argument must be a string or a number ({error}).") from error
@@ -388,7 +388,7 @@ def _numbers(values: NDArray, name: str) -> NDArray[np.float64]:
 def _objects(values: NDArray, name: str) -> NDArray:
     """Return objects, missing ones as NaN; dates, each of which would be a category of its own, and lists are refused."""
     objects = np.empty(len(values), object)
-    objects[:] = [np.nan if checks.is_missing(value) else value for value in values.tolist()]
+    objects[:] = [np.nan if arrays.is_missing(value) else value for value in values.tolist()]
     first = _first(objects)
     if isinstance(first, _TIMES) or type(first).__name__ == "Period":
         raise TypeError(f"{name} holds dates or times, such as {first!r}. {_DATES}")
@@ -408,7 +408,7 @@ def _check_single(objects: NDArray, name: str) -> None:
 
 def _first(objects: NDArray) -> Any:
     """Return the first value that is not missing, or None."""
-    return next((value for value in objects if not checks.is_missing(value)), None)
+    return next((value for value in objects if not arrays.is_missing(value)), None)
 
 
 def _first_text(values: NDArray) -> str | bytes | None:
