@@ -12,7 +12,7 @@ from .answers import Answers
 from .optimizers import Optimizer
 from .reference import ids
 from .schedules import OVER_A_FIT, ReduceOnPlateau, Span
-from .trainer import trained_here
+from .trainer import TrainedHere
 
 __all__ = ["Gradients"]
 
@@ -135,7 +135,7 @@ class Gradients(Answers):
                     f"{schedule!r} goes over the steps of a fit, whose number a single step does not know. Pass a number for "
                     "each step, or a schedule that needs no end, such as fm.schedules.InverseScaling."
                 )
-        with trained_here(self):
+        with TrainedHere(self):
             state = self._state
             at = int(state.ints[ids.STEP])
             this, span = np.array([at]), Span(at, 1, 1, at)

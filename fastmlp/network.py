@@ -14,7 +14,7 @@ from .layers import as_denses
 from .parameters import Parameters
 from .plan import aligned_copies, aligned_zeros, make_plan
 from .state import Arena, TrainingState
-from .trainer import trained_here
+from .trainer import TrainedHere
 
 if TYPE_CHECKING:
     from .activations import Activation
@@ -201,7 +201,7 @@ class MLP(Parameters, Gradients):
         True
         """
         seed = self.seed if seed is None else checks.integer("seed", seed)
-        with trained_here(self):
+        with TrainedHere(self):
             self._params[...] = initializers.initialize(self.plan, self.layers, seed, self.dtype)
             self.seed = seed
             self._grad[...] = 0.0

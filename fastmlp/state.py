@@ -76,6 +76,8 @@ class TrainingState:
         ValueError
             If the optimizer has settings for another number of layers.
         """
+        if optimizer is self.optimizer:  # whose settings are there, and cannot change
+            return
         optimizer.check_layers(self._plan.n_layers)
         if not optimizer.same_state_as(self.optimizer):
             self.slots = aligned_zeros((optimizer.slots, self.slots.shape[1]), self.slots.dtype)

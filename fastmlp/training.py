@@ -28,7 +28,7 @@ from .schedules import Span
 from .sparse import Reader, is_sparse
 from .state import Saved
 from .stepping import rates_of
-from .trainer import trained_here
+from .trainer import TrainedHere
 
 if TYPE_CHECKING:
     from .network import MLP
@@ -84,7 +84,7 @@ class Fit:
 
     def go(self) -> History:
         """Train; whatever ends it, the network is left as it was after a whole epoch."""
-        with trained_here(self.net):
+        with TrainedHere(self.net):
             self.begin()
             return self._train()
 

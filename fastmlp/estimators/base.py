@@ -24,7 +24,7 @@ from ..optimizers import Optimizer
 from ..reference import ids
 from ..rows import Rows
 from ..sparse import csr, stays_sparse
-from ..trainer import trained_here
+from ..trainer import TrainedHere
 from . import callbacks as callback_support
 from .compat import CallbackSupportMixin
 from .ensemble import fit_members
@@ -196,7 +196,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             if not is_lbfgs(self.solver):
                 run = self._stochastic_run(*self._part(rows, y, rng, validation), rng, incremental)
         fit_hooks = callback_support.around_fit(self, X, given_y, sample_weight)
-        with self._few_threads(), trained_here(self.network_), fit_hooks as hooks:
+        with self._few_threads(), TrainedHere(self.network_), fit_hooks as hooks:
             if run is None:
                 fit_lbfgs(self, rows, [*callbacks, *hooks])
             else:

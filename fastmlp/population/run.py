@@ -23,7 +23,7 @@ from ..reference import ids
 from ..rows import apart
 from ..schedules import Span
 from ..state import SEED_MASK
-from ..trainer import trained_here
+from ..trainer import TrainedHere
 from ..training import CALL_SECONDS, MOST_COPIED, MOST_JUDGED, MOST_STEPS
 from .data import PopulationRows
 from .group import Copies, Kept, bytes_of_one
@@ -113,7 +113,7 @@ class PopulationRun:
 
     def go(self) -> PopulationHistory:
         """Train; whatever ends it, each network is left as it was after a whole epoch."""
-        with trained_here(self.population):
+        with TrainedHere(self.population):
             self._set()
             return self._train()
 
