@@ -10,7 +10,7 @@ import pytest
 import fastmlp as fm
 from fastmlp import plots
 from fastmlp.plots.figures import figure
-from tests.test_plots import assert_readable, draw
+from tests.pictures import assert_readable, draw
 
 
 def small():

@@ -14,7 +14,8 @@ import fastmlp as fm
 from fastmlp import plots
 from fastmlp.parts import tail
 from fastmlp.plots.figures import figure
-from tests.test_plots import assert_readable, draw, shown
+from tests.pictures import assert_readable, draw
+from tests.test_plots import shown
 
 SQUARE = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
 

@@ -75,7 +75,7 @@ def test_the_rows_are_all_there_and_none_twice_whoever_dies(cluster, expected, t
     with joblib.parallel_config(backend="dask"):
         result = fm.sweep(DATA.X, DATA.y, **SPACE, store=tmp_path)
     thread.join(10)
-    assert done[0] < 40  # they were killed while there was work left
+    assert done[0] < 48  # they were killed while there was work left
     assert result.stopped == "done"
     assert not result.failed
     assert [row["val_loss"] for row in facts(result)] == pytest.approx([row["val_loss"] for row in expected], rel=1e-3)
