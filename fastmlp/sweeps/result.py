@@ -14,7 +14,7 @@ import numpy as np
 from .. import checks, files
 from ..errors import counted
 from .space import SETTINGS
-from .table import FittingTable
+from .terminal import FittingTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
