@@ -59,7 +59,7 @@ class Answers:
         (1, 3)
         """
         plan, dtype, arena = self.plan, self.dtype, self._arena
-        x = X if arrays.ready(X, plan.n_inputs, dtype) else self._inputs(X)  # _raw_inputs, a call of which would be felt
+        x = X if arrays.ready(X, plan.n_inputs, dtype) else self._inputs(X)
         rows = len(x)
         out = np.empty((rows, plan.n_outputs), dtype)
         desk = arena.take(rows)
@@ -143,7 +143,7 @@ class Answers:
         >>> [layer.shape for layer in fm.MLP([4, 8, 3]).activations([[0.1, 0.2, 0.3, 0.4]])]
         [(1, 8), (1, 3)]
         """
-        return self._activations(self._raw_inputs(X))
+        return self._activations(X if arrays.ready(X, self.plan.n_inputs, self.dtype) else self._inputs(X))
 
     def _activations(self, x: NDArray) -> list[NDArray]:
         """Return every layer's activations for inputs that the engine can take, which may be sparse rows."""
@@ -227,15 +227,12 @@ class Answers:
     # Arrays that the engine can use as they are it looks at itself, on their way through the network: that is quicker. Where
     # it finds a number that is not finite it does nothing and returns NaN; then the checks above say which one that is.
 
-    def _raw_inputs(self, X: ArrayLike) -> NDArray:
-        """X checked, but for what the engine looks at."""
-        return X if arrays.ready(X, self.plan.n_inputs, self.dtype) else self._inputs(X)
-
     def _raw_data(self, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
         """All data checked, but for what the engine looks at."""
-        x, k, kind = self._raw_inputs(X), self.plan.n_outputs, self.loss_spec.kind
-        if kind == "regression" and arrays.ready(y, k, self.dtype) and len(y) == len(x):
+        plan, dtype, kind = self.plan, self.dtype, self.loss_spec.kind
+        x = X if arrays.ready(X, plan.n_inputs, dtype) else self._inputs(X)
+        if kind == "regression" and arrays.ready(y, plan.n_outputs, dtype) and len(y) == len(x):
             t = y
         else:
-            t = arrays.targets(y, len(x), k, kind, self.dtype)
-        return x, t, weighting.sample_weight(weight, len(x), self.dtype)
+            t = arrays.targets(y, len(x), plan.n_outputs, kind, dtype)
+        return x, t, weighting.sample_weight(weight, len(x), dtype)

@@ -50,7 +50,7 @@ class Gradients(Answers):
         >>> value, gradient.tolist()
         (5.0, [-10.0, -14.0, -4.0])
         """
-        return self._gradient_of_raw(self._state.still, *self._raw_data(X, y, sample_weight))
+        return self._gradient(self._state.still, *self._raw_data(X, y, sample_weight))
 
     def zero_grad(self) -> None:
         """Set `grad` to zero.
@@ -89,7 +89,7 @@ class Gradients(Answers):
         data, state = self._raw_data(X, y, sample_weight), self._state
         ints = state.still.copy()
         ints[[ids.TRAINING, ids.EPOCH]] = 1, state.backward_calls
-        value, grad = self._gradient_of_raw(ints, *data)
+        value, grad = self._gradient(ints, *data)
         state.backward_calls += 1
         self._grad += grad
         return value
@@ -310,16 +310,11 @@ class Gradients(Answers):
         return out
 
     def _gradient(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> tuple[float, NDArray]:
-        """Loss and its gradient by the parameters."""
-        params, desk = self._params, self._arena.take(len(x))
-        grad = np.empty(params.shape, self.dtype)
+        """Loss and its gradient by the parameters, of data that the engine looks at, or of vectors, which were looked at."""
+        params, arena = self._params, self._arena
+        desk, grad = arena.take(len(x)), np.empty(params.shape, self.dtype)
         value = desk.value_and_grad(ints, self._state.reals, params, x, t, w, grad)
-        self._arena.give(desk)
-        return value, grad
-
-    def _gradient_of_raw(self, ints: NDArray, x: NDArray, t: NDArray, w: NDArray) -> tuple[float, NDArray]:
-        """As `_gradient`, of data that the engine looks at."""
-        value, grad = self._gradient(ints, x, t, w)
-        if isnan(value):
+        arena.give(desk)
+        if isnan(value) and ints[ids.LOSS] != ids.PRODUCT:
             self._data(x, t, None)
         return value, grad
