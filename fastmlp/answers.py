@@ -50,7 +50,7 @@ class Answers:
 
         See Also
         --------
-        bind : For one array, again and again, in half of the time that a row takes.
+        bind : For one array, again and again; a single row takes half of the time.
 
         Examples
         --------
@@ -72,10 +72,10 @@ class Answers:
     __call__ = predict
 
     def bind(self, X: NDArray) -> Callable[[], NDArray]:
-        """Return a function that predicts what is in X when it is called, with the parameters of that moment.
+        """Return a function that predicts the rows that X holds when it is called, with the parameters of that moment.
 
         It is for loops in which every microsecond counts: what :meth:`predict` looks up, checks and makes in each call is done
-        once, but for whether the numbers are finite.
+        once, but for the check of the numbers.
 
         Parameters
         ----------
@@ -85,8 +85,9 @@ class Answers:
         Returns
         -------
         callable
-            It takes nothing and returns an (n, outputs) array, the same in each call, which the next one overwrites. It
-            raises ValueError for numbers that are not finite. Each thread needs one of its own.
+            It takes nothing and returns an (n, outputs) array of that dtype, the same in each call, which the next one
+            overwrites. It raises ValueError for numbers that :meth:`predict` refuses. Each thread needs one of its own, and
+            it cannot be pickled.
 
         Raises
         ------
@@ -105,17 +106,19 @@ class Answers:
         ...     action = predict().argmax()
         """
         arrays.check_layout("X", X, self.plan.n_inputs, self.dtype)
-        # A view of ours keeps its shape whatever becomes of X's, and the desk is not given back.
-        x, params, desk = X[:], self._params, self._arena.take(len(X))
+        # Arrays of ours keep their shapes whatever becomes of X's and of the answer's, and the desk is not given back.
+        x, desk = X[:], self._arena.take(len(X))
         out = np.empty((len(x), self.plan.n_outputs), self.dtype)
+        answer = out[:]
 
         def predict_bound() -> NDArray:
+            """Return the outputs for the rows that the bound array holds, in the same array each time."""
             nonlocal desk
             if desk.generation != engine.generation:
                 desk = self._arena.take(len(x))
-            if isnan(desk.predict(params, x, out)):
+            if isnan(desk.predict(self._params, x, out)):
                 self._inputs(x)
-            return out
+            return answer
 
         return predict_bound
 

@@ -68,7 +68,9 @@ def check_layout(name: str, value: Any, columns: int, dtype: np.dtype) -> None:
     remedy = f"Pass np.empty((n, {columns}), {str(dtype)!r}), to be filled."
     if type(value) is not np.ndarray:
         raise TypeError(f"{wanted}; got {shown(value)} ({type(value).__name__}). {remedy}")
-    got = "it is read-only" if not value.flags.writeable else "it is not C-contiguous"
+    got = "it is not aligned" if value.flags.c_contiguous else "it is not C-contiguous"
+    if not value.flags.writeable:
+        got = "it is read-only"
     if value.dtype != dtype:
         got = f"its dtype is {value.dtype}"
     elif value.ndim != 2 or value.shape[1] != columns or len(value) == 0:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from fastmlp import training
 from tests.problems import data_for
 
 
@@ -50,6 +51,27 @@ def test_a_bound_array_may_get_another_shape(engine) -> None:
     X = rows_for(net, 6)
     predict, expected = net.bind(X), net.predict(X)
     X.shape = 2, 3, 3
+    assert (predict() == expected).all()
+
+
+def test_an_answer_may_get_another_shape_or_become_read_only(engine) -> None:
+    net = fm.MLP([3, 5, 2])
+    X = rows_for(net, 6)
+    predict = net.bind(X)
+    predict().shape = (12,)
+    predict().flags.writeable = False
+    X *= 2.0
+    assert (predict() == net.predict(X).ravel()).all()
+
+
+def test_a_category_that_there_is_not_is_named_and_the_next_call_answers(engine) -> None:
+    net = fm.MLP([3, fm.Embedding(2, codes=1, entries=5), 4, 2])
+    X = np.array([[0.5, -1.0, 4.0]], np.float32)
+    predict, expected = net.bind(X), net.predict(X)
+    X[0, 2] = 5.0
+    with pytest.raises(ValueError, match="X has 5 in row 0, column 2, where this network takes a category's number"):
+        predict()
+    X[0, 2] = 4.0
     assert (predict() == expected).all()
 
 
@@ -99,9 +121,27 @@ def test_threads_have_bindings_of_their_own(engine) -> None:
     assert not wrong
 
 
+def test_a_binding_made_while_a_fit_judges_its_epochs_follows_the_network(engine, monkeypatch) -> None:
+    """Another thread may make one at any moment, such as while the network has an earlier epoch's parameters."""
+    net = fm.MLP([3, 5, 2])
+    X, y = data_for(net)
+    x, made, loss = rows_for(net), [], training.loss
+
+    def bind_and_judge(net, *data):
+        made.append(net.bind(x))
+        return loss(net, *data)
+
+    monkeypatch.setattr(training, "loss", bind_and_judge)
+    net.fit(X, y, epochs=50, validation=0.2)
+    expected = net.predict(x)
+    assert len(made) == 50
+    assert all((predict() == expected).all() for predict in made)
+
+
 ROWS = np.zeros((4, 3), np.float32)
 READ_ONLY = ROWS.copy()
 READ_ONLY.flags.writeable = False
+ASTRAY = np.ndarray((4, 3), np.float32, np.zeros(49, np.uint8), 1)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +156,7 @@ READ_ONLY.flags.writeable = False
         (ROWS[::2], ValueError, "it is not C-contiguous"),
         (np.asfortranarray(ROWS), ValueError, "it is not C-contiguous"),
         (READ_ONLY, ValueError, "it is read-only"),
+        (ASTRAY, ValueError, "it is not aligned"),
     ],
 )
 def test_what_would_have_to_be_copied_is_refused(X, error, message, engine) -> None:
