@@ -1,4 +1,20 @@
-"""fastmlp: multilayer perceptrons on compiled CPU kernels."""
+"""Multilayer perceptrons on compiled CPU kernels.
+
+`MLP` is a network of layers, such as `Dense` and `Embedding`. `Population` trains many at once, and `sweep` compares widths,
+depths and settings. `MLPClassifier`, `MLPRegressor`, `TabularClassifier` and `TabularRegressor` are estimators for
+scikit-learn. What there is to choose from is in `activations`, `losses`, `optimizers`, `schedules`, `initializers` and
+`metrics`; `activation` makes one of your own. `datasets` has data to try things on, `plots` pictures, and `scalar` an autograd
+engine for single numbers.
+
+Examples
+--------
+>>> import fastmlp as fm
+>>> data = fm.datasets.load("moons")
+>>> net = fm.MLP([2, 16, 1], output="sigmoid")
+>>> history = net.fit(data.X, data.y, epochs=40, optimizer=fm.Adam(0.02))
+>>> net.score(data.X, data.y) > 0.95
+True
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,15 @@
-"""Activations: name -> the engines' number for it, its formula, and the initial weights that suit it."""
+"""Activations: name -> the engines' number for it, its formula, and the initial weights that suit it.
+
+Examples
+--------
+>>> import fastmlp as fm
+>>> list(fm.activations.ACTIVATIONS)[:8]
+['identity', 'relu', 'leaky_relu', 'elu', 'selu', 'gelu', 'gelu_tanh', 'silu']
+>>> list(fm.activations.ACTIVATIONS)[8:]
+['mish', 'softplus', 'tanh', 'sigmoid', 'hard_sigmoid', 'hard_swish', 'softmax', 'exp']
+>>> fm.activations.ACTIVATIONS["silu"].formula
+'x / (1 + exp(-x))'
+"""
 
 from __future__ import annotations
 

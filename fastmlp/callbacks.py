@@ -26,7 +26,8 @@ class Callback:
 
     Examples
     --------
-    >>> class Stop(Callback):
+    >>> import fastmlp as fm
+    >>> class Stop(fm.Callback):
     ...     def on_epoch_end(self, net, epoch, logs):
     ...         return logs["loss"] < 0.01
     """
@@ -79,7 +80,8 @@ class EarlyStopping:
 
     Examples
     --------
-    >>> EarlyStopping("val_accuracy", patience=5)
+    >>> import fastmlp as fm
+    >>> fm.EarlyStopping("val_accuracy", patience=5)
     EarlyStopping(monitor='val_accuracy', patience=5, min_delta=0.0, restore_best=True)
     """
 

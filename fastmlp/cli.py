@@ -48,7 +48,7 @@ _SWEEP = """examples:
 
 Defaults are in brackets. Each line of the table is the mean over the seeds. Losses
 and metrics are those of the rows held back; for a regression they are those of the
-standardised target. With --trials, A:B draws values from A to B on a
+standardized target. With --trials, A:B draws values from A to B on a
 logarithmic scale. With --store, the same command goes on where the last one was
 interrupted.
 """
@@ -259,7 +259,7 @@ def _sweep(parser: _Parser) -> None:
     parser.add_argument(
         "--keep-best", type=_whole(0), default=0, metavar="N",
         help="keep the N best networks in the store, as best-N.safetensors, which take the columns as they are (those in "
-        "networks/ take standardised ones) (0)",
+        "networks/ take standardized ones) (0)",
     )  # fmt: skip
     parser.add_argument("--top", type=_whole(1), metavar="N", help="show only the N best lines of the table")
     parser.add_argument("--csv", metavar="FILE", help="write a CSV file with a line for each network")

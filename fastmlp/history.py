@@ -42,7 +42,8 @@ class History:
 
     Examples
     --------
-    >>> history = History(loss=[0.7, 0.2])
+    >>> import fastmlp as fm
+    >>> history = fm.History(loss=[0.7, 0.2])
     >>> len(history), history.last()
     (2, {'loss': 0.2})
     >>> history

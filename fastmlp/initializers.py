@@ -1,4 +1,13 @@
-"""Initial weights: name -> how they are drawn. Biases start at zero, and alphas at one."""
+"""Initial weights: name -> how they are drawn. Biases start at zero, and alphas at one.
+
+Examples
+--------
+>>> import fastmlp as fm
+>>> list(fm.initializers.INITIALIZERS)[:6]
+['he_normal', 'he_uniform', 'glorot_normal', 'glorot_uniform', 'lecun_normal', 'lecun_uniform']
+>>> list(fm.initializers.INITIALIZERS)[6:]
+['orthogonal', 'zeros']
+"""
 
 from __future__ import annotations
 
@@ -41,8 +50,10 @@ class Uniform:
 
     Examples
     --------
-    >>> Uniform(-0.1, 0.1)(np.random.default_rng(0), 2, 3).shape
-    (2, 3)
+    >>> import fastmlp as fm
+    >>> net = fm.MLP([2, 3], init=fm.initializers.Uniform(-0.1, 0.1))
+    >>> bool((abs(net.weights[0]) <= 0.1).all())
+    True
     """
 
     low: float
@@ -74,8 +85,10 @@ class Normal:
 
     Examples
     --------
-    >>> Normal(0.1)(np.random.default_rng(0), 2, 3).shape
-    (2, 3)
+    >>> import fastmlp as fm
+    >>> net = fm.MLP([100, 100], init=fm.initializers.Normal(0.1))
+    >>> round(float(net.weights[0].std()), 2)
+    0.1
     """
 
     std: float

@@ -47,7 +47,8 @@ class Dense:
 
     Examples
     --------
-    >>> Dense(8, activation="tanh")
+    >>> import fastmlp as fm
+    >>> fm.Dense(8, activation="tanh")
     Dense(width=8, activation='tanh', bias=True, dropout=None, init='auto', parametric=False)
     """
 
@@ -92,7 +93,8 @@ class Dense:
 
         Examples
         --------
-        >>> Dense(2, init=lambda rng, fan_in, fan_out: rng.random((fan_in, fan_out))).picklable().init
+        >>> import fastmlp as fm
+        >>> fm.Dense(2, init=lambda rng, fan_in, fan_out: rng.random((fan_in, fan_out))).picklable().init
         'auto'
         """
         try:

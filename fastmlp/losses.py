@@ -1,4 +1,13 @@
-"""Losses: name -> the engines' number for it, its formula, and the output activation that it pairs with."""
+"""Losses: name -> the engines' number for it, its formula, and the output activation that it pairs with.
+
+Examples
+--------
+>>> import fastmlp as fm
+>>> list(fm.losses.LOSSES)
+['cross_entropy', 'bce', 'mse', 'sse', 'half_mse', 'mae', 'huber', 'poisson', 'quantile']
+>>> fm.losses.LOSSES["mse"].formula
+'mean_j (p_j - y_j)^2'
+"""
 
 from __future__ import annotations
 
@@ -120,8 +129,9 @@ class Huber:
 
     Examples
     --------
-    >>> resolve(Huber(2.0)).parameter
-    2.0
+    >>> import fastmlp as fm
+    >>> fm.MLP([4, 8, 1], loss=fm.losses.Huber(2.0))
+    <MLP [4, 8, 1] relu, identity; huber; 49 parameters, float32>
     """
 
     delta: float = 1.0
@@ -147,8 +157,9 @@ class Quantile:
 
     Examples
     --------
-    >>> resolve(Quantile(0.9)).name
-    'quantile'
+    >>> import fastmlp as fm
+    >>> fm.MLP([4, 8, 1], loss=fm.losses.Quantile(0.9))
+    <MLP [4, 8, 1] relu, identity; quantile; 49 parameters, float32>
     """
 
     q: float = 0.5
@@ -175,8 +186,9 @@ class CrossEntropy:
 
     Examples
     --------
-    >>> resolve(CrossEntropy(label_smoothing=0.1)).smoothing
-    0.1
+    >>> import fastmlp as fm
+    >>> fm.MLP([4, 8, 3], output="softmax", loss=fm.losses.CrossEntropy(label_smoothing=0.1))
+    <MLP [4, 8, 3] relu, softmax; cross_entropy; 67 parameters, float32>
     """
 
     label_smoothing: Numbers = 0.0

@@ -1,4 +1,11 @@
-"""Metrics: name -> a number that says how good predictions are."""
+"""Metrics: name -> a number that says how good predictions are.
+
+Examples
+--------
+>>> import fastmlp as fm
+>>> list(fm.metrics.METRICS)
+['accuracy', 'balanced_accuracy', 'binary_accuracy', 'mse', 'rmse', 'mae', 'r2']
+"""
 
 from __future__ import annotations
 
@@ -46,6 +53,8 @@ class Metric:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from fastmlp.metrics import Metric
     >>> def worst(y, prediction, weight):
     ...     return abs(y - prediction).max()
     >>> Metric("worst", worst, higher_is_better=False)(np.ones((2, 1)), np.array([[1.5], [0.75]]))

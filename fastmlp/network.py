@@ -68,6 +68,8 @@ class MLP(Parameters, Gradients):
         What :meth:`backward` adds to.
     layers : tuple of Dense, the first of which may be an Embedding
     n_inputs, n_outputs, n_params, seed : int
+    dtype : numpy.dtype
+    output : str
     history : History or None
         All trainings since the network was made or reset; None before the first.
 
@@ -316,8 +318,8 @@ class MLP(Parameters, Gradients):
         batch_size : int, optional
             Rows in a step; the last one of an epoch may be shorter. None takes all rows.
         optimizer : str or Optimizer
-            Such as ``fm.Adam(1e-3)``; its rate and its weight decay may be schedules of ``fm.schedules``. Its state is kept
-            between calls.
+            Such as ``fm.Adam(1e-3)``, or a name in ``fastmlp.optimizers.OPTIMIZERS``. Its rate and its weight decay may be
+            schedules of ``fm.schedules``. Its state is kept between calls.
         sample_weight : (n,) array, optional
             How much each row counts in the mean loss.
         class_weight : "balanced" or dict, optional

@@ -1,6 +1,12 @@
 """Optimizers: name -> what a gradient does to the parameters. They hold settings only; a network holds its own state.
 
 In the formulas g is the minibatch's gradient, w a parameter, t the number of this step, from 1 on.
+
+Examples
+--------
+>>> import fastmlp as fm
+>>> list(fm.optimizers.OPTIMIZERS)
+['sgd', 'momentum', 'nesterov', 'adam', 'adamw', 'amsgrad', 'rmsprop', 'adagrad', 'lbfgs']
 """
 
 from __future__ import annotations
@@ -37,7 +43,7 @@ class SGD(Stepping):
     Parameters
     ----------
     lr : float or Schedule
-        Learning rate.
+        Learning rate, or one for each step, such as ``fm.schedules.Cosine(0.1)``.
     momentum : float
         In [0, 1).
     nesterov : bool
@@ -63,8 +69,9 @@ class SGD(Stepping):
 
     Examples
     --------
-    >>> SGD(0.1, momentum=0.9).slots
-    1
+    >>> import fastmlp as fm
+    >>> net = fm.MLP([1, 1])
+    >>> history = net.fit([[0], [1], [2]], [1, 3, 5], optimizer=fm.SGD(0.1, momentum=0.9))
     """
 
     kind: ClassVar[int] = ids.SGD
@@ -99,7 +106,7 @@ class Adam(Stepping):
     Parameters
     ----------
     lr : float or Schedule
-        Learning rate.
+        Learning rate, or one for each step, such as ``fm.schedules.Cosine(1e-3)``.
     beta1, beta2 : float
         How much of the moments each step keeps, in [0, 1).
     eps : float
@@ -127,7 +134,8 @@ class Adam(Stepping):
 
     Examples
     --------
-    >>> Adam(3e-4).beta2
+    >>> import fastmlp as fm
+    >>> fm.Adam(3e-4).beta2
     0.999
     """
 
@@ -205,7 +213,8 @@ class AdamW(Adam):
 
     Examples
     --------
-    >>> AdamW(1e-3).weight_decay
+    >>> import fastmlp as fm
+    >>> fm.AdamW(1e-3).weight_decay
     0.01
     """
 
@@ -236,7 +245,8 @@ class RMSprop(Stepping):
 
     Examples
     --------
-    >>> RMSprop().rho
+    >>> import fastmlp as fm
+    >>> fm.RMSprop().rho
     0.9
     """
 
@@ -282,8 +292,9 @@ class Adagrad(Stepping):
 
     Examples
     --------
-    >>> Adagrad(0.05).slots
-    1
+    >>> import fastmlp as fm
+    >>> fm.Adagrad(0.05).eps
+    1e-10
     """
 
     kind: ClassVar[int] = ids.ADAGRAD
@@ -331,7 +342,8 @@ class LBFGS(Optimizer):
 
     Examples
     --------
-    >>> LBFGS(max_iter=50).history
+    >>> import fastmlp as fm
+    >>> fm.LBFGS(max_iter=50).history
     10
     """
 

@@ -49,17 +49,18 @@ class Span:
 class Schedule:
     """Base of all schedules.
 
-    It is an optimizer's `lr` or `weight_decay`, or the `dropout_schedule` of a fit, which all dropout rates are multiplied by.
-
-    Your own schedule is a frozen dataclass that derives from it and overrides :meth:`rates`.
+    It is an optimizer's `lr` or `weight_decay`, as in ``fm.Adam(lr=fm.schedules.Cosine(1e-3))``, or the `dropout_schedule` of a
+    fit, which all dropout rates are multiplied by. Your own is a frozen dataclass that derives from it and has :meth:`rates`.
 
     Examples
     --------
+    >>> from dataclasses import dataclass
+    >>> import numpy as np, fastmlp as fm
     >>> @dataclass(frozen=True)
-    ... class Linear(Schedule):
+    ... class Linear(fm.schedules.Schedule):
     ...     def rates(self, steps, span):
     ...         return self.lr * (1.0 - (steps - span.start) / span.steps)
-    >>> Linear(1.0).rates(np.arange(4), Span(0, 4, 1)).tolist()
+    >>> Linear(1.0).rates(np.arange(4), fm.schedules.Span(0, 4, 1)).tolist()
     [1.0, 0.75, 0.5, 0.25]
     """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import doctest
 import importlib
 import importlib.util
 import inspect
@@ -318,6 +320,37 @@ def test_every_public_name_is_there_and_documented() -> None:
         assert name == "__version__" or thing.__doc__, name
     with pytest.raises(AttributeError, match="module 'fastmlp' has no attribute 'nothing'"):
         fm.nothing  # noqa: B018
+
+
+def asked_about() -> Iterator[tuple[str, str]]:
+    """Names and docstrings of what users may ask help for: public functions, and classes with their methods."""
+    modules = fm, fm.datasets, fm.plots, fm.scalar, fm.tabular
+    things = [getattr(module, name) for module in modules for name in module.__all__]
+    things += [fm.losses.CrossEntropy, fm.losses.Huber, fm.losses.Quantile, fm.metrics.Metric]
+    things += [fm.initializers.Normal, fm.initializers.Uniform, fm.schedules.Schedule]
+    for thing in filter(callable, things):
+        yield thing.__qualname__, thing.__doc__ or ""
+        for name, method in inspect.getmembers(thing, inspect.isroutine) if inspect.isclass(thing) else ():
+            if not name.startswith("_"):
+                yield f"{thing.__qualname__}.{name}", method.__doc__ or ""
+
+
+def missing_names(doc: str) -> set[str]:
+    """Names that the examples of a docstring use and do not make."""
+    code = ast.parse("".join(example.source for example in doctest.DocTestParser().get_examples(doc)))
+    made = {name.asname or top(name.name) for node in ast.walk(code) for name in getattr(node, "names", [])}
+    made |= {node.name for node in ast.walk(code) if isinstance(node, NODES)}
+    made |= {node.arg for node in ast.walk(code) if isinstance(node, ast.arg)}
+    names = [node for node in ast.walk(code) if isinstance(node, ast.Name)]
+    made |= {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    return {node.id for node in names} - made - set(dir(builtins))
+
+
+def test_examples_of_what_is_public_run_where_they_are_pasted() -> None:
+    found = dict(asked_about())
+    assert len(found) > 100
+    assert {name: missing for name, doc in found.items() if (missing := missing_names(doc))} == {}
+    assert missing_names(">>> import numpy as np\n>>> for i in a:\n...     np.add(i, b)") == {"a", "b"}
 
 
 # ---- size

@@ -60,9 +60,10 @@ def from_sklearn(estimator: Any) -> Any:
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.neural_network import MLPClassifier
+    >>> import fastmlp as fm
     >>> X, y = load_iris(return_X_y=True)
     >>> clf = MLPClassifier((5,), solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0).fit(X, y)
-    >>> bool((from_sklearn(clf).predict(X) == clf.predict(X)).all())
+    >>> bool((fm.from_sklearn(clf).predict(X) == clf.predict(X)).all())
     True
     """
     for ours, their in _PAIRS:
@@ -152,9 +153,10 @@ def to_sklearn(estimator: Any) -> Any:
     Examples
     --------
     >>> from sklearn.datasets import load_iris
+    >>> import fastmlp as fm
     >>> X, y = load_iris(return_X_y=True)
-    >>> clf = MLPClassifier((5,), solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0).fit(X, y)
-    >>> bool((to_sklearn(clf).predict(X) == clf.predict(X)).all())
+    >>> clf = fm.MLPClassifier((5,), solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0).fit(X, y)
+    >>> bool((fm.to_sklearn(clf).predict(X) == clf.predict(X)).all())
     True
     """
     for ours, their in _PAIRS:

@@ -74,7 +74,7 @@ def cross_validate(
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
-    >>> from fastmlp import MLPClassifier
+    >>> from fastmlp import MLPClassifier, cross_validate
     >>> X, y = load_iris(return_X_y=True)
     >>> network = MLPClassifier((4,), activation="tanh", solver="lbfgs", alpha=1.0, tol=1e-3)
     >>> pipeline = make_pipeline(StandardScaler(), network)

@@ -78,7 +78,8 @@ def load(path: str | os.PathLike) -> MLP:
     Raises
     ------
     ModelFileError
-        The file is missing, unreadable, cut, damaged, or not written by :func:`save`; the message says which.
+        The file is missing (then it is a FileNotFoundError too), unreadable, cut, damaged, or holds no network; the message
+        says which.
     TypeError
         If `path` is no path.
 

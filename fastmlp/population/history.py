@@ -50,7 +50,9 @@ class PopulationHistory:
 
     Examples
     --------
-    >>> history = PopulationHistory(2)
+    >>> import numpy as np
+    >>> import fastmlp as fm
+    >>> history = fm.PopulationHistory(2)
     >>> history.add({"loss": np.array([[0.7, 0.6]])})
     >>> history.loss.shape, len(history), history[1].loss
     ((1, 2), 2, [0.6])

@@ -67,6 +67,7 @@ class Population(PopulationAnswers):
     params : (size, P) array
         All parameters; only for networks of one architecture.
     n_inputs, n_outputs : int
+    dtype : numpy.dtype
     n_params : (size,) array
     history : PopulationHistory or None
         All trainings of the population so far; None before the first. Networks that were trained before they came into it
@@ -281,7 +282,7 @@ class Population(PopulationAnswers):
         Raises
         ------
         ModelFileError
-            The file is missing, unreadable, cut, damaged, or holds no population; the message says which.
+            As for :func:`fastmlp.load`, or the file holds no population; the message says which.
         TypeError
             If `path` is no path.
 
@@ -389,7 +390,7 @@ class Population(PopulationAnswers):
         epochs, batch_size, class_weight, drop_last, metrics, progress
             As for ``MLP.fit``.
         optimizer : str or Optimizer
-            Its numbers may be arrays of `size`, such as ``fm.Adam(lr=np.geomspace(1e-4, 1e-1, size))``.
+            Any but L-BFGS. Numbers may be arrays of `size`, such as ``fm.Adam(lr=np.geomspace(1e-4, 1e-1, size))``.
         sample_weight : (n,) or (size, n) array, optional
             How much each row counts in the mean loss. 0 hides a row from a network; for bagging pass how often each network
             drew each row, ``np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size)``.

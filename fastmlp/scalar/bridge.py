@@ -40,7 +40,7 @@ def to_network(mlp: MLP, *, loss: Any = "auto") -> Network:
     --------
     >>> from fastmlp import scalar
     >>> mlp = scalar.MLP(2, [8, 1], seed=0)
-    >>> net = to_network(mlp)
+    >>> net = scalar.to_network(mlp)
     >>> abs(net.predict([[0.5, -1.0]]).item() - mlp([0.5, -1.0]).data) < 1e-12
     True
     """
@@ -82,7 +82,7 @@ def from_network(net: Network) -> MLP:
     --------
     >>> import fastmlp as fm
     >>> net = fm.MLP([3, 4, 2], output="softmax", dtype="float64")
-    >>> from_network(net)
+    >>> fm.scalar.from_network(net)
     MLP(Layer(3, 4, relu), Layer(4, 2, softmax))
     """
     if not isinstance(net, Network):

@@ -55,6 +55,7 @@ def draw(value: Value) -> Dot:
 
     Examples
     --------
+    >>> from fastmlp.scalar import Value, draw
     >>> x = Value(3.0, label="x")
     >>> print(draw(x.relu()))
     digraph {

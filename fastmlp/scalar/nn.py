@@ -90,6 +90,7 @@ class Neuron(_Module):
 
     Examples
     --------
+    >>> from fastmlp.scalar import Neuron
     >>> neuron = Neuron(2, activation="relu", seed=0)
     >>> neuron([1.0, -2.0]).data == max(0, neuron.w[0].data - 2 * neuron.w[1].data + neuron.b.data)
     True
@@ -152,6 +153,7 @@ class Layer(_Module):
 
     Examples
     --------
+    >>> from fastmlp.scalar import Layer, Neuron
     >>> probabilities = Layer(2, 3, "softmax", seed=0)([0.5, -1.0])
     >>> round(sum(probabilities).data, 12)
     1.0
@@ -221,6 +223,7 @@ class MLP(_Module):
 
     Examples
     --------
+    >>> from fastmlp.scalar import MLP
     >>> mlp = MLP(2, [8, 1], seed=0)
     >>> len(mlp.parameters())
     33

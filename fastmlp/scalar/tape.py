@@ -60,6 +60,7 @@ def compile(loss: Value, inputs: Sequence[Value] = (), parameters: Sequence[Valu
 
     Examples
     --------
+    >>> from fastmlp.scalar import Value, compile
     >>> x, w = Value(1.0), Value(3.0)
     >>> f = compile((w * x).tanh() + w**2, inputs=[x], parameters=[w])
     >>> f([0.0], [3.0])

@@ -59,6 +59,7 @@ class Value:
 
     Examples
     --------
+    >>> from fastmlp.scalar import Value
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> c = (a * b + 10).tanh()
     >>> c.backward()
@@ -95,6 +96,7 @@ class Value:
 
         Examples
         --------
+        >>> from fastmlp.scalar import Value
         >>> x = Value(3.0)
         >>> (x * x).backward()
         >>> (x * x).backward()
@@ -304,6 +306,7 @@ def topological(value: Value) -> list[Value]:
 
     Examples
     --------
+    >>> from fastmlp.scalar import Value, topological
     >>> x = Value(2.0)
     >>> [v.data for v in topological((x + 1) * x)]
     [2.0, 1.0, 3.0, 6.0]

@@ -82,6 +82,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from fastmlp.tabular import TabularEncoder
     >>> X = [[0.0, "a"], [1.0, "b"], [2.0, "a"], [3.0, None]]
     >>> TabularEncoder().fit_transform(np.array(X, dtype=object)).astype(float).round(2).tolist()
@@ -133,6 +134,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
         Examples
         --------
+        >>> import numpy as np
         >>> from fastmlp.tabular import TabularEncoder
         >>> X = np.array([[0.0, "a"], [1.0, "b"], [2.0, "c"]], dtype=object)
         >>> TabularEncoder().fit(X).get_feature_names_out(["size", "kind"]).tolist()
