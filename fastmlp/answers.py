@@ -107,6 +107,7 @@ class Answers:
         """
         arrays.check_layout("X", X, self.plan.n_inputs, self.dtype)
         # Arrays of ours keep their shapes whatever becomes of X's and of the answer's, and the desk is not given back.
+        # The parameters are looked up in each call: while a fit judges its epochs, the network has copies of an epoch's.
         x, desk = X[:], self._arena.take(len(X))
         out = np.empty((len(x), self.plan.n_outputs), self.dtype)
         answer = out[:]
