@@ -54,10 +54,10 @@ def surely_finite(array: NDArray) -> bool:
 def ready(array: Any, columns: int, dtype: np.dtype) -> TypeGuard[NDArray]:
     """Whether this is an array of rows that the engine can use as it is, if they are finite; takes a fraction of a µs."""
     # The flag is all of C-contiguous, aligned and writable.
-    if type(array) is not np.ndarray or not array.flags.carray or (array.dtype is not dtype and array.dtype != dtype):
+    if type(array) is not np.ndarray or array.ndim != 2 or not array.flags.carray:
         return False
-    shape = array.shape
-    return len(shape) == 2 and shape[1] == columns and shape[0] > 0
+    rows, width = array.shape
+    return width == columns and rows > 0 and (array.dtype is dtype or array.dtype == dtype)
 
 
 def check_layout(name: str, value: Any, columns: int, dtype: np.dtype) -> None:
