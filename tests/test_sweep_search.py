@@ -192,6 +192,18 @@ def test_halving_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path):
             assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-5)
 
 
+def test_a_store_of_another_halving_is_not_gone_on_with_though_its_rounds_be_the_same(tmp_path):
+    arguments = {"widths": [3, 5, 8], "depths": 1, "epochs": 5, "keep_best": 2, "store": tmp_path}
+    first = run(**arguments, halving=np.int64(2))
+    with pytest.raises(ValueError, match=r"is of another sweep: they differ in halving \(there 2, here 3\)"):
+        run(**arguments, halving=3)
+    path = tmp_path / "journal.jsonl"
+    path.write_text(path.read_text().replace(',"halving":2', "", 1))  # as versions before have written it
+    again = run(**arguments, halving=2)
+    assert again.rows == first.rows
+    assert '"halving"' not in path.read_text().partition("\n")[0]
+
+
 def interrupted(monkeypatch, rung, done=0, **changes):
     """A sweep of four widths that Ctrl-C ends in a round, after so many of its groups."""
     take, left = Ledger.take, [done]

@@ -125,6 +125,8 @@ class Journal:
             raise self._foreign()
         if "own_metric" not in found and found.get("metric") not in METRICS:  # versions before wrote its name alone
             wanted = {key: value for key, value in wanted.items() if key != "own_metric"}
+        if "halving" not in found:  # versions before wrote its rounds alone
+            wanted = {key: value for key, value in wanted.items() if key != "halving"}
         with contextlib.suppress(KeyError, TypeError, ValueError, SyntaxError):  # as a dict was given, before
             found |= {"class_weight": _weights(ast.literal_eval(found["class_weight"]))}
         if found == json.loads(_line(wanted)):

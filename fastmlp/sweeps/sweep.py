@@ -198,6 +198,8 @@ def sweep(
                 "metric": problem.metric.name, "early_stopping": repr(work.early_stopping), "dtype": work.dtype,
                 "shuffle": work.shuffle, "curves": work.curves,
             }  # fmt: skip
+            if halving is not None:
+                options["halving"] = int(halving)  # which may have the same rounds as another one
             journal = stack.enter_context(Journal(store, header(problem, options, tried)))
         return search.go(journal)
 
