@@ -57,12 +57,15 @@ def test_best_is_the_row_with_the_best_metric(result):
 def test_among_equals_the_loss_and_then_the_size_decide():
     rows = [row(8, 1, val_loss=0.2), row(8, 2, val_loss=0.1), row(4, 2, val_loss=0.1)]
     assert SweepResult(rows, "val_accuracy").best is rows[2]
+    assert SweepResult(rows[:2], "val_accuracy").best is rows[1]  # though it has more parameters
 
 
 def test_nan_is_never_best():
     rows = [row(8, 1, value=math.nan), row(8, 2, value=0.1)]
     assert SweepResult(rows, "val_accuracy").best is rows[1]
     assert SweepResult(rows, "val_accuracy", higher_is_better=False).best is rows[1]
+    equal = [row(8, 1, val_loss=math.nan), row(8, 2, val_loss=0.1)]
+    assert SweepResult(equal, "val_accuracy").best is equal[1]
 
 
 def test_best_of_failures_says_why():
@@ -79,6 +82,8 @@ def test_summary_compares_means_over_seeds(result):
     assert lines[0]["val_accuracy_std"] == pytest.approx(0.01)
     assert lines[1]["val_loss_std"] == pytest.approx(np.std([0.3, 0.1]))
     assert lines[0]["seeds"] == 2
+    (line,) = SweepResult([row(8, 1, seed, epochs=epochs) for seed, epochs in enumerate((3, 7, 5))], "val_accuracy").summary()
+    assert (line["seeds"], line["epochs"]) == (3, 7)
 
 
 def test_summary_leaves_failed_seeds_out_and_failed_settings_for_the_end():

@@ -137,7 +137,11 @@ class SweepResult(Sequence):
             )
         furthest = max(map(_reached, rows))
         rows = [row for row in rows if _reached(row) == furthest]
-        return min(rows, key=lambda row: (self.badness(row[self.metric]), row["val_loss"], row["n_params"]))
+        return min(rows, key=self._order)
+
+    def _order(self, row: dict[str, Any]) -> tuple:
+        loss = row["val_loss"]
+        return self.badness(row[self.metric]), math.inf if math.isnan(loss) else loss, row["n_params"]
 
     def badness(self, value: float) -> float:
         """Return a metric's value as a number that is lower for better ones, and infinite for NaN."""
