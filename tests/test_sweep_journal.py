@@ -174,6 +174,9 @@ OTHER = {
     "folds": ({"cv": 3}, "data"),
     "dtype": ({"dtype": "float64"}, "dtype"),
     "shuffles": ({"shuffle": "each"}, "shuffle"),
+    "stopping": ({"early_stopping": fm.EarlyStopping(patience=3)}, r"early_stopping \(there 'None', here \"EarlyStopping"),
+    "curves": ({"curves": True}, r"curves \(there False, here True\)"),
+    "output": ({"output": "softmax"}, r"output \(there 'sigmoid', here 'softmax'\)"),
 }
 
 
@@ -232,6 +235,20 @@ def test_a_journal_of_other_data_is_refused(tmp_path):
     X[7, 1] += 1e-3
     with pytest.raises(ValueError, match=r"differ in data \(there '60 rows of 2 columns, sha256"):
         fm.sweep(X, MOONS.y, widths=[3, 5], depths=[1, 2], seeds=range(2), epochs=2, batch_size=16, store=tmp_path)
+
+
+def test_a_journal_of_other_targets_folds_or_loss_is_refused(tmp_path):
+    y, halves = MOONS.X[:, 0], [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
+    others = {
+        "data": ({"y": np.where(np.arange(60) == 7, 0.5, y)}, {"cv": halves[::-1]}, {"cv": [halves[0], halves[0]]}),
+        "loss": ({"loss": "mae"}, {"loss": fm.losses.Huber(0.5)}, {"loss": fm.losses.Huber(2.0)}),
+    }
+    options = {"y": y, "cv": halves, "loss": "huber", "widths": 3, "depths": 1, "epochs": 1, "progress": False}
+    fm.sweep(MOONS.X, **options, store=tmp_path)
+    for name, changes in others.items():
+        for change in changes:
+            with pytest.raises(ValueError, match=rf"is of another sweep: they differ in {name} \(there"):
+                fm.sweep(MOONS.X, **options | change, store=tmp_path)
 
 
 @pytest.mark.parametrize("content", ['{"a": 1}\n', "hello\n", "hello", "1\n", '{"a": 1}\nhello', "hello\nworld\n"])
