@@ -70,13 +70,14 @@ def test_the_score_of_several_sigmoid_outputs_is_of_each_output() -> None:
     assert several.score(X, y).tolist() == several.score(X, y, "binary_accuracy").tolist() == [n.score(X, y) for n in several]
 
 
-def test_class_weights_are_by_the_targets_of_each() -> None:
+def test_class_weights_are_by_the_targets_of_each_and_of_no_rows_held_back() -> None:
     y = np.stack([Y > 0, Y > 0.8, Y > -0.8]).astype(float)
     trained, options = population(size=3, output="sigmoid"), {"epochs": 3, "class_weight": "balanced", "shuffle": False}
     nets = list(trained)
-    trained.fit(X, y, **options)
+    history = trained.fit(X, y, validation=(X[:30], y[:, :30]), **options)
     for i, net in enumerate(nets):
-        net.fit(X, y[i], **options)
+        net.fit(X, y[i], validation=(X[:30], y[i, :30]), **options)
+        np.testing.assert_allclose(history[i].val_loss, net.history.val_loss, rtol=1e-9)
         np.testing.assert_allclose(trained.params[i], net.params, rtol=1e-9, atol=1e-12)
 
 
@@ -97,15 +98,15 @@ STOPPING = {
 @pytest.mark.parametrize("name", STOPPING)
 def test_each_stops_by_its_own_curves(name, engine) -> None:
     """Networks of two architectures; the rows held back have weights."""
-    rates, held = [0.003, 0.03, 0.1, 0.3], (X[:25], Y[:25], WEIGHT[0, :25])
+    rates, penalties, held = [0.003, 0.03, 0.1, 0.3], [0.0, 0.01, 0.02, 0.1], (X[:25], Y[:25], WEIGHT[0, :25])
     options: dict[str, Any] = {"epochs": 25, "batch_size": 16, "shuffle": False, "validation": held,
                                "metrics": ["mae", "r2", *([STEPS] if name == "in steps" else [])],
                                "early_stopping": STOPPING[name]}  # fmt: skip
     nets = [network(seed, activation="tanh" if seed < 2 else "sigmoid") for seed in range(4)]
     trained = fm.Population.of(nets)
-    history = trained.fit(X[25:], Y[25:], optimizer=fm.Adam(rates), **options)
+    history = trained.fit(X[25:], Y[25:], optimizer=fm.Adam(rates, l2=penalties), **options)
     for i, net in enumerate(nets):
-        net.fit(X[25:], Y[25:], optimizer=fm.Adam(rates[i]), **options)
+        net.fit(X[25:], Y[25:], optimizer=fm.Adam(rates[i], l2=penalties[i]), **options)
         assert (history[i].stopped, history[i].best_epoch) == (net.history.stopped, net.history.best_epoch)
         for curve in ("loss", "val_loss", "mae", "r2", "val_mae", "val_r2"):
             np.testing.assert_allclose(history[i].curves[curve], net.history.curves[curve], rtol=1e-8)

@@ -170,6 +170,14 @@ def test_where_folds_stop_early_is_what_the_network_of_all_rows_is_trained_for()
     np.testing.assert_allclose(result.networks[0].params, whole.params, rtol=1e-4, atol=1e-5)
 
 
+def test_the_network_of_all_rows_has_the_weights_of_rows_and_classes() -> None:
+    weights: dict[str, Any] = {"sample_weight": np.linspace(0.5, 2.0, 60), "class_weight": {1: 4.0}}
+    (kept,) = run(MOONS.y, cv=3, batch_size=None, keep_best=1, **weights).networks
+    net = fm.MLP([2, 5, 1], output="sigmoid")
+    net.fit(X, MOONS.y, epochs=3, batch_size=None, optimizer=fm.Adam(0.01), **weights)
+    np.testing.assert_allclose(kept.params, net.params, rtol=1e-4, atol=1e-6)
+
+
 def test_seconds_are_those_of_all_folds(tmp_path) -> None:
     result = run(cv=3, seeds=2, store=tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()[1:]]
@@ -177,6 +185,7 @@ def test_seconds_are_those_of_all_folds(tmp_path) -> None:
         own = [line["seconds"] for line in lines if line["network"] == number]
         assert len(own) == 3
         assert row["seconds"] == pytest.approx(sum(own))
+    assert sum(row["seconds"] for row in result) <= result.seconds
 
 
 def test_an_error_says_in_which_fold(way) -> None:
@@ -190,6 +199,21 @@ def test_an_error_says_in_which_fold(way) -> None:
 
 
 # ---- halving
+
+
+def test_networks_that_are_done_again_by_themselves_go_on_from_their_own_states(monkeypatch) -> None:
+    options: dict[str, Any] = {"lr": [1e-3, 0.1, 0.01, 0.03], "epochs": 8, "halving": 2, "seeds": 2}
+    expected, of = run(**options), fm.Population.of
+
+    def fails(nets):
+        if len(nets) > 1 and nets[0].history is not None:
+            raise MemoryError("no room for several")
+        return of(nets)
+
+    monkeypatch.setattr(fm.Population, "of", fails)
+    for row, other in zip(run(**options), expected, strict=True):
+        assert (row["error"], row["epochs"]) == (None, other["epochs"])
+        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
 
 
 def test_a_setting_without_a_result_never_goes_on() -> None:

@@ -82,8 +82,11 @@ def test_summary_compares_means_over_seeds(result):
     assert lines[0]["val_accuracy_std"] == pytest.approx(0.01)
     assert lines[1]["val_loss_std"] == pytest.approx(np.std([0.3, 0.1]))
     assert lines[0]["seeds"] == 2
-    (line,) = SweepResult([row(8, 1, seed, epochs=epochs) for seed, epochs in enumerate((3, 7, 5))], "val_accuracy").summary()
+    rows = [row(8, 1, seed, epochs=epochs, train_loss=0.1 * epochs) for seed, epochs in enumerate((3, 7, 5))]
+    (line,) = SweepResult(rows, "val_accuracy").summary()
     assert (line["seeds"], line["epochs"]) == (3, 7)
+    assert (line["train_loss"], line["train_loss_std"]) == pytest.approx((0.5, np.std([0.3, 0.7, 0.5])))
+    assert line["val_accuracy_std"] == 0.0
 
 
 def test_summary_leaves_failed_seeds_out_and_failed_settings_for_the_end():

@@ -160,7 +160,7 @@ def test_survivors_go_on_and_do_not_begin_again(monkeypatch):
         return train(work, group, *data)
 
     monkeypatch.setattr(running, "train", spy)
-    run(widths=[2, 3, 4, 5, 6, 7], depths=1, epochs=8, halving=2)
+    run(widths=[2, 3, 4, 5, 6, 7], depths=1, epochs=8, halving=2, keep_best=1)
     assert {(rung, before, epochs) for rung, before, epochs, _ in done} == {(0, 0, 2), (1, 2, 4), (2, 4, 8)}
     assert [sum(n for rung, *_, n in done if rung == r) for r in range(3)] == [6, 3, 2]
 
