@@ -42,8 +42,6 @@ BLOCK_BYTES, MOST_ROWS = 192 * 1024, 480
 # way back SUMS / rows more, for the sums over lanes, which are as many whatever the rows; forward alone, to make a column of an
 # input counts as TURN products. Measured, see docs/performance.md.
 LEAST_ROWS, WASTE, SUMS, WASTE_FORWARD, TURN = (64, 112, 1500, 105, 0) if LANES32 == 16 else (8, 104, 200, 106, 8)
-# A block is one thread's. Rows of one block go by rows of units, which threads share, from so many multiplications on.
-SHARED = 600_000
 
 
 @elementwise("d! s", "factor")
@@ -70,8 +68,6 @@ def narrow(table, rows, backward):
             if l > 0:
                 padded += _padded(k) * n
                 exact += k * n
-    if backward and rows <= column_block(table) and rows * exact >= SHARED:
-        return False
     least = WASTE + SUMS // rows if backward else WASTE_FORWARD
     return widest <= PAD or 100 * padded >= least * exact
 

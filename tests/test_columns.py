@@ -72,14 +72,6 @@ def test_which_networks_are_narrow() -> None:
     assert not narrow(fm.MLP([500, 40, 3]), 1000)
 
 
-def test_rows_of_one_block_go_by_rows_where_threads_are_worth_it() -> None:
-    """A block by columns is one thread's, whatever the number of threads: a matter of shapes alone."""
-    net = fm.MLP([64, 46, 46, 10])
-    assert not narrow(net, 64)
-    assert narrow(net, 1000) == (columns.LEAST_ROWS == 8)
-    assert narrow(fm.MLP([2, 8, 1]), 64)
-
-
 def agree(net: fm.MLP, X, y, weight=None, batch=70) -> None:
     """Losses, gradients, predictions and some training on both engines."""
     assert narrow(net, min(batch, len(X)))
