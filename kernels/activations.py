@@ -6,6 +6,7 @@ not there are the user's own activations (``custom.py``).
 
 from __future__ import annotations
 
+import functools
 import math
 
 from numba import types
@@ -32,7 +33,7 @@ from .ids import (
 )
 from .jit import entry, inner
 from .maps import add, elementwise, largest, loop, scale
-from .simd import I64, Vec, address, element_lanes, load, store
+from .simd import I64, Vec, address, element, element_lanes, first_lanes, lanes_of, load, shift, splat, store
 from .vmath import verf, vexp, vexp_negative, vexpm1_negative, vsigmoid, vsoftplus, vtanh
 
 LEAK = 0.01
@@ -227,13 +228,53 @@ def _exp_below(z, top):
     return e, e
 
 
+def _softmax_of(vectors):
+    """Make an intrinsic that is `_softmax_row` for what so many vectors hold: nothing that is stored has to be loaded again."""
+
+    def definition(typingctx, k, z, p):
+        def codegen(context, builder, sig, args):
+            count, logits, shares = args
+            _, lanes = element(z)
+            masks = [first_lanes(builder, builder.sub(count, I64(i * lanes)), lanes) for i in range(vectors)]
+            values = [load(builder, logits, I64(i * lanes), lanes, mask) for i, mask in enumerate(masks)]
+            # A NaN makes the sum one, whatever the largest is.
+            tops = [mask.choose(value, -math.inf) for mask, value in zip(masks, values, strict=True)]
+            top = functools.reduce(Vec.maximum, tops).reduce(Vec.maximum)
+            below = [vexp_negative(value - splat(builder, top, lanes)) for value in values]
+            below = [mask.choose(value, 0.0) for mask, value in zip(masks, below, strict=True)]
+            total = functools.reduce(add, below).reduce(add)
+            factor = splat(builder, builder.fdiv(total.type(1.0), total), lanes)
+            for i, mask in enumerate(masks):
+                store(builder, below[i] * factor, shares, I64(i * lanes), mask)
+            return context.make_tuple(builder, sig.return_type, [top, total])
+
+        return types.UniTuple(z.dtype, 2)(types.intp, z, p), codegen
+
+    definition.__name__ = f"softmax_of_{vectors}"
+    return intrinsic(definition)
+
+
+_softmax_of_one, _softmax_of_two = _softmax_of(1), _softmax_of(2)
+
+
 @inner
 def _softmax_row(k, z, p):
     """p = softmax(z) for k logits; returns their largest and sum(e^(z - that)). p may be z."""
+    if k <= lanes_of(z):
+        return _softmax_of_one(k, z, p)
+    if k <= 2 * lanes_of(z):
+        return _softmax_of_two(k, z, p)
     top = _top(k, (z,), ())
     total = _exp_below(k, (z, p), (top,))
     scale(k, (p,), (1.0 / total,))
     return top, total
+
+
+@inner
+def _softmax_rows(m, k, z, ldz, p, ldp):
+    """p = softmax of m rows of k logits; p may be z."""
+    for i in range(m):
+        _softmax_row(k, shift(z, i * ldz), shift(p, i * ldp))
 
 
 @entry
@@ -252,5 +293,4 @@ def apply(activation, z, a):
 def softmax(z, p):
     """p = softmax of the rows of z; z and p (n, K) may be the same array."""
     n, k = z.shape
-    for i in range(n):
-        _softmax_row(k, address(z, i * k), address(p, i * k))
+    _softmax_rows(n, k, address(z, 0), k, address(p, 0), k)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .columns import arrange_columns, column_block, narrow, predict_columns
 from .embedding import rows_fit
-from .ids import ACTIVATION, WIDTH
+from .ids import ACTIVATION, SOFTMAX, WIDTH
 from .jit import entry, inner
 from .layers import forward_rows, output_rows
 from .layout import special
@@ -21,9 +21,10 @@ from .network import (
     Net,
     arrange,
     own_room,
+    rows_of,
 )
 from .scratch import room_of, scratch_size
-from .simd import address, shift
+from .simd import address, lanes_of, shift
 from .sparse import sparse_width
 from .stack import give_back, take
 from .threads import ABORT, NOT_FINITE, barrier, flush_denormals, restore_mode
@@ -33,14 +34,18 @@ from .threads import ABORT, NOT_FINITE, barrier, flush_denormals, restore_mode
 def _answer_rows(all_layers, net, x, out, first, at, m, packed):
     """Outputs of rows `at` + 0..m, or with `all_layers` every layer's; in a block they are the rows from `first` on.
 
-    Inputs are read where they are, and outputs made where they shall be.
+    Inputs are read where they are, and outputs made where they shall be. But softmax loads what the last layer has stored,
+    through a mask if it is narrow, and there each row would wait for the one before: its logits lie in rows of their own.
     """
     table, arena, places = net.table, net.arena, net.places
     layers = table.shape[0]
-    ldx, k, ldo = x.shape[1], table[layers - 1, WIDTH], out.shape[1]
-    z = address(out, at * ldo + ldo - k)
-    forward_rows(net.special, net, 0, 0, False, first, first + m, address(x, at * ldx), ldx, z, ldo, packed)
-    output_rows(table[layers - 1, ACTIVATION], m, k, z, ldo)
+    ldx, k, ldo, activation = x.shape[1], table[layers - 1, WIDTH], out.shape[1], table[layers - 1, ACTIVATION]
+    outputs = address(out, at * ldo + ldo - k)
+    z, ldz = outputs, ldo
+    if activation == SOFTMAX:
+        z, ldz = rows_of(net, layers, first)
+    forward_rows(net.special, net, 0, 0, False, first, first + m, address(x, at * ldx), ldx, z, ldz, packed)
+    output_rows(activation, m, k, z, ldz, outputs, ldo)
     if all_layers:
         column = 0
         for l in range(1, layers):
@@ -73,7 +78,7 @@ def _answer(table, params, x, out, arena, tid, n, sync):
     base = address(arena, 0)
     sparse = sparse_width(table, x) > 0
     room = room_of(table, rows, n)
-    columns = not all_layers and not sparse and narrow(table, rows, False)
+    columns = not all_layers and not sparse and narrow(table, rows, False, lanes_of(base))
     if columns:
         block = column_block(table)
         base, first = shift(base, tid * arrange_columns(table, block, places)), 0

@@ -28,7 +28,7 @@ from .ids import (
     WIDTH,
 )
 from .jit import glue, inner
-from .layout import PAD, _padded, is_special, special
+from .layout import PAD, _padded, is_special, n_params, special
 from .loss import is_sum, most_of
 from .maps import accumulate, copy, elementwise, fill, scale
 from .network import BUFFER, DELTA, EACH, PACK, ROWS, SCALES, TARGETS, few_parameters
@@ -38,38 +38,21 @@ from .transpose import transpose, transpose_narrow
 
 # A block has whole tiles of rows, as many as this many bytes hold.
 BLOCK_BYTES, MOST_ROWS = 192 * 1024, 480
-# Columns are used from so many rows in a minibatch on, where rows of units take so many hundredths of their arithmetic: on the
-# way back SUMS / rows more, for the sums over lanes, which are as many whatever the rows; forward alone, to make a column of an
-# input counts as TURN products. Measured, see docs/performance.md.
-LEAST_ROWS, WASTE, SUMS, WASTE_FORWARD, TURN = (64, 112, 1500, 105, 0) if LANES32 == 16 else (8, 104, 200, 106, 8)
+# Columns are used from so many rows in a minibatch on, where rows of units take so many hundredths of their arithmetic and
+# SUMS / rows more: the sums over lanes are as many whatever the rows. A single unit's sum of products counts as DOT vectors of
+# them, a row's softmax as so many products; forward alone, so do an input's column and an output's row that are to be made.
+# Measured, see docs/performance.md.
+LEAST_ROWS, DOT, OF_SOFTMAX = 8, 4, 25 * LANES32
+WASTE, SUMS = (112, 2000) if LANES32 == 16 else (104, 300)
+WASTE_FORWARD, SUMS_FORWARD, TURN_IN, TURN_OUT = 100, 40 * LANES32, LANES32 // 2, LANES32
+# A block is one thread's. Where all rows are one, and so many that another thread has enough to do with a part of each layer's
+# (rows times parameters), columns have to save more.
+SHARED, WASTE_SHARED = 240_000, 130
 
 
 @elementwise("d! s", "factor")
 def _times(d, s, factor):
     return d * (s * factor)
-
-
-@inner
-def narrow(table, rows, backward):
-    """Whether so many rows at once go through the network, and with `backward` back, by columns: a matter of shapes alone."""
-    if is_special(special(table)) or rows < LEAST_ROWS or not few_parameters(table):
-        return False
-    padded = widest = 0
-    exact = 0 if backward else TURN * table[0, FAN_IN]
-    for l in range(table.shape[0]):
-        k, n = table[l, FAN_IN], table[l, WIDTH]
-        vectors = 1 if n == 1 else _padded(n)
-        widest = max(widest, n)
-        padded += k * vectors
-        exact += k * n
-        if backward:
-            padded += k * vectors
-            exact += k * n
-            if l > 0:
-                padded += _padded(k) * n
-                exact += k * n
-    least = WASTE + SUMS // rows if backward else WASTE_FORWARD
-    return widest <= PAD or 100 * padded >= least * exact
 
 
 @inner
@@ -80,6 +63,67 @@ def column_block(table):
     for l in range(table.shape[0]):
         per_row += 2 * table[l, WIDTH] + 1
     return max(1, min(MOST_ROWS, BLOCK_BYTES // (4 * per_row)) // tile) * tile
+
+
+@inner
+def _lanes_for(n, lanes, backward):
+    """Lanes that n units take in rows. There and back one vector counts as a third wider: its tile waits for what it loads."""
+    if n == 1:
+        return 1
+    vectors = (n + lanes - 1) // lanes
+    return vectors * lanes + (lanes // 3 if backward and vectors == 1 else 0)
+
+
+@inner
+def _wastes(table, rows, backward, lanes, least):
+    """Whether rows of units take `least` hundredths of their arithmetic or more, in vectors of so many lanes.
+
+    There and back float64 wastes what float32 does, as measured; forward alone it has vectors of fewer lanes.
+    """
+    if is_special(special(table)) or rows < LEAST_ROWS or not few_parameters(table):
+        return False
+    last = table.shape[0] - 1
+    spent, exact = (OF_SOFTMAX if table[last, ACTIVATION] == SOFTMAX else 0), 0
+    if backward:
+        lanes = PAD
+    else:
+        outputs = table[last, WIDTH]
+        exact = TURN_IN * table[0, FAN_IN] + (TURN_OUT * outputs if outputs > 1 else 0)
+    for l in range(last + 1):
+        k, n = table[l, FAN_IN], table[l, WIDTH]
+        exact += k * n
+        spent += k * _lanes_for(n, lanes, backward) + (DOT * lanes if n == 1 else 0)
+        if backward:
+            exact += k * n
+            spent += k * _lanes_for(n, lanes, backward)
+            if l > 0:
+                exact += k * n
+                spent += n * _lanes_for(k, lanes, backward)
+    return 100 * spent >= least * exact
+
+
+@inner
+def _least(rows, backward):
+    rows = max(1, rows)
+    return WASTE + SUMS // rows if backward else WASTE_FORWARD + SUMS_FORWARD // rows
+
+
+@inner
+def narrow(table, rows, backward, lanes):
+    """Whether so many rows at once go through the network, and with `backward` back, by columns: a matter of shapes alone."""
+    least = _least(rows, backward)
+    if backward and rows * n_params(table) >= SHARED and rows <= column_block(table):
+        least = max(least, WASTE_SHARED)
+    return _wastes(table, rows, backward, lanes, least)
+
+
+@inner
+def narrow_up_to(table, rows):
+    """Whether there may be columns for so many rows or for fewer, of numbers of any size: scratch must have room for them.
+
+    What rows of units may waste falls with their number, but for SHARED, which is left out; the widest vectors waste the most.
+    """
+    return _wastes(table, rows, True, PAD, _least(rows, True)) or _wastes(table, rows, False, PAD, _least(rows, False))
 
 
 @inner

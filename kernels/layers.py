@@ -6,7 +6,7 @@ times. An argument `kind` is what `layout.special` says.
 
 from __future__ import annotations
 
-from .activations import _activate, _apply, _softmax_row
+from .activations import _activate, _apply, _softmax_rows
 from .alphas import blend, blend_with_slopes, through_blend
 from .dense import by_output, delta, delta_ending, forward, weight_gradient
 from .embedding import embed, embedding_gradient, embedding_input_gradient
@@ -109,15 +109,14 @@ def forward_rows(kind, net, epoch, row, gradient, first, last, x, ldx, out, ldo,
 
 
 @inner
-def output_rows(activation, m, k, z, ld):
-    """Logits become outputs, in place."""
+def output_rows(activation, m, k, z, ldz, out, ldo):
+    """The logits z become outputs; but for softmax z is `out`."""
     if activation == SOFTMAX:
-        for i in range(m):
-            _softmax_row(k, shift(z, i * ld), shift(z, i * ld))
-    elif ld == k:
-        _apply(activation, 1, m * k, 0, z, z)
+        _softmax_rows(m, k, z, ldz, out, ldo)
+    elif ldo == k:
+        _apply(activation, 1, m * k, 0, out, out)
     else:
-        _apply(activation, m, k, ld, z, z)
+        _apply(activation, m, k, ldo, out, out)
 
 
 @inner

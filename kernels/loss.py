@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .activations import _activate, _softmax_row
+from .activations import _activate, _softmax_row, _softmax_rows
 from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, LOSS, MAE, POISSON, PRODUCT, QUANTILE, SOFTMAX, SSE
 from .jit import allocating_entry, glue, inner
 from .maps import add, dot, elementwise, scale
@@ -128,8 +128,7 @@ def _softmax_back(m, k, d, p, ld):
 def output_derivative(activation, m, k, z, ld, d):
     """z becomes the output p; d becomes f'(z), or 1 for softmax, whose Jacobian `_softmax_back` applies."""
     if activation == SOFTMAX:
-        for i in range(m):
-            _softmax_row(k, shift(z, i * ld), shift(z, i * ld))
+        _softmax_rows(m, k, z, ld, z, ld)
         activation = IDENTITY
     _activate(activation, 1, m * ld, 0, z, z, d)
 

@@ -73,7 +73,7 @@ from .network import (
 from .optim import _norm_factors, _penalize, _shorten, _squared_weights, _update
 from .rng import permute
 from .scratch import room_of, scratch_size
-from .simd import address, shift
+from .simd import address, lanes_of, shift
 from .sparse import sparse_width
 from .stack import give_back, take
 from .threads import ABORT, LATE, N_SUMS, NOT_FINITE, SUMS, barrier, deadline, flush_denormals, nanoseconds, restore_mode
@@ -230,9 +230,9 @@ def _steps(task, net, data, ints, reals, slots, lr, losses, out, copies, part, f
 
 
 @inner
-def _by_columns(task, table, ints, rates, rows, sparse):
+def _by_columns(task, table, ints, rates, rows, sparse, lanes):
     """Whether a task's rows are taken by columns."""
-    if sparse or task == INPUT_GRADIENT or not narrow(table, rows, task != LOSS_ONLY):
+    if sparse or task == INPUT_GRADIENT or not narrow(table, rows, task != LOSS_ONLY, lanes):
         return False
     if table[table.shape[0] - 1, ACTIVATION] == SOFTMAX and ints[LOSS] != CROSS_ENTROPY:
         return False
@@ -275,8 +275,8 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     mode = flush_denormals()
     room, few, limit = room_of(table, rows, n), few_parameters(table), block_limit(table)
     sparse = sparse_width(table, x) > 0
-    columns = _by_columns(task, table, ints, reals[N_REALS:], rows, sparse)
     base, target = address(arena, 0), address(out, 0)
+    columns = _by_columns(task, table, ints, reals[N_REALS:], rows, sparse, lanes_of(base))
     if columns:
         # Each thread has all of its blocks to itself.
         limit = column_block(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .columns import arrange_columns, column_block, narrow
+from .columns import arrange_columns, column_block, narrow_up_to
 from .jit import allocating_entry, inner
 from .layout import _padded, n_params
 from .network import PLACES, arrange, block_limit, few_parameters
@@ -21,7 +21,7 @@ def room_of(table, rows, n):
 @inner
 def scratch_size(table, inputs, rows, n, places):
     """Elements of scratch for any task on up to `rows` rows of `inputs` numbers at once by n threads; fills `places`."""
-    columns = narrow(table, rows, True) or narrow(table, rows, False)
+    columns = narrow_up_to(table, rows)
     gradients = 1
     if columns or (few_parameters(table) and rows > block_limit(table)):  # one for each group of `_side_by_side`
         block = min(column_block(table), block_limit(table))

@@ -93,10 +93,10 @@ def differentiate_quickly(table, ints, reals, params, x, y, weight, grad, arena)
     return ask(ints, reals, params, x, y, weight, grad) + ask(ints, reals, params, x, y, weight, grad)
 
 
-def questions(net: Net, data: Data, at_end: bool) -> None:
-    """Whatever is asked of one network."""
+def questions(net: Net, data: Data, at_end: bool, room: int = 0) -> None:
+    """Whatever is asked of one network, with scratch for `room` rows if that is more."""
     dtype, rows = net.params.dtype, len(data.x)
-    arena = np.zeros(train.arena_size(net.table, rows, data.x.shape[1]), dtype)
+    arena = np.zeros(train.arena_size(net.table, max(rows, room), data.x.shape[1]), dtype)
     out, every = np.zeros((rows, net.n_outputs), dtype), np.zeros((rows, int(net.table[:, ids.WIDTH].sum())), dtype)
     asked = net.table, net.ints, net.reals, net.params, *data.arrays
     compare(train.predict, at_end, net.table, net.params, data.x, out, arena)
@@ -158,6 +158,16 @@ def weight_gradients(dtype) -> None:
         compare(dense.linear_bwd_w, True, x, d, np.zeros((inputs, 300), dtype), np.zeros(300, dtype))
 
 
+def fewer_rows(dtype) -> None:
+    """Than scratch was made for: those that go by columns where more would go by rows of units, and others."""
+    for widths in ([64, 29, 29, 8], [64, 42, 42, 10], [20, 70, 5], [40, 24, 10, 24, 1]):
+        net = make_net(widths, "RELU", "IDENTITY", "MSE", True, 0.0, dtype, training=1, optimizer="SGD", batch=1000, l2=0.0)
+        for room in (64, 112, 160, 400):
+            for rows in (8, 16, 32, 48, 64, 100, 144):
+                if rows < room:
+                    questions(net, make_data(net, rows, False, False), True, room)
+
+
 def case(chosen: random.Random) -> None:
     """A network of a few odd widths, and one or the other thing that it does."""
     do = chosen.choice([questions, steps, populations])
@@ -186,6 +196,7 @@ def main(cases: int) -> None:
     faulthandler.enable()
     for dtype in (np.float32, np.float64):
         weight_gradients(dtype)
+        fewer_rows(dtype)
     chosen = random.Random(0)
     for _ in range(cases):
         case(chosen)

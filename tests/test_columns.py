@@ -33,8 +33,13 @@ def _products(m, n, k, a, b, c, add):
 
 
 @njit
-def _narrow(table, rows, backward):
-    return columns.narrow(table, rows, backward)
+def _narrow(table, rows, backward, lanes):
+    return columns.narrow(table, rows, backward, lanes)
+
+
+@njit
+def _narrow_up_to(table, rows):
+    return columns.narrow_up_to(table, rows)
 
 
 @njit
@@ -43,7 +48,7 @@ def _block(table):
 
 
 def narrow(net: fm.MLP, rows: int, backward: bool = True) -> bool:
-    return _narrow(net.plan.table, rows, backward)
+    return _narrow(net.plan.table, rows, backward, simd.LANES32 if net.dtype == np.float32 else simd.LANES64)
 
 
 @DTYPES
@@ -62,14 +67,39 @@ def test_products_of_columns(dtype) -> None:
                     assert (np.delete(guarded, slice(20, 20 + m * n)) == 7.0).all()
 
 
-def test_which_networks_are_narrow() -> None:
-    assert narrow(fm.MLP([2, 8, 1]), columns.LEAST_ROWS)
-    assert not narrow(fm.MLP([2, 8, 1]), columns.LEAST_ROWS - 1)
+@DTYPES
+def test_which_networks_are_narrow(dtype) -> None:
+    assert narrow(fm.MLP([2, 5, 1], dtype=dtype), 64)
+    assert narrow(fm.MLP([2, 5, 1], dtype=dtype), 1000, backward=False)
+    assert not narrow(fm.MLP([2, 5, 1], dtype=dtype), columns.LEAST_ROWS - 1)
     if simd.LANES32 == 16:
         assert narrow(fm.MLP([10, 24, 24, 3]), 1000)
-        assert narrow(fm.MLP([20, 48, 48, 5]), 1000, backward=False)
-    assert not narrow(fm.MLP([64, 64, 64, 64]), 1000)
-    assert not narrow(fm.MLP([500, 40, 3]), 1000)
+        assert narrow(fm.MLP([20, 48, 52, 5]), 1000, backward=False)
+    assert not narrow(fm.MLP([64, 64, 64, 64], dtype=dtype), 1000)
+    assert not narrow(fm.MLP([500, 40, 3], dtype=dtype), 1000)
+
+
+def test_rows_of_one_block_go_by_rows_where_threads_are_worth_it() -> None:
+    net = fm.MLP([64, 46, 46, 10])
+    block = _block(net.plan.table)
+    assert not any(narrow(net, rows) for rows in range(48, block + 1) if rows * net.n_params >= columns.SHARED)
+    if simd.LANES32 == 8:  # with 16 lanes 46 units waste too few
+        assert narrow(net, 2 * block)
+        assert narrow(fm.MLP([64, 42, 42, 10]), 32)  # too few to share
+    assert narrow(fm.MLP([64, 17, 17, 3]), 320)  # columns save too much
+
+
+def test_there_is_room_for_columns_wherever_fewer_rows_may_go_by_them() -> None:
+    rng = np.random.default_rng(0)
+    counts = [7, 8, 12, 16, 31, 32, 48, 64, 96, 100, 144, 200, 256, 480, 481, 1000]
+    for _ in range(300):
+        widths = rng.choice([1, 2, 3, 5, 8, 10, 16, 17, 20, 30, 32, 37, 46, 54, 64, 81, 100], rng.integers(2, 5))
+        table = fm.MLP([int(width) for width in widths], output="identity").plan.table
+        before = False
+        for rows in counts:
+            for lanes in (simd.LANES32, simd.LANES64):
+                before |= _narrow(table, rows, True, lanes) or _narrow(table, rows, False, lanes)
+            assert _narrow_up_to(table, rows) or not before, (widths, rows)
 
 
 def agree(net: fm.MLP, X, y, weight=None, batch=70) -> None:
@@ -107,7 +137,7 @@ def test_every_activation(activation, dtype) -> None:
 @DTYPES
 @pytest.mark.parametrize(("loss", "outputs"), LOSSES)
 def test_every_loss(loss, outputs, dtype) -> None:
-    net = fm.MLP([4, 7, outputs], output=PAIRS[loss], loss=loss, dtype=dtype)
+    net = fm.MLP([4, 5, outputs], output=PAIRS[loss], loss=loss, dtype=dtype)
     X, y = data(net, 131)
     agree(net, X, y)
     agree(net, X, y, np.random.default_rng(1).uniform(0, 2, len(X)).astype(dtype))

@@ -167,7 +167,7 @@ def test_activation_on_every_length_and_in_place(name, dtype):
 
 
 @PRECISION
-@pytest.mark.parametrize("k", [1, 2, 3, 10, 33])
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 8, 9, 10, 15, 16, 17, 31, 32, 33, 70])
 def test_softmax(k, dtype):
     kernel, twin = twins("activations", "softmax")
     for n in (0, 1, 5):
@@ -183,6 +183,20 @@ def test_softmax(k, dtype):
         assert_close(p, expected, expected * (k + below), errors=4)
         kernel(z, z)
         np.testing.assert_array_equal(z, p)
+
+
+@PRECISION
+@pytest.mark.parametrize("k", [3, 10, 20, 40])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_row_that_has_no_softmax_is_nan_and_no_other(k, wrong, dtype):
+    kernel, _ = twins("activations", "softmax")
+    z = normal((k, k), dtype)
+    for i in range(0, k, 2):
+        z[i, i] = wrong
+    p = np.empty_like(z)
+    kernel(z, p)
+    assert np.isnan(p[::2]).all()
+    assert np.isfinite(p[1::2]).all()
 
 
 # Dense layers.
