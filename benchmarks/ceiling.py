@@ -1,7 +1,7 @@
-"""The machine's ceiling: the register tile on operands that stay in L1, on one thread and on all.
+"""What the machine can do: its ceiling, and how long threads take to meet.
 
-Nothing that is built on this tile can be faster. It is the highest of many short measurements, since other work on the
-machine only ever lowers them.
+The ceiling is the register tile on operands that stay in L1, on one thread and on all. Nothing that is built on this tile can
+be faster. It is the highest of many short measurements, since other work on the machine only ever lowers them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 from fastmlp.kernels.simd import LANES32, LANES64, address
-from fastmlp.kernels.threads import run_on_threads, set_threads, threads
+from fastmlp.kernels.threads import barrier, run_on_threads, set_threads, threads
 from fastmlp.kernels.tile import END_STORE, MR, NV, START_ZERO, tiles
 
 # So many tiles below each other, of such a depth, are about what an L1 cache of 32 KB holds.
@@ -55,6 +55,34 @@ def gflops(n_threads: int, dtype: str = "float32", seconds: float = 0.5) -> floa
     return best
 
 
+@functools.cache
+def _meetings() -> Any:
+    @numba.njit(nogil=True, error_model="numpy")
+    def meet(times, tid, n, sync):
+        for _ in range(times):
+            barrier(sync, n)
+
+    return meet
+
+
+def meeting(n_threads: int, times: int = 2000, turns: int = 15) -> float:
+    """Return the nanoseconds that threads take to meet at a barrier, the median of some turns.
+
+    It is a few cache lines' way from core to core, and so says how far these lie apart at the moment.
+    """
+    before = threads()
+    set_threads(n_threads)
+    try:
+        took = []
+        for _ in range(turns + 1):  # of which the first compiles
+            began = time.perf_counter()
+            run_on_threads(_meetings(), n_threads, False, times)
+            took.append(time.perf_counter() - began)
+    finally:
+        set_threads(before)
+    return 1e9 * float(np.median(took[1:])) / times
+
+
 def measure(seconds: float = 0.5) -> dict[str, dict[str, float]]:
     """Return GFLOP/s by dtype, on one thread and on all."""
     for dtype in _LANES:  # compiles
@@ -72,3 +100,4 @@ def higher(first: dict[str, dict[str, float]], second: dict[str, dict[str, float
 if __name__ == "__main__":
     for dtype, rates in measure(2.0).items():
         print(f"{dtype}: {rates['one']:.0f} GFLOP/s on one thread, {rates['all']:.0f} on {threads()}")
+    print(f"{threads()} threads meet in {meeting(threads()):.0f} ns")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from . import ceiling
 from .jobs import Job
 from .measure import Effort, Pairs, paired, warm
 from .peers import CORES, OURS
@@ -66,9 +67,10 @@ def busy(processes: int = CORES) -> Iterator[None]:
 
 def measure_threads(effort: Effort, say: Say) -> dict[str, Any]:
     """All threads against one on every workload, and one against all while every core is busy with something else."""
-    found: dict[str, Any] = {"cores": CORES, "idle": {}}
+    found: dict[str, Any] = {"cores": CORES, "idle": {}, "meetings": []}
     for name, workload in WORKLOADS.items():
         say(f"threads: {name}")
+        found["meetings"].append(ceiling.meeting(CORES))
         found["idle"][name] = compare(job(workload, threads=CORES), job(workload, threads=1), workload.steps, effort)
     found["busy"] = measure_busy(UNDER_LOAD, effort, say)
     return found
@@ -89,6 +91,9 @@ def table_threads(result: dict[str, Any]) -> Table:
     """Return the figures as a table; on a busy machine the means are judged: medians hide the runs that people wait for."""
     cores = result["cores"]
     shown = Table(title=f"Threads: µs a step on {cores} and on 1")
+    if meetings := result.get("meetings"):  # files of before have none
+        low, high = min(meetings), max(meetings)
+        shown.caption = f"{cores} threads meet at a barrier in {low:.0f} to {high:.0f} ns, measured before each row."
     for column in ("", f"{cores} threads", "1 thread", "faster by", "half lies in", "goal"):
         shown.add_column(column, justify="right" if column else "left")
     goals = {"M1": "≥ 1.7", "B1": "≥ 1.7", "S1": "≥ 1.4"}
