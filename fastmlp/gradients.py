@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isnan
 
 import numpy as np
@@ -51,6 +52,62 @@ class Gradients(Answers):
         (5.0, [-10.0, -14.0, -4.0])
         """
         return self._gradient(self._state.still, *self._raw_data(X, y, sample_weight))
+
+    def objective(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Callable[[ArrayLike], tuple[float, NDArray]]:
+        """Return the loss and its gradient as a function of all parameters, as optimizers of other libraries take it.
+
+        The data are looked at once, and the network's own parameters are left alone.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`loss`. What the engine can take as it is it reads in each call: leave it as it is.
+
+        Returns
+        -------
+        callable
+            It takes a (P,) array laid out as `params` and returns what :meth:`value_and_grad` would with these parameters: the
+            loss, which is NaN or infinite where the outputs are, and a new (P,) array of the network's dtype. It raises
+            ValueError for another shape. Each thread needs one of its own, and it cannot be pickled.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or the weights are not such arrays, or hold what is not finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from scipy.optimize import minimize
+        >>> import fastmlp as fm
+        >>> X = np.linspace(-1, 1, 50)[:, None]
+        >>> net = fm.MLP([1, 8, 1], activation="tanh", dtype="float64", seed=0)
+        >>> found = minimize(net.objective(X, np.sin(3 * X)), net.params, jac=True, method="BFGS")
+        >>> net.params = found.x
+        >>> net.loss(X, np.sin(3 * X)) < 1e-4
+        True
+        """
+        x, t, w = (array[:] for array in self._data(X, y, sample_weight))
+        desk, dtype, shape = self._arena.take(len(x)), self.dtype, self._params.shape
+
+        def value_and_grad(params: ArrayLike) -> tuple[float, NDArray]:
+            """Return the loss and its gradient, a new array, for parameters laid out as the network's."""
+            nonlocal desk
+            if type(params) is not np.ndarray or params.dtype != dtype or not params.flags.carray:
+                params = np.array(params, dtype)
+            if params.shape != shape:
+                raise ValueError(f"params must have shape {shape}, as net.params; got {params.shape}.")
+            if desk.generation != engine.generation:
+                desk = self._arena.take(len(x))
+            state, grad = self._state, np.empty(shape, dtype)
+            value = desk.value_and_grad(state.still, state.reals, params, x, t, w, grad)
+            if isnan(value):
+                self._data(x, t, None)
+            return value, grad
+
+        return value_and_grad
 
     def zero_grad(self) -> None:
         """Set `grad` to zero.

@@ -74,7 +74,7 @@ class Peer:
         """Return the variants that make a difference to a workload."""
         # Unrolling a scan of many minibatches, or of Adam's many arrays, made JAX up to twice slower.
         rolled = self.name == "jax" and (workload.task != "train" or workload.batches > 1 or workload.optimizer == "adam")
-        unbound = self.name == "fastmlp" and workload.task != "predict"
+        unbound = self.name == "fastmlp" and workload.task == "train"
         return self.variants[:1] if rolled or unbound else self.variants
 
     @property

@@ -67,6 +67,18 @@ class Gradient(_Job):
         return Outcome.of(*returned)
 
 
+class BoundGradient(Gradient):
+    """One call of what objective returns for the data."""
+
+    def __init__(self, workload: Workload, data: Data, params: Any, threads: int | None, shuffle: bool) -> None:
+        super().__init__(workload, data, params, threads, shuffle)
+        self.objective, self.params = self.net.objective(data.x, data.y), self.net.params.copy()
+
+    def run(self) -> tuple[float, Any]:
+        """Return loss and gradient."""
+        return self.objective(self.params)
+
+
 class Prediction(_Job):
     """One call of predict."""
 
@@ -94,6 +106,10 @@ class BoundPrediction(Prediction):
 def prepare(
     workload: Workload, data: Data, params: Any, threads: int | None = None, shuffle: bool = False, bound: bool = False
 ) -> Job:
-    """Return the job; `threads` as in fastmlp.set_threads, `bound` is whether a prediction's rows are bound before."""
-    jobs = {"train": Training, "gradient": Gradient, "predict": BoundPrediction if bound else Prediction}
+    """Return the job; `threads` as in fastmlp.set_threads, `bound` is whether what is not trained on is bound before."""
+    jobs = {
+        "train": Training,
+        "gradient": BoundGradient if bound else Gradient,
+        "predict": BoundPrediction if bound else Prediction,
+    }
     return jobs[workload.task](workload, data, params, threads, shuffle)
