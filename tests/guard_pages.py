@@ -159,8 +159,8 @@ def weight_gradients(dtype) -> None:
 
 
 def fewer_rows(dtype) -> None:
-    """Than scratch was made for: those that go by columns where more would go by rows of units, and others."""
-    for widths in ([64, 29, 29, 8], [64, 42, 42, 10], [20, 70, 5], [40, 24, 10, 24, 1]):
+    """Fewer rows than scratch was made for, some of which go by columns where more would go by rows of units."""
+    for widths in ([64, 29, 29, 8], [64, 42, 42, 10], [14, 40, 24], [20, 70, 5], [40, 24, 10, 24, 1]):
         net = make_net(widths, "RELU", "IDENTITY", "MSE", True, 0.0, dtype, training=1, optimizer="SGD", batch=1000, l2=0.0)
         for room in (64, 112, 160, 400):
             for rows in (8, 16, 32, 48, 64, 100, 144):
