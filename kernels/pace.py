@@ -38,6 +38,7 @@ class Pace:
         self._one = self._all = 0.0
         self._woken = False
         self._since = self._wait = 0.0
+        self._best = 0
 
     def next(self, steps: int, n: int) -> tuple[int, int]:
         """How many threads, up to n, should do how many of the next steps."""
@@ -51,6 +52,8 @@ class Pace:
         if not self._one:
             return 1, tries
         best, other = (1, n) if self._one < _MARGIN * self._all else (n, 1)
+        if best != self._best:  # by one bad moment, it may be: the other is asked again at once
+            self._best, self._wait = best, 0.0
         if self._since < self._wait:
             return best, steps
         least = _PATIENCE * tries * max(self._one, self._all)

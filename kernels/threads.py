@@ -7,6 +7,7 @@ and meets the others at a barrier that spins, then yields, so that a busy machin
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import math
 import os
@@ -137,11 +138,39 @@ def run_on_threads(kernel, n: int, long: bool, *args, budget: float = 0.0):
         _lock.release()
 
 
+def _core_number():
+    """Return a function that tells a thread the number of its core; None where there is none, or threads may not choose."""
+    function = getattr(ctypes.PyDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None
+    return function if function is not None and function() >= 0 else None
+
+
+_core = _core_number()
+
+
+def _apart_from(taken: set[int], kernel, *args):
+    """kernel(*args) on a core that none of the threads has that began before, if this one may use such a core.
+
+    The system often wakes a thread on the core of the one that wakes it. There both stay for many milliseconds, in which each
+    waits for the other at every barrier.
+    """
+    core = _core()
+    if core in taken:
+        with contextlib.suppress(OSError):  # the cores that there are have just changed
+            allowed = os.sched_getaffinity(0)
+            if free := allowed - taken:
+                os.sched_setaffinity(0, free)
+                core = _core()
+                os.sched_setaffinity(0, allowed)
+    taken.add(core)
+    return kernel(*args)
+
+
 def _run_all(pool: ThreadPoolExecutor, kernel, n: int, apart: bool, args, sync):
     """Run a kernel on n of the pool's threads, or if not `apart` on this one and n - 1."""
     global _pool
     try:
-        others = [pool.submit(kernel, *args, tid, n, sync) for tid in range(0 if apart else 1, n)]
+        begin = (kernel,) if _core is None else (_apart_from, set() if apart else {_core()}, kernel)
+        others = [pool.submit(*begin, *args, tid, n, sync) for tid in range(0 if apart else 1, n)]
         result = None if apart else kernel(*args, 0, n, sync)
         results = [other.result() for other in others]
         return results[0] if apart else result

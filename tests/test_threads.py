@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -171,6 +173,21 @@ def test_pace_prefers_what_took_less_and_asks_again_when_that_may_have_changed()
     assert chosen[300:].count(2) > 95
 
 
+def test_pace_does_not_change_its_mind_for_long_by_one_bad_moment() -> None:
+    kind = pace.Pace(guess=1e-4)
+    for n, seconds in ((4, 1.0), (4, 5e-5), (1, 1e-4)):
+        kind.took(n, 100, 100 * seconds)
+    while kind.next(100, 4)[0] == 1:
+        kind.took(1, 100, 1e-2)
+    assert kind.next(100, 4) == (4, 100)
+    kind.took(4, 1000, 0.2)  # twice as long as on one thread
+    assert kind.next(1000, 4)[0] == 4
+    kind.took(4, 100, 5e-3)
+    assert kind.next(1000, 4)[0] == 1  # the best is another one again, and the other is asked
+    kind.took(1, 100, 1e-2)
+    assert kind.next(1000, 4) == (4, 1000)
+
+
 @pytest.mark.parametrize(("guess", "expected"), [(1e-7, (1, 1000)), (1.0, (4, 1000))])
 def test_pace_does_not_try_what_is_clear(guess, expected) -> None:
     assert pace.Pace(guess).next(1000, 4) == expected
@@ -327,3 +344,61 @@ def test_a_second_interruption_does_not_leave_threads_at_work(monkeypatch) -> No
         threads._run_all(Pool(), None, 2, True, (), sync)
     assert ended == [True]
     assert sync[threads.ABORT] == 1
+
+
+needs_cores = pytest.mark.skipif(
+    threads._core is None or len(os.sched_getaffinity(0)) < 2, reason="needs a system whose threads may choose among cores"
+)
+
+
+def on_its_own_thread(function, *args):
+    """function(*args) on a thread that may change what cores it may use."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result()
+
+
+@needs_cores
+def test_a_thread_leaves_the_core_of_one_that_began_before(monkeypatch) -> None:
+    def core() -> int:
+        """The core that is taken, until the thread has said that it wants another."""
+        return real_core() if wishes else where
+
+    def wish(thread: int, cores: set[int]) -> None:
+        wishes.append(cores)
+        real_wish(thread, cores)
+
+    real_core, real_wish, allowed = threads._core, os.sched_setaffinity, os.sched_getaffinity(0)
+    monkeypatch.setattr(threads, "_core", core)
+    monkeypatch.setattr(os, "sched_setaffinity", wish)
+    for where in allowed:
+        wishes, taken = [], {where}
+        assert on_its_own_thread(threads._apart_from, taken, lambda: os.sched_getaffinity(0)) == allowed
+        assert wishes == [allowed - {where}, allowed]
+        assert len(taken) == 2
+
+
+@needs_cores
+def test_a_thread_stays_where_no_core_is_free_or_may_be_chosen(monkeypatch) -> None:
+    def refuse(thread: int, cores: set[int]) -> None:
+        refused.append(cores)
+        raise OSError("no such core")
+
+    refused: list[set[int]] = []
+    allowed = os.sched_getaffinity(0)
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    assert on_its_own_thread(threads._apart_from, set(allowed), lambda: "done") == "done"
+    assert not refused
+    monkeypatch.setattr(threads, "_core", lambda: min(allowed))
+    assert on_its_own_thread(threads._apart_from, {min(allowed)}, lambda: "done") == "done"
+    assert refused == [allowed - {min(allowed)}]
+
+
+def test_threads_run_where_the_system_tells_nothing_of_cores(monkeypatch, any_threads) -> None:
+    monkeypatch.setattr(threads, "_core", None)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((64, 20)), rng.standard_normal((64, 3))
+    trained = [
+        trained_by(n, fm.MLP([20, 300, 3], seed=0), X.astype("f"), y.astype("f"), np.zeros(0, "f"), OPTIMIZERS[1], 16, 5, False)
+        for n in (1, 2)
+    ]
+    assert (trained[0][0] == trained[1][0]).all()
