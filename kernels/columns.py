@@ -33,17 +33,17 @@ from .loss import is_sum, most_of
 from .maps import accumulate, copy, elementwise, fill, scale
 from .network import BUFFER, DELTA, EACH, PACK, ROWS, SCALES, TARGETS, few_parameters
 from .simd import LANES32, address, lanes_of, peek, poke, shift
-from .tile import END_RELU, END_STORE, NV, START_COLUMN, START_ZERO
+from .tile import END_ADD, END_RELU, END_STORE, NV, START_COLUMN, START_ZERO
 from .transpose import transpose, transpose_narrow
 
 # A block has whole tiles of rows, as many as this many bytes hold.
 BLOCK_BYTES, MOST_ROWS = 192 * 1024, 480
-# Columns are used from so many rows in a minibatch on, where rows of units take so many hundredths of their arithmetic and
-# SUMS / rows more: the sums over lanes are as many whatever the rows. A single unit's sum of products counts as DOT vectors of
-# them, a row's softmax as so many products; forward alone, so do an input's column and an output's row that are to be made.
-# Measured, see docs/performance.md.
+# Columns are used from so many rows in a minibatch on, where rows of units take so many hundredths of their arithmetic, that of
+# whole vectors of rows, and SUMS / rows more: the sums over lanes are as many whatever the rows. A single unit's sum of
+# products counts as DOT vectors of them, a row's softmax as so many products; forward alone, so do an input's column and an
+# output's row that are to be made. Measured, see docs/performance.md.
 LEAST_ROWS, DOT, OF_SOFTMAX = 8, 4, 25 * LANES32
-WASTE, SUMS = (112, 2000) if LANES32 == 16 else (104, 300)
+WASTE, SUMS = 100, 1000 if LANES32 == 16 else 0
 WASTE_FORWARD, SUMS_FORWARD, TURN_IN, TURN_OUT = 100, 40 * LANES32, LANES32 // 2, LANES32
 # A block is one thread's. Where all rows are one, and so many that another thread has enough to do with a part of each layer's
 # (rows times parameters), columns have to save more.
@@ -66,12 +66,9 @@ def column_block(table):
 
 
 @inner
-def _lanes_for(n, lanes, backward):
-    """Lanes that n units take in rows. There and back one vector counts as a third wider: its tile waits for what it loads."""
-    if n == 1:
-        return 1
-    vectors = (n + lanes - 1) // lanes
-    return vectors * lanes + (lanes // 3 if backward and vectors == 1 else 0)
+def _lanes_for(n, lanes):
+    """Lanes that n units take in rows."""
+    return (n + lanes - 1) // lanes * lanes if n > 1 else 1
 
 
 @inner
@@ -92,26 +89,21 @@ def _wastes(table, rows, backward, lanes, least):
     for l in range(last + 1):
         k, n = table[l, FAN_IN], table[l, WIDTH]
         exact += k * n
-        spent += k * _lanes_for(n, lanes, backward) + (DOT * lanes if n == 1 else 0)
+        spent += k * _lanes_for(n, lanes) + (DOT * lanes if n == 1 else 0)
         if backward:
             exact += k * n
-            spent += k * _lanes_for(n, lanes, backward)
+            spent += k * _lanes_for(n, lanes)
             if l > 0:
                 exact += k * n
-                spent += n * _lanes_for(k, lanes, backward)
+                spent += n * _lanes_for(k, lanes)
     return 100 * spent >= least * exact
-
-
-@inner
-def _least(rows, backward):
-    rows = max(1, rows)
-    return WASTE + SUMS // rows if backward else WASTE_FORWARD + SUMS_FORWARD // rows
 
 
 @inner
 def narrow(table, rows, backward, lanes):
     """Whether so many rows at once go through the network, and with `backward` back, by columns: a matter of shapes alone."""
-    least = _least(rows, backward)
+    some = max(1, rows)
+    least = (WASTE * _padded(some) + SUMS) // some if backward else WASTE_FORWARD + SUMS_FORWARD // some
     if backward and rows * n_params(table) >= SHARED and rows <= column_block(table):
         least = max(least, WASTE_SHARED)
     return _wastes(table, rows, backward, lanes, least)
@@ -121,9 +113,12 @@ def narrow(table, rows, backward, lanes):
 def narrow_up_to(table, rows):
     """Whether there may be columns for so many rows or for fewer, of numbers of any size: scratch must have room for them.
 
-    What rows of units may waste falls with their number, but for SHARED, which is left out; the widest vectors waste the most.
+    What rows of units have to waste falls with their number, but for SHARED and for vectors that are not whole, which are left
+    out; the widest vectors waste the most.
     """
-    return _wastes(table, rows, True, PAD, _least(rows, True)) or _wastes(table, rows, False, PAD, _least(rows, False))
+    some = max(1, rows)
+    there_and_back = _wastes(table, rows, True, PAD, WASTE + SUMS // some)
+    return there_and_back or _wastes(table, rows, False, PAD, WASTE_FORWARD + SUMS_FORWARD // some)
 
 
 @inner
@@ -138,9 +133,12 @@ def arrange_columns(table, block, places):
         places[l, DELTA] = at
         if l > 0:
             at += width * block
-    outputs = max(2, table[layers - 1, WIDTH]) * block
+    outputs, widest = max(2, table[layers - 1, WIDTH]) * block, 0
+    for l in range(layers):
+        widest = max(widest, _padded(table[l, WIDTH]))
     scratch = places[layers + 1]
-    for column, size in ((TARGETS, outputs), (ROWS, block), (SCALES, block), (EACH, outputs), (PACK, PACKED)):
+    packed = PACKED + block * widest
+    for column, size in ((TARGETS, outputs), (ROWS, block), (SCALES, block), (EACH, outputs), (PACK, packed)):
         scratch[column] = at
         at += size
     return _padded(at)
@@ -264,6 +262,25 @@ def loss_columns(net, ints, reals, ld):
 
 
 @inner
+def _weight_gradient(m, n, k, a, d, dw, add, packed):
+    """dw (m, n) = A @ D.T for columns A (m, k) and D (n, k), added to dw if `add`; k is whole vectors.
+
+    By dot products, which end in sums over lanes; or D is turned to rows first. Measured, see docs/performance.md.
+    """
+    lanes = lanes_of(a)
+    width = (n + lanes - 1) // lanes * lanes
+    if 10 * k * (width + m * (width - n) // lanes) >= 3 * lanes * m * n:
+        products(m, n, k, a, d, dw, add)
+        return
+    rows = shift(packed, PACKED)
+    for j in range(0, n, lanes):
+        for p in range(0, k, lanes):
+            transpose(min(lanes, n - j), lanes, shift(d, j * k + p), k, shift(rows, p * width + j), width)
+    end = END_ADD if add else END_STORE
+    gemm(m, n, k, a, k, 1, rows, width, False, None, dw, n, START_ZERO, dw, end, dw, n, packed)
+
+
+@inner
 def backward_columns(net, ld, grad, add):
     """Every weight gradient from a block's columns, added to `grad` if `add`, and the deltas that they need."""
     table, arena, places = net.table, net.arena, net.places
@@ -272,7 +289,7 @@ def backward_columns(net, ld, grad, add):
     for l in range(layers - 1, -1, -1):
         k, n = table[l, FAN_IN], table[l, WIDTH]
         a, d = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, DELTA])
-        products(k + table[l, HAS_BIAS], n, ld, a, d, shift(grad, table[l, OFFSET]), add)
+        _weight_gradient(k + table[l, HAS_BIAS], n, ld, a, d, shift(grad, table[l, OFFSET]), add, packed)
         if l > 0:
             end, out = delta_ending(table[l - 1, ACTIVATION], 0.0), shift(arena, places[l, DELTA])
             aux = a if by_output(end) else out

@@ -9,8 +9,10 @@ from numba.extending import intrinsic
 from .jit import inner
 from .simd import I32, I64, LANES32, Vec, element, first_lanes, load, shift, store_each, zeros
 
-# Accumulators, A's vectors and one of B's share the CPU's registers. Four sums end in one vector of four.
+# Accumulators, A's vectors and one of B's share the CPU's registers. Four sums end in one vector of four. What is left over of
+# rows and columns may need no more than the smaller tiles.
 ROWS, COLS = (6, 4) if LANES32 == 16 else (3, 4)
+FEW_ROWS, FEW_COLS = (3, 2) if LANES32 == 16 else (1, 2)
 # Rows whose dot products with one vector are taken side by side.
 DOT_ROWS = 4
 
@@ -68,54 +70,65 @@ def _dot_tile(typingctx, rows, cols, k, a, b, c, ldc, add):
     lanes = element(a)[1]
 
     def codegen(context, builder, sig, args):
-        rows, cols, k, a, b, c, ldc, add = args
-        elem = a.type.pointee
-
-        def rows_of(pointer, count, stride, most):
-            # Those that are too many are the last one again.
-            found, i = [pointer], I64(0)
-            for n in range(1, most):
-                i = builder.select(builder.icmp_signed("<", I64(n), count), I64(n), i)
-                found.append(builder.gep(pointer, [builder.mul(stride, i)]))
-            return found
-
-        a_rows, b_rows, c_rows = rows_of(a, rows, k, ROWS), rows_of(b, cols, k, COLS), rows_of(c, rows, ldc, ROWS)
-        before = builder.block
-        head, body, done = (builder.append_basic_block(f"dots.{n}") for n in ("head", "body", "done"))
-        builder.branch(head)
-
-        builder.position_at_end(head)
-        p = builder.phi(I64)
-        p.add_incoming(I64(0), before)
-        cells = [(i, j) for i in range(ROWS) for j in range(COLS)]
-        sums = {cell: builder.phi(ir.VectorType(elem, lanes)) for cell in cells}
-        for phi in sums.values():
-            phi.add_incoming(zeros(builder, elem, lanes).v, before)
-        builder.cbranch(builder.icmp_signed("<", p, k), body, done)
-
-        builder.position_at_end(body)
-        a_p = [load(builder, row, p, lanes) for row in a_rows]
-        for j, row in enumerate(b_rows):
-            b_jp = load(builder, row, p, lanes)
-            for i in range(ROWS):
-                sums[i, j].add_incoming(a_p[i].fma(b_jp, Vec(builder, sums[i, j])).v, body)
-        p.add_incoming(builder.add(p, I64(lanes)), body)
-        builder.branch(head)
-
-        builder.position_at_end(done)
-        mask = first_lanes(builder, cols, COLS)
-        totals = [_sums(builder, [sums[i, j] for j in range(COLS)], lanes) for i in range(ROWS)]
-        # Every row is read before any is written: rows that are too many are the last one again.
-        with builder.if_else(add) as (then, otherwise):
-            with then:
-                sums = [load(builder, row, I64(0), COLS, mask) + total for row, total in zip(c_rows, totals, strict=True)]
-                store_each(builder, sums, c_rows, mask)
-            with otherwise:
-                store_each(builder, totals, c_rows, mask)
+        rows, cols = args[:2]
+        with builder.if_else(builder.icmp_signed(">", cols, I64(FEW_COLS))) as (many, few):
+            for way, n_cols in ((many, COLS), (few, FEW_COLS)):
+                with way, builder.if_else(builder.icmp_signed(">", rows, I64(FEW_ROWS))) as (most, less):
+                    with most:
+                        _emit_tile(builder, ROWS, n_cols, lanes, *args)
+                    with less:
+                        _emit_tile(builder, FEW_ROWS, n_cols, lanes, *args)
         return context.get_dummy_value()
 
     index = types.intp
     return types.void(index, index, index, a, a, a, index, types.boolean), codegen
+
+
+def _emit_tile(builder, n_rows, n_cols, lanes, rows, cols, k, a, b, c, ldc, add):
+    """Emit `_dot_tile` of n_rows by n_cols."""
+    elem = a.type.pointee
+
+    def rows_of(pointer, count, stride, most):
+        # Those that are too many are the last one again.
+        found, i = [pointer], I64(0)
+        for n in range(1, most):
+            i = builder.select(builder.icmp_signed("<", I64(n), count), I64(n), i)
+            found.append(builder.gep(pointer, [builder.mul(stride, i)]))
+        return found
+
+    a_rows, b_rows, c_rows = rows_of(a, rows, k, n_rows), rows_of(b, cols, k, n_cols), rows_of(c, rows, ldc, n_rows)
+    before = builder.block
+    head, body, done = (builder.append_basic_block(f"dots.{n}") for n in ("head", "body", "done"))
+    builder.branch(head)
+
+    builder.position_at_end(head)
+    p = builder.phi(I64)
+    p.add_incoming(I64(0), before)
+    cells = [(i, j) for i in range(n_rows) for j in range(n_cols)]
+    sums = {cell: builder.phi(ir.VectorType(elem, lanes)) for cell in cells}
+    for phi in sums.values():
+        phi.add_incoming(zeros(builder, elem, lanes).v, before)
+    builder.cbranch(builder.icmp_signed("<", p, k), body, done)
+
+    builder.position_at_end(body)
+    a_p = [load(builder, row, p, lanes) for row in a_rows]
+    for j, row in enumerate(b_rows):
+        b_jp = load(builder, row, p, lanes)
+        for i in range(n_rows):
+            sums[i, j].add_incoming(a_p[i].fma(b_jp, Vec(builder, sums[i, j])).v, body)
+    p.add_incoming(builder.add(p, I64(lanes)), body)
+    builder.branch(head)
+
+    builder.position_at_end(done)
+    mask = first_lanes(builder, cols, n_cols)
+    totals = [_sums(builder, [sums[i, j] for j in range(n_cols)], lanes) for i in range(n_rows)]
+    # Every row is read before any is written: rows that are too many are the last one again.
+    with builder.if_else(add) as (then, otherwise):
+        with then:
+            sums = [load(builder, row, I64(0), n_cols, mask) + total for row, total in zip(c_rows, totals, strict=True)]
+            store_each(builder, sums, c_rows, mask)
+        with otherwise:
+            store_each(builder, totals, c_rows, mask)
 
 
 def _sums(builder, vectors, lanes) -> Vec:

@@ -251,7 +251,8 @@ def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out
         for done in range(low, high, block):
             if part.sync[ABORT] != 0:
                 break
-            m, begins, to = min(block, high - done), done == low, shift(part.partial, group * size)
+            m, begins = min(block, high - done), done == low
+            to = out if groups == 1 else shift(part.partial, group * size)
             if part.columns:
                 _columns(task, net, data, ints, reals, at + done, m, unit, to, not begins)
             else:
@@ -262,7 +263,7 @@ def _side_by_side(task, net, data, ints, reals, epoch, row, at, count, unit, out
             total += _sum_losses(net, data, at + done, first, m)
         part.sums[group] = total
     barrier(part.sync, part.n)
-    if gradient:
+    if gradient and groups > 1:
         n, total_grad = part.end - part.begin, shift(out, part.begin)
         copy(n, (shift(part.partial, part.begin), total_grad), ())
         for group in range(1, groups):
