@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from fastmlp.kernels import columns, dots, simd
+from fastmlp.kernels import columns, dots, gemm, simd
 from fastmlp.kernels.simd import address
 from numba import njit
 
@@ -33,6 +33,11 @@ def _products(m, n, k, a, b, c, add):
 
 
 @njit
+def _weight_gradient(m, n, k, a, d, dw, add, packed):
+    columns._weight_gradient(m, n, k, address(a, 0), address(d, 0), address(dw, 0), add, address(packed, 0))
+
+
+@njit
 def _narrow(table, rows, backward, lanes):
     return columns.narrow(table, rows, backward, lanes)
 
@@ -55,8 +60,8 @@ def narrow(net: fm.MLP, rows: int, backward: bool = True) -> bool:
 def test_products_of_columns(dtype) -> None:
     lanes = simd.LANES32 if dtype == "float32" else simd.LANES64
     rng = np.random.default_rng(0)
-    for m in (1, dots.ROWS - 1, dots.ROWS, dots.ROWS + 1, 3 * dots.ROWS):
-        for n in (1, dots.COLS - 1, dots.COLS, dots.COLS + 1, 3 * dots.COLS):
+    for m in (1, dots.FEW_ROWS, dots.FEW_ROWS + 1, dots.ROWS - 1, dots.ROWS, dots.ROWS + 1, 3 * dots.ROWS):
+        for n in (1, dots.FEW_COLS, dots.COLS - 1, dots.COLS, dots.COLS + 1, 3 * dots.COLS):
             for k in (0, lanes, 2 * lanes, 7 * lanes):
                 a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(n, k)).astype(dtype)
                 for add in (False, True):
@@ -65,6 +70,27 @@ def test_products_of_columns(dtype) -> None:
                     got, start = guarded[20 : 20 + m * n].reshape(m, n), 7.0 if add else 0.0
                     assert_product(got, start + a.astype(np.float64) @ b.T.astype(np.float64), a, b.T, start)
                     assert (np.delete(guarded, slice(20, 20 + m * n)) == 7.0).all()
+
+
+@DTYPES
+def test_weight_gradients_by_sums_over_lanes_and_from_turned_deltas(dtype) -> None:
+    lanes = simd.LANES32 if dtype == "float32" else simd.LANES64
+    rng = np.random.default_rng(0)
+    ways = set()
+    for m, n in ((1, 1), (3, 16), (17, 16), (17, 7), (33, 10), (65, 37)):
+        for k in (lanes, 2 * lanes, 3 * lanes, 20 * lanes):
+            a, d = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(n, k)).astype(dtype)
+            width = -(-n // lanes) * lanes
+            for add in (False, True):
+                guarded, packed = np.full(m * n + 40, 7.0, dtype), np.full(gemm.PACKED + k * width + 20, 7.0, dtype)
+                _weight_gradient(m, n, k, a, d, guarded[20:], add, packed)
+                got, start = guarded[20 : 20 + m * n].reshape(m, n), 7.0 if add else 0.0
+                assert_product(got, start + a.astype(np.float64) @ d.T.astype(np.float64), a, d.T, start)
+                assert (np.delete(guarded, slice(20, 20 + m * n)) == 7.0).all()
+                assert (packed[-20:] == 7.0).all()
+                turned = bool((packed[gemm.PACKED :] != 7.0).any())
+                ways.add((turned, k <= lanes and m > lanes))
+    assert {(True, True), (False, False)} <= ways  # few rows beside many inputs, and many rows
 
 
 @DTYPES
