@@ -101,7 +101,8 @@ def test_which_networks_are_narrow(dtype) -> None:
     if simd.LANES32 == 16:
         assert narrow(fm.MLP([10, 24, 24, 3]), 1000)
         assert narrow(fm.MLP([20, 48, 52, 5]), 1000, backward=False)
-    assert not narrow(fm.MLP([64, 64, 64, 64], dtype=dtype), 1000)
+    for rows in (64, 1000, 4096, 1_000_000):  # nothing is wasted
+        assert not narrow(fm.MLP([64, 64, 64, 64], dtype=dtype), rows)
     assert not narrow(fm.MLP([500, 40, 3], dtype=dtype), 1000)
 
 
