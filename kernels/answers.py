@@ -8,8 +8,10 @@ import numpy as np
 
 from .columns import arrange_columns, column_block, narrow, predict_columns
 from .embedding import rows_fit
-from .ids import ACTIVATION, SOFTMAX, WIDTH
+from .grid import grid
+from .ids import ACTIVATION, COLUMNS, SOFTMAX, WIDTH
 from .jit import entry, inner
+from .kept import kept
 from .layers import forward_rows, output_rows
 from .layout import special
 from .maps import copy, finite
@@ -22,6 +24,7 @@ from .network import (
     arrange,
     own_room,
     rows_of,
+    scratch_of,
 )
 from .scratch import room_of, scratch_size
 from .simd import address, lanes_of, shift
@@ -38,7 +41,7 @@ def _answer_rows(all_layers, net, x, out, first, at, m, packed):
     through a mask if it is narrow, and there each row would wait for the one before: its logits lie in rows of their own.
     """
     table, arena, places = net.table, net.arena, net.places
-    layers = table.shape[0]
+    layers = len(table)
     ldx, k, ldo, activation = x.shape[1], table[layers - 1, WIDTH], out.shape[1], table[layers - 1, ACTIVATION]
     outputs = address(out, at * ldo + ldo - k)
     z, ldz = outputs, ldo
@@ -62,10 +65,11 @@ def _answer(table, params, x, out, arena, tid, n, sync):
 
     Each thread takes a stretch of the rows, by columns or by rows, and looks at a block before it goes through the network.
     """
-    layers, rows = table.shape[0], x.shape[0]
+    table = grid(table, COLUMNS)
+    layers, rows = len(table), x.shape[0]
     all_layers = out.shape[1] > table[layers - 1, WIDTH]
     numbers = take((layers + 2) * PLACES)
-    places = numbers.reshape(layers + 2, PLACES)
+    places = grid(numbers.reshape(layers + 2, PLACES), PLACES)
     if n > 1 and scratch_size(table, x.shape[1], rows, n, places) > arena.size:
         # The scratch was taken when there were fewer threads.
         if tid > 0:
@@ -86,9 +90,9 @@ def _answer(table, params, x, out, arena, tid, n, sync):
         arrange(table, x.shape[1], room, n, places)
         block = max(1, room // n)
         first = tid * block
-    packed = shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(special(table), table, room)))
     # Rates of dropout are not asked for.
-    net = Net(table, numbers[:0].view(np.float64), address(params, 0), base, places, 0, False, sparse, special(table))
+    net = kept(Net(table, numbers[:0].view(np.float64), address(params, 0), base, places, 0, False, sparse, special(table)))
+    packed = shift(scratch_of(net, PACK), 0 if columns else tid * own_room(net.special, table, room))
     low, high = (rows * tid) // n, (rows * (tid + 1)) // n
     for at in range(low, high, block):
         if sync[ABORT] != 0 or sync[NOT_FINITE] != 0:

@@ -31,7 +31,7 @@ from .jit import glue, inner
 from .layout import PAD, _padded, is_special, n_params, special
 from .loss import is_sum, most_of
 from .maps import accumulate, copy, elementwise, fill, scale
-from .network import BUFFER, DELTA, EACH, PACK, ROWS, SCALES, TARGETS, few_parameters
+from .network import BUFFER, DELTA, EACH, PACK, ROWS, SCALES, TARGETS, few_parameters, scratch_of
 from .simd import LANES32, address, lanes_of, peek, poke, shift
 from .tile import END_ADD, END_RELU, END_STORE, NV, START_COLUMN, START_ZERO
 from .transpose import transpose, transpose_narrow
@@ -59,8 +59,8 @@ def _times(d, s, factor):
 def column_block(table):
     """Rows in a block: whole tiles of them."""
     tile = NV * PAD
-    per_row = table[0, FAN_IN] + 4 * table[table.shape[0] - 1, WIDTH] + 2
-    for l in range(table.shape[0]):
+    per_row = table[0, FAN_IN] + 4 * table[len(table) - 1, WIDTH] + 2
+    for l in range(len(table)):
         per_row += 2 * table[l, WIDTH] + 1
     return max(1, min(MOST_ROWS, BLOCK_BYTES // (4 * per_row)) // tile) * tile
 
@@ -79,7 +79,7 @@ def _wastes(table, rows, backward, lanes, least):
     """
     if is_special(special(table)) or rows < LEAST_ROWS or not few_parameters(table):
         return False
-    last = table.shape[0] - 1
+    last = len(table) - 1
     spent, exact = (OF_SOFTMAX if table[last, ACTIVATION] == SOFTMAX else 0), 0
     if backward:
         lanes = PAD
@@ -124,7 +124,7 @@ def narrow_up_to(table, rows):
 @inner
 def arrange_columns(table, block, places):
     """Fill `places` (layers + 2, PLACES) for one thread's blocks of `block` rows; returns their size in elements."""
-    layers = table.shape[0]
+    layers = len(table)
     at = 0
     for l in range(layers + 1):
         width = table[l, FAN_IN] if l < layers else table[l - 1, WIDTH]
@@ -136,10 +136,9 @@ def arrange_columns(table, block, places):
     outputs, widest = max(2, table[layers - 1, WIDTH]) * block, 0
     for l in range(layers):
         widest = max(widest, _padded(table[l, WIDTH]))
-    scratch = places[layers + 1]
     packed = PACKED + block * widest
     for column, size in ((TARGETS, outputs), (ROWS, block), (SCALES, block), (EACH, outputs), (PACK, packed)):
-        scratch[column] = at
+        places[layers + 1, column] = at
         at += size
     return _padded(at)
 
@@ -187,11 +186,9 @@ def _fill_up(k, m, target, ld):
 def gather_columns(net, data, at, m, ld, unit):
     """Copy the data's rows `at` + 0..m to columns of ld; a row's scale is its weight times `unit`, and 0 from m on."""
     arena, places = net.arena, net.places
-    layers = places.shape[0] - 2
-    scratch = places[layers + 1]
+    layers = len(net.table)
     k, targets = data.x.shape[1], data.y.shape[1]
-    x, t = shift(arena, places[0, BUFFER]), shift(arena, scratch[TARGETS])
-    scales = shift(arena, scratch[SCALES])
+    x, t, scales = shift(arena, places[0, BUFFER]), scratch_of(net, TARGETS), scratch_of(net, SCALES)
     if data.window >= 0:
         _turn_in(address(data.x, (at - data.window) * k), k, m, x, ld)
     elif data.ordered:
@@ -217,8 +214,8 @@ def gather_columns(net, data, at, m, ld, unit):
 def forward_columns(net, ld, gradient):
     """Take a block of ld columns from buffer 0 to the logits in the last one; with f' if `gradient`, and columns of ones."""
     table, arena, places = net.table, net.arena, net.places
-    layers = table.shape[0]
-    packed = shift(arena, places[layers + 1, PACK])
+    layers = len(table)
+    packed = scratch_of(net, PACK)
     for l in range(layers):
         k, n, activation = table[l, FAN_IN], table[l, WIDTH], table[l, ACTIVATION]
         a, z = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, BUFFER])
@@ -240,11 +237,10 @@ def forward_columns(net, ld, gradient):
 def loss_columns(net, ints, reals, ld):
     """Losses of a block's columns into ROWS, and output deltas, times each row's scale, from the logits in the last buffer."""
     table, arena, places = net.table, net.arena, net.places
-    layers = table.shape[0]
+    layers = len(table)
     k, activation = table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
-    scratch = places[layers + 1]
     z, d = shift(arena, places[layers, BUFFER]), shift(arena, places[layers, DELTA])
-    t, each, rows = shift(arena, scratch[TARGETS]), shift(arena, scratch[EACH]), shift(arena, scratch[ROWS])
+    t, each, rows = scratch_of(net, TARGETS), scratch_of(net, EACH), scratch_of(net, ROWS)
     factor = 1.0
     if ints[LOSS] == CROSS_ENTROPY:
         keep, spread = 1.0 - reals[SMOOTHING], reals[SMOOTHING] / k
@@ -258,7 +254,7 @@ def loss_columns(net, ints, reals, ld):
             accumulate(ld, (rows, shift(each, j * ld)), ())
         scale(ld, (rows,), (factor,))
     for j in range(k):
-        _times(ld, (shift(d, j * ld), shift(arena, scratch[SCALES])), (factor,))
+        _times(ld, (shift(d, j * ld), scratch_of(net, SCALES)), (factor,))
 
 
 @inner
@@ -284,8 +280,8 @@ def _weight_gradient(m, n, k, a, d, dw, add, packed):
 def backward_columns(net, ld, grad, add):
     """Every weight gradient from a block's columns, added to `grad` if `add`, and the deltas that they need."""
     table, arena, places = net.table, net.arena, net.places
-    layers = table.shape[0]
-    packed = shift(arena, places[layers + 1, PACK])
+    layers = len(table)
+    packed = scratch_of(net, PACK)
     for l in range(layers - 1, -1, -1):
         k, n = table[l, FAN_IN], table[l, WIDTH]
         a, d = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, DELTA])
@@ -301,13 +297,13 @@ def backward_columns(net, ld, grad, add):
 def predict_columns(net, x, out, at, m):
     """Outputs of rows `at` + 0..m."""
     table, arena, places = net.table, net.arena, net.places
-    layers = table.shape[0]
+    layers = len(table)
     ld, k, n, activation = _padded(m), table[0, FAN_IN], table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
     z = shift(arena, places[layers, BUFFER])
     _turn_in(address(x, at * k), k, m, shift(arena, places[0, BUFFER]), ld)
     forward_columns(net, ld, False)
     if activation == SOFTMAX:
-        each = shift(arena, places[layers + 1, EACH])
+        each = scratch_of(net, EACH)
         softmax_columns(n, ld, z, z, each, shift(each, ld))
     elif n == 1:
         _apply(activation, 1, m, 0, z, address(out, at))

@@ -36,6 +36,7 @@ from .ids import (
 )
 from .jit import glue, inner
 from .maps import accumulate, elementwise, fill, largest, scale
+from .network import scratch_of
 from .optim import _adam, _amsgrad, _clip, _momentum, _nesterov, _penalty, _root_mean_square, _sgd, _shorten
 from .simd import lanes_of, poke, shift
 from .tile import END_RELU, END_STORE, MR, START_BIAS, START_ZERO
@@ -87,7 +88,7 @@ def _add_square(total, g, unit):
 def block_rows(table):
     """Rows that go through a pack together: a matter of shapes alone."""
     per_row = table[0, FAN_IN] + 1
-    for l in range(table.shape[0]):
+    for l in range(len(table)):
         per_row += 2 * (table[l, WIDTH] + 1)
     return max(MR, min(MOST_ROWS, BLOCK_BYTES // (4 * 16 * per_row)) // MR * MR)
 
@@ -95,7 +96,7 @@ def block_rows(table):
 @inner
 def arrange_pack(table, block, lanes, shared, places):
     """Fill `places` (layers + 2, PLACES) for blocks of `block` rows; returns the size in elements."""
-    layers = table.shape[0]
+    layers = len(table)
     at = 0
     for l in range(layers + 1):
         width = table[l, FAN_IN] if l < layers else table[l - 1, WIDTH]
@@ -107,10 +108,9 @@ def arrange_pack(table, block, lanes, shared, places):
         places[l, DELTA] = at
         if l > 0:
             at += block * stride
-    scratch = places[layers + 1]
     outputs = block * places[layers, STRIDE]
     for column, size in ((TARGETS, outputs), (SCALES, block * lanes), (EACH, outputs)):
-        scratch[column] = at
+        places[layers + 1, column] = at
         at += size
     return at
 
@@ -120,7 +120,7 @@ def set_ones(pack, block):
     """The columns of ones beside each buffer's units, by which a bias is one more row of its layer's weights."""
     table, places = pack.table, pack.places
     lanes = lanes_of(pack.arena)
-    for l in range(table.shape[0]):
+    for l in range(len(table)):
         k, ld = table[l, FAN_IN], places[l, STRIDE]
         for i in range(block):
             row = shift(pack.arena, places[l, BUFFER] + i * ld)
@@ -135,7 +135,7 @@ def forward_pack(pack, m, gradient):
     """Take a block's m rows from buffer 0 to the logits in the last one; with f' if `gradient`."""
     table, arena, places = pack.table, pack.arena, pack.places
     lanes = lanes_of(arena)
-    layers = table.shape[0]
+    layers = len(table)
     for l in range(layers):
         k, n, activation = table[l, FAN_IN], table[l, WIDTH], table[l, ACTIVATION]
         lda, ldz = places[l, STRIDE], places[l + 1, STRIDE]
@@ -160,7 +160,7 @@ def backward_pack(pack, m, end):
     """Deltas of m rows from the last layer's down, which is there already, and every weight gradient, ended as `end` says."""
     table, arena, places = pack.table, pack.arena, pack.places
     lanes = lanes_of(arena)
-    for l in range(table.shape[0] - 1, -1, -1):
+    for l in range(len(table) - 1, -1, -1):
         k, n = table[l, FAN_IN], table[l, WIDTH]
         rows, lda, ldd = k + table[l, HAS_BIAS], places[l, STRIDE], places[l + 1, STRIDE]
         a, d = shift(arena, places[l, BUFFER]), shift(arena, places[l + 1, DELTA])
@@ -186,11 +186,10 @@ def loss_pack(pack, ints, reals, m, uniform):
     """
     table, arena, places = pack.table, pack.arena, pack.places
     lanes = lanes_of(arena)
-    layers = table.shape[0]
+    layers = len(table)
     k, activation = table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
     z, d = shift(arena, places[layers, BUFFER]), shift(arena, places[layers, DELTA])
-    scratch = places[layers + 1]
-    t, each, scales = shift(arena, scratch[TARGETS]), shift(arena, scratch[EACH]), shift(arena, scratch[SCALES])
+    t, each, scales = scratch_of(pack, TARGETS), scratch_of(pack, EACH), scratch_of(pack, SCALES)
     total, one = shift(pack.numbers, LOSS_TOTAL * lanes), shift(pack.numbers, ONE * lanes)
     factor, per_row = 1.0, k
     if ints[LOSS] == CROSS_ENTROPY:
@@ -224,7 +223,7 @@ def outputs_pack(pack, m):
     """The last buffer's logits become outputs."""
     table, places = pack.table, pack.places
     lanes = lanes_of(pack.arena)
-    layers = table.shape[0]
+    layers = len(table)
     k, activation = table[layers - 1, WIDTH], table[layers - 1, ACTIVATION]
     z = shift(pack.arena, places[layers, BUFFER])
     if activation == SOFTMAX:
@@ -261,7 +260,7 @@ def condition_pack(pack, size, some):
     """Penalties' gradients, clipping and decoupled decay, as far as any lane has them: bits of `some`."""
     table = pack.table
     lanes = lanes_of(pack.grad)
-    for l in range(table.shape[0]):
+    for l in range(len(table)):
         at, n = table[l, OFFSET] * lanes, table[l, FAN_IN] * table[l, WIDTH] * lanes
         if some & PENALIZED:
             _penalty(n, (shift(pack.grad, at), shift(pack.params, at)), (_number(pack, PENALTY1), _number(pack, PENALTY2)))
@@ -269,7 +268,7 @@ def condition_pack(pack, size, some):
         _clip(size * lanes, (pack.grad,), (_number(pack, LIMIT),))
     if some & NORM_CLIPPED:
         clip_norm_pack(pack, size)
-    for l in range(table.shape[0]):
+    for l in range(len(table)):
         at, n = table[l, OFFSET] * lanes, table[l, FAN_IN] * table[l, WIDTH] * lanes
         if some & DECAYED:
             scale(n, (shift(pack.params, at),), (_number(pack, SHRINK),))

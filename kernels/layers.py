@@ -93,7 +93,7 @@ def _forward_special(net, l, epoch, row, gradient, first, last, a, lda, z, ldz, 
 @inner
 def forward_rows(kind, net, epoch, row, gradient, first, last, x, ldx, out, ldo, packed):
     """Take rows first..last of a block, whose inputs are x, to their logits, in `out`; as `forward_layer`."""
-    layers = net.table.shape[0]
+    layers = len(net.table)
     for l in range(layers):
         a, lda = rows_of(net, l, first)
         z, ldz = rows_of(net, l + 1, first)
@@ -122,7 +122,7 @@ def output_rows(activation, m, k, z, ldz, out, ldo):
 @inner
 def backward_rows(kind, net, first, last, packed):
     """Deltas of rows first..last from the last layer's down to the first's; the last one is there already."""
-    for l in range(net.table.shape[0] - 1, 0, -1):
+    for l in range(len(net.table) - 1, 0, -1):
         if kind is None:
             backward_layer(net, l, first, last, 0, net.table[l, FAN_IN], packed)
         else:
@@ -224,6 +224,6 @@ def _special_gradient(net, l, first, last, at, m, a, lda, d, ldd, dw, end, packe
 @inner
 def weight_gradients(net, at, m, bounds, grad, end, packed):
     """This thread's rows of every weight gradient from the m rows of a block from `at` on; as `layer_gradient`."""
-    for l in range(net.table.shape[0]):
+    for l in range(len(net.table)):
         if bounds[l, 0] < bounds[l, 1]:
             layer_gradient(net.special, net, l, bounds[l, 0], bounds[l, 1], at, m, grad, end, packed)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from numba import types
 from numba.extending import intrinsic
 
+from .grid import cell
 from .ids import (
     ACTIVATION,
-    COLUMNS,
     EMBEDDING,
     ENTRIES,
     FAN_IN,
@@ -64,9 +64,8 @@ def embeds(typingctx, table, layer):
     def codegen(context, builder, sig, args):
         if table.dtype == types.int64:
             return context.get_constant(types.boolean, False)
-        at = builder.add(builder.mul(args[1], I64(COLUMNS)), I64(ACTIVATION))
-        data = context.make_array(table)(context, builder, args[0]).data
-        return builder.icmp_signed("==", builder.load(builder.gep(data, [at])), I32(EMBEDDING))
+        at = cell(context, builder, table, args[0], args[1], I64(ACTIVATION))
+        return builder.icmp_signed("==", builder.load(at), I32(EMBEDDING))
 
     return types.boolean(table, types.intp), codegen
 
@@ -112,5 +111,5 @@ def row_start(table, layer, row):
 @inner
 def n_params(table):
     """Parameters of the network."""
-    last = table.shape[0] - 1
+    last = len(table) - 1
     return row_start(table, last, n_rows(table, last))

@@ -21,6 +21,7 @@ from .network import (
     TARGETS,
     column_edge,
     rows_of,
+    scratch_of,
     shares_columns,
 )
 from .simd import address, peek, poke, shift
@@ -49,13 +50,12 @@ def _row(data, i):
 def _gather(net, data, at, first, last, unit):
     """Copy the data's rows `at` + first..last to a block's rows first..last; a row's scale is its weight times `unit`."""
     arena, places = net.arena, net.places
-    layers = places.shape[0] - 2
+    layers = len(net.table)
     k, targets, n = data.x.shape[1], data.y.shape[1], last - first
     ldx, ldy = places[0, STRIDE], places[layers, STRIDE] if targets > 1 else 1
-    scratch = places[layers + 1]
     at += first
     x, y, order = address(data.x, 0), address(data.y, 0), address(data.order, 0)
-    a, t = shift(arena, places[0, BUFFER] + first * ldx), shift(arena, scratch[TARGETS] + first * ldy)
+    a, t = shift(arena, places[0, BUFFER] + first * ldx), shift(scratch_of(net, TARGETS), first * ldy)
     by_order, begin = data.ordered, at
     if data.window >= 0:
         by_order, begin = False, at - data.window
@@ -72,7 +72,7 @@ def _gather(net, data, at, first, last, unit):
     else:
         copy(n, (shift(y, at), t), ())
     if data.weight.size > 0:
-        scales = shift(arena, scratch[SCALES] + first)
+        scales = shift(scratch_of(net, SCALES), first)
         for i in range(n):
             poke(scales, i, data.weight[_row(data, at + i)] * unit)
 
@@ -92,14 +92,13 @@ def _weight_sum(data, at, count):
 def _loss_of_rows(net, ints, reals, classes, first, last, uniform):
     """Losses and output deltas of a block's rows first..last, from the logits in the last buffer."""
     table, arena, places = net.table, net.arena, net.places
-    layers = table.shape[0]
-    scratch = places[layers + 1]
+    layers = len(table)
     ld, k = places[layers, STRIDE], table[layers - 1, WIDTH]
     ldy = 1 if classes else ld
     loss_rows(ints[LOSS], table[layers - 1, ACTIVATION], reals[LOSS_PARAM], reals[SMOOTHING], last - first, k,
               shift(arena, places[layers, BUFFER] + first * ld), ld, shift(arena, places[layers, DELTA] + first * ld),
-              shift(arena, scratch[TARGETS] + first * ldy), classes, ldy, shift(arena, scratch[ROWS] + first),
-              shift(arena, scratch[EACH] + first * ld), uniform, shift(arena, scratch[SCALES] + first))  # fmt: skip
+              shift(scratch_of(net, TARGETS), first * ldy), classes, ldy, shift(scratch_of(net, ROWS), first),
+              shift(scratch_of(net, EACH), first * ld), uniform, shift(scratch_of(net, SCALES), first))  # fmt: skip
 
 
 @glue
@@ -115,7 +114,7 @@ def _sum_losses(net, data, at, first, m):
     In four sums side by side, by four loads: one load in a loop over few rows took a quarter of a step of 2-8-1 on Zen 4, see
     docs/performance.md.
     """
-    losses = shift(net.arena, net.places[net.table.shape[0] + 1, ROWS] + first)
+    losses = shift(scratch_of(net, ROWS), first)
     one = two = three = four = 0.0
     whole = m // 4 * 4
     for i in range(0, whole, 4):
@@ -132,7 +131,7 @@ def _sum_losses(net, data, at, first, m):
 def _rows(task, net, data, ints, reals, epoch, row, at, first, last, unit, d_in, packed):
     """Take the data's rows from `at` on to a block's rows first..last: their losses and, by `task`, deltas or d_in."""
     arena, places = net.arena, net.places
-    layers = places.shape[0] - 2
+    layers = len(net.table)
     _gather(net, data, at - first, first, last, unit)
     ldx, ldz = places[0, STRIDE], places[layers, STRIDE]
     x, z = shift(arena, places[0, BUFFER] + first * ldx), shift(arena, places[layers, BUFFER] + first * ldz)
@@ -159,7 +158,7 @@ def _layers(task, net, data, ints, reals, epoch, row, at, first, last, m, unit, 
 
     Of a wide layer each thread has some columns and all rows, so that it reads no more of the weights than that.
     """
-    table, layers = net.table, net.table.shape[0]
+    table, layers = net.table, len(net.table)
     _gather(net, data, at, first, last, unit)
     for l in range(layers):
         units = table[l, WIDTH]

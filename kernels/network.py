@@ -47,7 +47,7 @@ def block_limit(table):
     if not few_parameters(table):
         return LARGE_ROWS
     per_row = _padded(table[0, FAN_IN] + 1)
-    for layer in range(table.shape[0]):
+    for layer in range(len(table)):
         per_row += (2 + 2 * table[layer, HAS_ALPHA]) * _padded(table[layer, WIDTH] + 1)
     return max(8, min(MOST_ROWS, BLOCK_BYTES // (4 * per_row)) // 8 * 8)
 
@@ -55,7 +55,7 @@ def block_limit(table):
 @inner
 def arrange(table, inputs, block, n_threads, places):
     """Fill `places` (layers + 2, PLACES) for blocks of `block` rows of `inputs` numbers; returns the elements they take."""
-    layers = table.shape[0]
+    layers = len(table)
     at = 0
     for l in range(layers + 1):
         width = inputs if l == 0 else table[l - 1, WIDTH]
@@ -70,11 +70,10 @@ def arrange(table, inputs, block, n_threads, places):
             size = _padded(block * stride)
             places[l, SLOPE], places[l, GAIN] = at + size, at + 2 * size
             at += (1 + 2 * table[l - 1, HAS_ALPHA]) * size
-    scratch = places[layers + 1]
     outputs = _padded(block * places[layers, STRIDE])
     for column, size in ((TARGETS, outputs), (ROWS, _padded(block)), (SCALES, _padded(block)), (EACH, outputs),
                          (PACK, n_threads * own_room(special(table), table, block))):  # fmt: skip
-        scratch[column] = at
+        places[layers + 1, column] = at
         at += size
     return at
 
@@ -94,7 +93,7 @@ def share(table, n_threads, t, bounds):
     A bias counts as one more row, and so do alphas. Splits are at whole vectors. Each thread's rows are one stretch of the flat
     vectors.
     """
-    layers = table.shape[0]
+    layers = len(table)
     total = 0
     of_number = 4 * n_of_number(table)  # a few small products, and waves
     for l in range(layers):
@@ -113,7 +112,7 @@ def share(table, n_threads, t, bounds):
 @inner
 def stretch(table, bounds, end):
     """Where a thread's part of the flat vector begins, or with `end` 1 ends."""
-    for l in range(table.shape[0]):
+    for l in range(len(table)):
         if bounds[l, end] < n_rows(table, l):
             return row_start(table, l, bounds[l, end])
     return n_params(table)
@@ -139,6 +138,12 @@ def column_edge(net, l, units, t, n):
 def _set_ones(rows, column, a, lda):
     for i in range(rows):
         poke(a, i * lda + column, 1.0)
+
+
+@glue
+def scratch_of(net, what):
+    """Where scratch of one kind begins: TARGETS to PACK."""
+    return shift(net.arena, net.places[len(net.table) + 1, what])
 
 
 @glue

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .grid import grid
 from .ids import (
     ADAGRAD,
     ADAM,
@@ -18,6 +19,7 @@ from .ids import (
     BIAS_RATE,
     CLIP_NORM,
     CLIP_VALUE,
+    COLUMNS,
     DECAY,
     EPS,
     EPS_HAT,
@@ -155,14 +157,20 @@ def _weights_in(table, layer, first, last):
     return start, max(0, end - start)
 
 
-@inner
+@glue
 def _penalize(table, ints, reals, w, g, weight_sum, first, last):
     """g += L1 sign(w) + L2 w on weights, then the clipping of each element; on first..last of the flat vectors."""
+    if reals[L1] != 0.0 or reals[L2] != 0.0 or reals[CLIP_VALUE] > 0.0:  # a call counts in a step of a small network
+        _penalize_some(table, ints, reals, w, g, weight_sum, first, last)
+
+
+@inner
+def _penalize_some(table, ints, reals, w, g, weight_sum, first, last):
     l1, l2 = reals[L1], reals[L2]
     if ints[L2_OVER_BATCH] and weight_sum > 0.0:
         l2 /= weight_sum
     if l1 != 0.0 or l2 != 0.0:
-        for layer in range(table.shape[0]):
+        for layer in range(len(table)):
             start, n = _weights_in(table, layer, first, last)
             if l1 == 0.0:
                 _penalty_of_squares(n, (shift(g, start), shift(w, start)), (l2,))
@@ -176,7 +184,7 @@ def _penalize(table, ints, reals, w, g, weight_sum, first, last):
 def _squared_weights(table, w, first, last):
     """Σ w² of the weights, not biases, on first..last of the flat vector."""
     total = 0.0
-    for layer in range(table.shape[0]):
+    for layer in range(len(table)):
         start, n = _weights_in(table, layer, first, last)
         if n > 0:
             total += _sum_of_squares(n, shift(w, start))
@@ -202,21 +210,30 @@ def _norm_factors(reals, g, n):
     return (unit, 0.25 * limit / root) if limit < norm < math.inf else (1.0, 1.0)
 
 
-@inner
+@glue
 def _update(table, ints, reals, power1, power2, w, slots, stride, g, lr, decay, first, last):
     """One step on first..last of the flat vectors; state vector s starts at slots + s*stride, powerN is betaN^t.
 
     `decay` is this step's weight decay, which may be another than DECAY.
     """
+    if decay == 0.0 and not ints[FACTORS]:
+        _move(ints, reals, power1, power2, w, slots, stride, g, lr, reals[EPS], first, last)
+    else:
+        _update_layers(table, ints, reals, power1, power2, w, slots, stride, g, lr, decay, first, last)
+
+
+@inner
+def _update_layers(table, ints, reals, power1, power2, w, slots, stride, g, lr, decay, first, last):
+    """As `_update`, with weight decay or with factors of each layer's rates."""
     if decay != 0.0:
-        for layer in range(table.shape[0]):
-            if not ints[FACTORS] or reals[N_REALS + WEIGHT_RATE * table.shape[0] + layer] > 0.0:
+        for layer in range(len(table)):
+            if not ints[FACTORS] or reals[N_REALS + WEIGHT_RATE * len(table) + layer] > 0.0:
                 start, count = _weights_in(table, layer, first, last)
                 scale(count, (shift(w, start),), (1.0 - lr * decay,))
     if not ints[FACTORS]:
         _move(ints, reals, power1, power2, w, slots, stride, g, lr, reals[EPS], first, last)
         return
-    layers = table.shape[0]
+    layers = len(table)
     for layer in range(layers):
         at = N_REALS + layer
         start, count = _weights_in(table, layer, first, last)
@@ -248,7 +265,7 @@ def _move_scaled(table, ints, reals, power1, power2, w, slots, stride, g, lr, ra
     """Adam on V and s, where the first layer's weights are diag(s) V, for whole rows of them: first..last; see the twin."""
     layer = int(embeds(table, 0))  # the first one, or the first behind an embedding
     n, k, offset = table[layer, WIDTH], table[layer, FAN_IN], table[layer, OFFSET]
-    scales = N_REALS + LAYER_BLOCKS * table.shape[0]
+    scales = N_REALS + LAYER_BLOCKS * len(table)
     beta1, beta2 = reals[BETA1], reals[BETA2]
     correct, root = _corrections(ints, power1, power2)
     kept = 1.0 - lr * decay * reals[SCALE_DECAY]
@@ -302,6 +319,7 @@ def condition(table, ints, reals, params, grad, weight_sum):
 
     params and grad are (P,); weight_sum is the minibatch's, by which L2 is divided if L2_OVER_BATCH is set.
     """
+    table = grid(table, COLUMNS)
     mode = flush_denormals()
     w, g, n = address(params, 0), address(grad, 0), grad.size
     _penalize(table, ints, reals, w, g, weight_sum, 0, n)
@@ -314,6 +332,7 @@ def condition(table, ints, reals, params, grad, weight_sum):
 @entry
 def update(table, ints, reals, params, slots, grad, lr):
     """One optimizer step from a conditioned gradient: params (P,) and slots (S, P) change, and the betas' powers."""
+    table = grid(table, COLUMNS)
     reals[BETA1_POWER] *= reals[BETA1]
     reals[BETA2_POWER] *= reals[BETA2]
     flat = slots.reshape(slots.size)

@@ -8,6 +8,7 @@ from .ids import EPOCH, SHUFFLE_SEED, WIDTH
 from .jit import glue, inner
 from .lanes import BUFFER, SCALES, STRIDE, TARGETS
 from .maps import copy, copy_rows, fill
+from .network import scratch_of
 from .rng import permute
 from .simd import address, lanes_of, peek, poke, shift
 from .transpose import transpose
@@ -50,10 +51,9 @@ def gather(pack, rows, turn, first, size, at, m, sums, unit_of_one):
     Each in loops of its own: all in one, their addresses were a third of a small pack's step.
     """
     table, arena, places = pack.table, pack.arena, pack.places
-    layers = table.shape[0]
-    scratch = places[layers + 1]
+    layers = len(table)
     order = address(rows.order, turn * rows.x.shape[0])
-    x, t = shift(arena, places[0, BUFFER]), shift(arena, scratch[TARGETS])
+    x, t = shift(arena, places[0, BUFFER]), scratch_of(pack, TARGETS)
     if pack.shared:
         copy_rows(rows.x.shape[1], address(rows.x, 0), order, rows.order.size > 0, at, m, x, places[0, STRIDE])
     else:
@@ -63,7 +63,8 @@ def gather(pack, rows, turn, first, size, at, m, sums, unit_of_one):
     else:
         _gather_targets(pack.shared, rows, order, first, size, at, m, table[layers - 1, WIDTH], t)
     if rows.weight.shape[0] > 0:
-        _gather_scales(pack.shared, rows, order, first, size, at, m, sums, unit_of_one, shift(arena, scratch[SCALES]))
+        scales = scratch_of(pack, SCALES)
+        _gather_scales(pack.shared, rows, order, first, size, at, m, sums, unit_of_one, scales)
 
 
 @inner

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .gemm import PACKED
+from .grid import grid
 from .ids import (
     ADAGRAD,
     ADAM,
@@ -17,6 +18,7 @@ from .ids import (
     BETA2_POWER,
     CLIP_NORM,
     CLIP_VALUE,
+    COLUMNS,
     DECAY,
     DROP_LAST,
     EPS,
@@ -30,7 +32,8 @@ from .ids import (
     SSE,
     WIDTH,
 )
-from .jit import allocating_entry, glue, inner
+from .jit import allocating_entry, entry, glue, inner
+from .kept import kept
 from .lanes import (
     BUFFER,
     CLIPPED,
@@ -87,6 +90,7 @@ from .pack_rows import (
     weigh,
 )
 from .simd import address, lanes_of, peek, poke, shift
+from .stack import give_back, take
 from .threads import ABORT, flush_denormals, restore_mode
 from .tile import END_ADD, END_STORE
 
@@ -115,7 +119,7 @@ def _set_numbers(pack, ints, reals, first, size, sums):
     """Numbers that do not change from step to step; returns what some lane has beside the plain step, as bits."""
     lanes = lanes_of(pack.arena)
     numbers, table = pack.numbers, pack.table
-    outputs = table[table.shape[0] - 1, WIDTH]
+    outputs = table[len(table) - 1, WIDTH]
     some = 0
     sums[LAST_RATE, 0] = math.nan
     for lane in range(lanes):
@@ -243,7 +247,7 @@ def _answer(task, pack, rows, ints, reals, time, first, size, block, losses, out
     total = shift(pack.numbers, LOSS_TOTAL * lanes)
     fill(lanes, (total,), (0.0,))
     table, places = pack.table, pack.places
-    layers = table.shape[0]
+    layers = len(table)
     k = table[layers - 1, WIDTH]
     z = shift(pack.arena, places[layers, BUFFER])
     if task == LOSS_ONLY:
@@ -292,11 +296,15 @@ def _gradient_size(table, lanes):
     return (n_params(table) + N_NUMBERS + lanes) * lanes + PACKED
 
 
-@allocating_entry
+@entry
 def _packs_size(table, packs, n_slots, lanes, n_threads):
     """Elements of scratch for so many packs at a time, of networks with so many slots."""
-    places = np.empty((table.shape[0] + 2, PLACES), np.int64)
-    return packs * _pack_size(table, n_slots, lanes) + n_threads * _thread_size(table, n_slots, lanes, places)
+    table = grid(table, COLUMNS)
+    numbers = take((len(table) + 2) * PLACES)
+    places = grid(numbers.reshape(len(table) + 2, PLACES), PLACES)
+    size = packs * _pack_size(table, n_slots, lanes) + n_threads * _thread_size(table, n_slots, lanes, places)
+    give_back(numbers)
+    return size
 
 
 @inner
@@ -343,10 +351,12 @@ def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, f
 
     params is (times, size, P), for TRAIN of one time.
     """
+    table = grid(table, COLUMNS)
     mode = flush_denormals()
     times, size, n_slots, n_parameters = params.shape[0], params.shape[1], slots.shape[1], n_params(table)
     lanes = lanes_of(address(params, 0))
-    places = np.empty((table.shape[0] + 2, PLACES), np.int64)
+    taken = take((len(table) + 2) * PLACES)
+    places = grid(taken.reshape(len(table) + 2, PLACES), PLACES)
     packs, block = (size + lanes - 1) // lanes, block_rows(table)
     pack_size = _pack_size(table, n_slots, lanes)
     # Packs in training stay where they are; one that is asked makes room for the next.
@@ -363,16 +373,17 @@ def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, f
     orders = lanes if own else chunk
     rows = Rows(x, y, weight, np.empty((orders if shuffled else 0, x.shape[0]), np.int64))
     sums = np.zeros((packs if task == TRAIN else 1, N_PACK_NUMBERS, lanes))
-    set_ones(Pack(table, base, places, base, grad, numbers, shared, packed), block)
+    set_ones(kept(Pack(table, base, places, base, grad, numbers, shared, packed)), block)
     if task != TRAIN:
         at = shift(address(arena, 0), tid * pack_size)
-        pack = Pack(table, base, places, at, grad, numbers, shared, packed)
+        pack = kept(Pack(table, base, places, at, grad, numbers, shared, packed))
         for p in range(tid, times * packs, n):
             if sync[ABORT]:
                 break
             time, first = p // packs, p % packs * lanes
             _load(params, slots, reals, time, first, min(lanes, size - first), at, sums[0])
             _answer(task, pack, rows, ints, reals, time, first, size, block, losses, out, sums[0], sync)
+        give_back(taken)
         restore_mode(mode)
         return
     for p in range(tid, packs, n):
@@ -386,7 +397,7 @@ def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, f
             if sync[ABORT]:
                 break
             first, at = p * lanes, shift(address(arena, 0), p * pack_size)
-            pack = Pack(table, base, places, at, grad, numbers, shared, packed)
+            pack = kept(Pack(table, base, places, at, grad, numbers, shared, packed))
             some = _set_numbers(pack, ints[0], reals, first, size, sums[p])
             if own and shuffled:
                 draw_orders(shared, rows.order, lanes, ints, first, size, begin)
@@ -402,4 +413,5 @@ def _run_packs(task, table, ints, reals, params, slots, x, y, weight, own, lr, f
             for lane in range(count):
                 reals[first + lane, BETA1_POWER] = sums[p, POWER1, lane]
                 reals[first + lane, BETA2_POWER] = sums[p, POWER2, lane]
+    give_back(taken)
     restore_mode(mode)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .columns import arrange_columns, column_block, narrow
 from .embedding import rows_fit
+from .grid import grid
 from .ids import (
     ACTIVATION,
     BATCH,
@@ -17,6 +18,7 @@ from .ids import (
     BETA2_POWER,
     CHECK_FINITE,
     CLIP_NORM,
+    COLUMNS,
     CROSS_ENTROPY,
     DECAY,
     DROP_LAST,
@@ -42,6 +44,7 @@ from .ids import (
     WINDOW,
 )
 from .jit import entry, glue, inner
+from .kept import kept
 from .layers import layer_gradient
 from .layout import _padded, n_params, row_start, special
 from .loss import mean_loss
@@ -67,6 +70,7 @@ from .network import (
     block_limit,
     few_parameters,
     own_room,
+    scratch_of,
     share,
     stretch,
 )
@@ -86,7 +90,7 @@ CHUNK = 128 * 1024
 @inner
 def _descend(net, ints, reals, power1, power2, state, out, lr, decay, weight_sum, m, part):
     """This thread's part of the weight gradients of a block of m rows and the step on it, a chunk of rows at a time."""
-    for l in range(net.table.shape[0]):
+    for l in range(len(net.table)):
         rows = max(1, CHUNK // net.table[l, WIDTH] // 8) * 8
         for first in range(part.bounds[l, 0], part.bounds[l, 1], rows):
             last = min(first + rows, part.bounds[l, 1])
@@ -149,8 +153,8 @@ def _note(net, ints, losses, copies, number, loss_sum, weight_total, part):
 @inner
 def _set_dropout(net, reals, factor):
     """Set this thread's dropout rates to those of the network times a factor."""
-    for l in range(net.table.shape[0]):
-        net.rates[l] = factor * reals[N_REALS + DROPOUT * net.table.shape[0] + l]
+    for l in range(len(net.table)):
+        net.rates[l] = factor * reals[N_REALS + DROPOUT * len(net.table) + l]
 
 
 @inner
@@ -234,10 +238,10 @@ def _by_columns(task, table, ints, rates, rows, sparse, lanes):
     """Whether a task's rows are taken by columns."""
     if sparse or task == INPUT_GRADIENT or not narrow(table, rows, task != LOSS_ONLY, lanes):
         return False
-    if table[table.shape[0] - 1, ACTIVATION] == SOFTMAX and ints[LOSS] != CROSS_ENTROPY:
+    if table[len(table) - 1, ACTIVATION] == SOFTMAX and ints[LOSS] != CROSS_ENTROPY:
         return False
     if ints[TRAINING] != 0 and task != LOSS_ONLY:
-        for l in range(table.shape[0]):
+        for l in range(len(table)):
             if rates[l] > 0.0:
                 return False
     return True
@@ -257,12 +261,13 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     With CHECK_FINITE set, NaN is all that is returned if x or y is not finite.
     x may be sparse rows (sparse.py), and for TRAIN fewer rows than y: those that the epoch takes from place WINDOW on.
     """
-    layers = table.shape[0]
+    table = grid(table, COLUMNS)
+    layers = len(table)
     size = (layers + 2) * PLACES
     numbers = take(size + 5 * layers)
-    places = numbers[:size].reshape(layers + 2, PLACES)
-    bounds = numbers[size : size + 2 * layers].reshape(layers, 2)
-    whole = numbers[size + 2 * layers : size + 4 * layers].reshape(layers, 2)
+    places = grid(numbers[:size].reshape(layers + 2, PLACES), PLACES)
+    bounds = grid(numbers[size : size + 2 * layers].reshape(layers, 2), 2)
+    whole = grid(numbers[size + 2 * layers : size + 4 * layers].reshape(layers, 2), 2)
     # Each thread's own, since they may change from step to step.
     rates = numbers[size + 4 * layers :].view(np.float64)
     rows = min(ints[BATCH], y.shape[0]) if task == TRAIN else y.shape[0]
@@ -290,12 +295,13 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
     share(table, 1, 0, whole)
     begin, end = stretch(table, bounds, 0), stretch(table, bounds, 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
-    net = Net(table, rates, address(params, 0), base, places, ints[SEED], training, sparse, special(table))
-    data = Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH],
-                ints[WINDOW] if x.shape[0] < y.shape[0] else -1)  # fmt: skip
-    part = Part(tid, n, sync, bounds, whole, begin, end, n_params(table),
-                shift(base, places[layers + 1, PACK] + (0 if columns else tid * own_room(net.special, table, room))),
-                shift(grad, _padded(n_params(table))), sync[SUMS:].view(np.float64), columns)  # fmt: skip
+    net = kept(Net(table, rates, address(params, 0), base, places, ints[SEED], training, sparse, special(table)))
+    data = kept(Data(x, y, weight, order, task == TRAIN and ints[SHUFFLE] != 0, y.shape[1] != table[layers - 1, WIDTH],
+                     ints[WINDOW] if x.shape[0] < y.shape[0] else -1))  # fmt: skip
+    packed = shift(scratch_of(net, PACK), 0 if columns else tid * own_room(net.special, table, room))
+    partial = shift(grad, _padded(n_params(table)))
+    part = kept(Part(tid, n, sync, bounds, whole, begin, end, n_params(table), packed, partial, sync[SUMS:].view(np.float64),
+                     columns))  # fmt: skip
     if tid == 0 and not columns:
         for l in range(layers):
             if l > 0 or not sparse:

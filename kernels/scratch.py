@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from .columns import arrange_columns, column_block, narrow_up_to
-from .jit import allocating_entry, inner
+from .grid import grid
+from .ids import COLUMNS
+from .jit import entry, inner
 from .layout import _padded, n_params
 from .network import PLACES, arrange, block_limit, few_parameters
+from .stack import give_back, take
 from .threads import N_SUMS
 
 
@@ -30,7 +31,11 @@ def scratch_size(table, inputs, rows, n, places):
     return max(size, arrange(table, inputs, room_of(table, rows, n), n, places)) + gradients * _padded(n_params(table))
 
 
-@allocating_entry
+@entry
 def _scratch_size(table, inputs, rows, n):
     """As `scratch_size`, for Python."""
-    return scratch_size(table, inputs, rows, n, np.empty((table.shape[0] + 2, PLACES), np.int64))
+    table = grid(table, COLUMNS)
+    numbers = take((len(table) + 2) * PLACES)
+    size = scratch_size(table, inputs, rows, n, grid(numbers.reshape(len(table) + 2, PLACES), PLACES))
+    give_back(numbers)
+    return size
