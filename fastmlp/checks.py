@@ -114,7 +114,8 @@ def reals_field(instance: Any, name: str, low: float | None = None, high: float 
     """As :func:`real_field`, for one number or a sequence of them, one for each network of a population."""
     value = getattr(instance, name)
     if type(value) is float:
-        if not (low is not None and low < value < (math.inf if high is None else high)):  # mostly it is, which is quickly said
+        above = low is not None and (low < value or (low == value and not ends.get("open_low")))
+        if not (above and value < (math.inf if high is None else high)):  # mostly it is, which is quickly said
             real(name, value, low, high, **ends)
     elif np.ndim(value) == 0:
         real_field(instance, name, low, high, **ends)

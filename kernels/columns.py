@@ -43,7 +43,7 @@ BLOCK_BYTES, MOST_ROWS = 192 * 1024, 480
 # products counts as DOT vectors of them, a row's softmax as so many products; forward alone, so do an input's column and an
 # output's row that are to be made. Measured, see docs/performance.md.
 LEAST_ROWS, DOT, OF_SOFTMAX = 8, 4, 25 * LANES32
-WASTE, SUMS = 101, 1000 if LANES32 == 16 else 0
+WASTE, SUMS = 101, 200 if LANES32 == 16 else 0
 WASTE_FORWARD, SUMS_FORWARD, TURN_IN, TURN_OUT = 100, 40 * LANES32, LANES32 // 2, LANES32
 # A block is one thread's. Where all rows are one, and so many that another thread has enough to do with a part of each layer's
 # (rows times parameters), columns have to save more.

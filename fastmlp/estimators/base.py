@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
@@ -34,7 +34,7 @@ from .lbfgs import fit_lbfgs
 from .objective import Objective
 from .rates import POLICIES, SOLVERS, Policy, is_lbfgs
 from .refits import unchanged_by_errors
-from .start import initial_network, network_to_go_on_with
+from .start import initial_network, network_to_go_on_with, random_state
 from .stochastic import StochasticRun, options_of
 
 __all__ = ["BaseMLP"]
@@ -186,7 +186,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             raise ValueError("partial_fit does not support early_stopping=True")
         with unchanged_by_errors(self):
             self.__dict__.pop("estimators_", None)
-            given_y, rng, callbacks = y, check_random_state(self.random_state), as_callbacks(self.callbacks)
+            given_y, rng, callbacks = y, random_state(self.random_state), as_callbacks(self.callbacks)
             first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
             X, y, target = self._validate_input(X, y, incremental, first)
             weight = self._weight(sample_weight, X, y, incremental)

@@ -40,7 +40,7 @@ class StochasticRun(Run):
         self.validation_constant = 0.0
         if data.validation is not None:
             self.validation_constant = self.objective.constant(data.validation.y, data.validation.weight)
-        own = optimizer_of(est, 1.0) is not est.solver
+        own = options.optimizer is not est.solver
         self.rate_factor = self.objective.gradient if own and options.optimizer.kind == ids.SGD else 1.0
         # A history that has scikit-learn's penalty in it has the loss that the gradient is of, else the one that is shown.
         optimizer: Any = options.optimizer
