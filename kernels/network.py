@@ -94,6 +94,10 @@ def share(table, n_threads, t, bounds):
     vectors.
     """
     layers = len(table)
+    if n_threads == 1:  # in a gradient of few rows the divisions below count
+        for l in range(layers):
+            bounds[l, 0], bounds[l, 1] = 0, n_rows(table, l)
+        return
     total = 0
     of_number = 4 * n_of_number(table)  # a few small products, and waves
     for l in range(layers):

@@ -291,8 +291,11 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         grad = shift(base, arrange(table, x.shape[1], room, n, places))
     for l in range(layers):
         rates[l] = reals[N_REALS + DROPOUT * layers + l]
-    share(table, n, tid, bounds)
     share(table, 1, 0, whole)
+    if n == 1:
+        bounds = whole
+    else:
+        share(table, n, tid, bounds)
     begin, end = stretch(table, bounds, 0), stretch(table, bounds, 1)
     training = ints[TRAINING] != 0 and (task == TRAIN or task == GRADIENT)
     net = kept(Net(table, rates, address(params, 0), base, places, ints[SEED], training, sparse, special(table)))
