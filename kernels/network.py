@@ -90,8 +90,8 @@ def own_room(kind, table, block):
 def share(table, n_threads, t, bounds):
     """Split the rows of all weight matrices among threads: thread t has rows bounds[l, 0] to bounds[l, 1] of layer l.
 
-    A bias counts as one more row, and so do alphas. Splits are at whole vectors. Each thread's rows are one stretch of the flat
-    vectors.
+    A bias counts as one more row, and so do alphas. Splits are at eights of rows, and at whole vectors, which sixteen rows of an
+    odd width may take. Each thread's rows are one stretch of the flat vectors.
     """
     layers = len(table)
     if n_threads == 1:  # in a gradient of few rows the divisions below count
@@ -108,7 +108,8 @@ def share(table, n_threads, t, bounds):
         for i in range(2):
             row = ((total * (t + i)) // n_threads - before + cost // 2) // cost
             if row < rows and not embeds(table, l):
-                row = (row + PAD // 2) // PAD * PAD
+                unit = 8 if table[l, WIDTH] % 2 == 0 else PAD
+                row = (row + unit // 2) // unit * unit
             bounds[l, i] = rows if t + i == n_threads else max(0, min(rows, row))
         before += rows * cost
 
