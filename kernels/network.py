@@ -90,8 +90,8 @@ def own_room(kind, table, block):
 def share(table, n_threads, t, bounds):
     """Split the rows of all weight matrices among threads: thread t has rows bounds[l, 0] to bounds[l, 1] of layer l.
 
-    A bias counts as one more row, and so do alphas. Splits are at eights of rows, and at whole vectors, which sixteen rows of an
-    odd width may take. Each thread's rows are one stretch of the flat vectors.
+    A bias counts as one more row, and so do alphas. Splits are at eights of rows, and at whole vectors, which an odd width may
+    have at sixteens alone. Each thread's rows are one stretch of the flat vectors.
     """
     layers = len(table)
     if n_threads == 1:  # in a gradient of few rows the divisions below count
