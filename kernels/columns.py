@@ -203,11 +203,12 @@ def gather_columns(net, data, at, m, ld, unit):
         _gather_in(address(data.y, 0), targets, data.order, at, m, t, ld)
     else:
         _turn_in(address(data.y, at * targets), targets, m, t, ld)
-    for i in range(m):
-        weight = data.weight[data.order[at + i] if data.ordered else at + i] if data.weight.size > 0 else 1.0
-        poke(scales, i, weight * unit)
-    for i in range(m, ld):
-        poke(scales, i, 0.0)
+    if data.weight.size > 0:
+        for i in range(m):
+            poke(scales, i, data.weight[data.order[at + i] if data.ordered else at + i] * unit)
+    else:
+        fill(m, (scales,), (unit,))
+    fill(ld - m, (shift(scales, m),), (0.0,))
 
 
 @inner
