@@ -30,7 +30,7 @@ from .ids import (
 from .jit import glue, inner
 from .layout import PAD, _padded, is_special, n_params, special
 from .loss import is_sum, most_of
-from .maps import accumulate, copy, elementwise, fill, scale
+from .maps import accumulate, copy, copy_rows, elementwise, fill, scale
 from .network import BUFFER, DELTA, EACH, PACK, ROWS, SCALES, TARGETS, few_parameters, scratch_of
 from .simd import LANES32, address, lanes_of, peek, poke, shift
 from .tile import END_ADD, END_RELU, END_STORE, NV, START_COLUMN, START_ZERO
@@ -167,12 +167,15 @@ def _turn_in(source, k, m, target, ld):
 
 
 @glue
-def _gather_in(source, k, order, at, m, target, ld):
-    """As `_turn_in`, of the rows that order[at:] names."""
-    for j in range(k):
-        for i in range(m):
-            poke(target, j * ld + i, peek(source, order[at + i] * k + j))
-    _fill_up(k, m, target, ld)
+def _gather_in(source, k, order, at, m, target, ld, packed):
+    """As `_turn_in`, of the rows that order[at:] names; `packed` has room for them side by side."""
+    if k > 1:
+        copy_rows(k, source, address(order, 0), True, at, m, packed, k)
+        _turn_in(packed, k, m, target, ld)
+        return
+    for i in range(m):
+        poke(target, i, peek(source, order[at + i]))
+    _fill_up(1, m, target, ld)
 
 
 @glue
@@ -189,10 +192,11 @@ def gather_columns(net, data, at, m, ld, unit):
     layers = len(net.table)
     k, targets = data.x.shape[1], data.y.shape[1]
     x, t, scales = shift(arena, places[0, BUFFER]), scratch_of(net, TARGETS), scratch_of(net, SCALES)
+    packed = scratch_of(net, PACK)
     if data.window >= 0:
         _turn_in(address(data.x, (at - data.window) * k), k, m, x, ld)
     elif data.ordered:
-        _gather_in(address(data.x, 0), k, data.order, at, m, x, ld)
+        _gather_in(address(data.x, 0), k, data.order, at, m, x, ld, packed)
     else:
         _turn_in(address(data.x, at * k), k, m, x, ld)
     if data.classes:
@@ -200,7 +204,7 @@ def gather_columns(net, data, at, m, ld, unit):
         for i in range(m):
             poke(t, int(data.y[data.order[at + i] if data.ordered else at + i, 0]) * ld + i, 1.0)
     elif data.ordered:
-        _gather_in(address(data.y, 0), targets, data.order, at, m, t, ld)
+        _gather_in(address(data.y, 0), targets, data.order, at, m, t, ld, packed)
     else:
         _turn_in(address(data.y, at * targets), targets, m, t, ld)
     if data.weight.size > 0:
