@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from fastmlp.kernels.jit import entry, inner
-
 from tests.compiler import needs_compiler
 
 # In a process of its own: one that finds the wrong function ends there.
@@ -49,7 +47,10 @@ def test_code_of_others_does_not_find_what_an_entry_made_of_the_functions_that_i
     assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr
 
 
+@needs_compiler
 def test_what_a_call_that_is_left_out_shares_with_others_is_linked():
+    from fastmlp.kernels.jit import entry, inner
+
     @inner
     def shared(n):
         return max(n, 7)

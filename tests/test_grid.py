@@ -2,12 +2,18 @@
 
 from collections import namedtuple
 
-import numba
 import numpy as np
 import pytest
+
+pytest.importorskip("numba")
+
+import numba
 from fastmlp.kernels.grid import grid
 from fastmlp.kernels.kept import kept
 
+from tests.compiler import needs_compiler
+
+pytestmark = needs_compiler
 COLUMNS = 3
 Things = namedtuple("Things", "name numbers on table")
 
