@@ -168,14 +168,15 @@ def _turn_in(source, k, m, target, ld):
 
 @glue
 def _gather_in(source, k, order, at, m, target, ld, packed):
-    """As `_turn_in`, of the rows that order[at:] names; `packed` has room for them side by side."""
-    if k > 1:
+    """As `_turn_in`, of the rows that order[at:] names; copied side by side first where `packed` has room for them."""
+    if k > 1 and k * m <= PACKED:
         copy_rows(k, source, address(order, 0), True, at, m, packed, k)
         _turn_in(packed, k, m, target, ld)
         return
-    for i in range(m):
-        poke(target, i, peek(source, order[at + i]))
-    _fill_up(1, m, target, ld)
+    for j in range(k):
+        for i in range(m):
+            poke(target, j * ld + i, peek(source, order[at + i] * k + j))
+    _fill_up(k, m, target, ld)
 
 
 @glue

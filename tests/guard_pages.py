@@ -168,6 +168,14 @@ def fewer_rows(dtype) -> None:
                     questions(net, make_data(net, rows, False, False), True, room)
 
 
+def many_inputs(dtype) -> None:
+    """Shuffled rows by columns that scratch has no room for side by side, whatever the vectors."""
+    net = make_net(
+        [4000, 3, 1], "RELU", "IDENTITY", "MSE", True, 0.0, dtype, training=1, optimizer="SGD", batch=64, shuffle=1, l2=0.0
+    )
+    steps(net, make_data(net, 130), True)
+
+
 def case(chosen: random.Random) -> None:
     """A network of a few odd widths, and one or the other thing that it does."""
     do = chosen.choice([questions, steps, populations])
@@ -197,6 +205,7 @@ def main(cases: int) -> None:
     for dtype in (np.float32, np.float64):
         weight_gradients(dtype)
         fewer_rows(dtype)
+        many_inputs(dtype)
     chosen = random.Random(0)
     for _ in range(cases):
         case(chosen)
