@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from numba import types
 from numba.core import cgutils
-from numba.core.imputils import lower_getattr_generic
+from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import intrinsic, models, register_model
 
@@ -35,7 +35,8 @@ class _Fields(AttributeTemplate):
 @lower_getattr_generic(Kept)
 def _field(context, builder, kind, pointer, field):
     i = kind.dtype.fields.index(field)
-    return context.unpack_value(builder, kind.dtype.types[i], cgutils.gep_inbounds(builder, pointer, 0, i))
+    value = context.unpack_value(builder, kind.dtype.types[i], cgutils.gep_inbounds(builder, pointer, 0, i))
+    return impl_ret_borrowed(context, builder, kind.dtype.types[i], value)  # whoever counts references gives this one back
 
 
 @intrinsic
