@@ -187,23 +187,11 @@ class _LinkedCode(JITCodeLibrary):
         self._finalized = True
 
 
-def _callers_first(libraries):
-    """Each library once, where it is named last: so callers stand before what they call, which each names behind itself.
-
-    The linker leaves out what nobody calls yet, and so may a caller be that the compiler has no use for.
-    """
-    return list(dict.fromkeys(reversed(libraries)))[::-1]
-
-
 class _EntryCode(JITCodeLibrary):
     """Code that Python calls, with all kernels that it calls for itself alone: then what no caller uses is not passed.
 
     They get names of their own: the linker would find them for other code, although they are no longer what that calls.
     """
-
-    def finalize(self):
-        self._linking_libraries = _callers_first(self._linking_libraries)
-        super().finalize()
 
     def _optimize_final_module(self):
         for function in self._final_module.functions:
@@ -242,8 +230,9 @@ class _InnerCompiler(Compiler):
         # Numba knows code by the built-in function that calls it from Python: a unique one, here one that raises.
         refusal = f"{{the kernel {func.__name__} can be called by other kernels only}}".format
         result = super().compile_extra(func)._replace(entry_point=refusal)
-        code = _callers_first([result.library, *result.library._linking_libraries])
-        target.insert_user_function(result.entry_point, result.fndesc, code)
+        # The linker leaves out what nobody calls yet: callers stand before what they call.
+        code = dict.fromkeys([result.library, *result.library._linking_libraries])
+        target.insert_user_function(result.entry_point, result.fndesc, list(code))
         return result
 
 

@@ -45,31 +45,3 @@ print("right")
 def test_code_of_others_does_not_find_what_an_entry_made_of_the_functions_that_it_calls():
     done = subprocess.run([sys.executable, "-c", OTHERS_CODE], capture_output=True, text=True, check=False, timeout=300)
     assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr
-
-
-@needs_compiler
-def test_what_a_call_that_is_left_out_shares_with_others_is_linked():
-    from fastmlp.kernels.jit import entry, inner
-
-    @inner
-    def shared(n):
-        return max(n, 7)
-
-    @inner
-    def left_out(n):
-        return shared(n)
-
-    @inner
-    def stays(n):
-        return shared(n) + 1
-
-    @inner
-    def never():
-        return False
-
-    def function(n):
-        if never():  # which the compiler sees through before it links
-            return left_out(n)
-        return stays(n)
-
-    assert [entry(function)(n) for n in (3, 9)] == [8, 10]
