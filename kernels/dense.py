@@ -10,6 +10,7 @@ from .ids import IDENTITY, RELU, SELU, TANH
 from .jit import allocating_entry, glue
 from .maps import rectify
 from .simd import address, cast, peek, shift
+from .stack import hold
 from .tile import END_RELU, END_SELU, END_STORE, END_TANH, END_TIMES, END_WHERE_POSITIVE, START_BIAS, START_ZERO
 
 
@@ -74,6 +75,7 @@ def linear_fwd(x, w, bias, z):
     packed = np.empty(PACKED, x.dtype)
     forward(m, n, k, address(x, 0), k, address(w, 0), n, address(bias, 0), bias.size > 0, address(z, 0), n, False,
             address(packed, 0))  # fmt: skip
+    hold(packed)
 
 
 @allocating_entry
@@ -84,6 +86,7 @@ def linear_fwd_relu(x, w, bias, a):
     packed = np.empty(PACKED, x.dtype)
     out = address(a, 0)
     forward(m, n, k, address(x, 0), k, address(w, 0), n, address(bias, 0), bias.size > 0, out, n, n > 1, address(packed, 0))
+    hold(packed)
     if n == 1:
         rectify(m, (out,), ())
 
@@ -95,6 +98,7 @@ def linear_bwd_d(d, w, g, out):
     k = w.shape[0]
     packed = np.empty(PACKED, d.dtype)
     delta(m, k, n, address(d, 0), n, address(w, 0), address(out, 0), k, END_TIMES, address(g, 0), address(packed, 0))
+    hold(packed)
 
 
 @allocating_entry
@@ -109,3 +113,5 @@ def linear_bwd_w(x, d, dw, db):
         sums = address(db, 0)
         gemm(1, n, m, address(ones, 0), 0, 1, address(d, 0), n, False, None, sums, n, START_ZERO, sums, END_STORE, sums, n,
              address(packed, 0))  # fmt: skip
+        hold(ones)
+    hold(packed)

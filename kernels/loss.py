@@ -11,6 +11,7 @@ from .ids import BCE, CROSS_ENTROPY, HALF_MSE, HUBER, IDENTITY, LOSS, MAE, POISS
 from .jit import allocating_entry, glue, inner
 from .maps import add, dot, elementwise, scale
 from .simd import address, peek, poke, shift
+from .stack import hold
 from .vmath import vexp, vlog, vsigmoid, vsoftplus
 
 
@@ -222,3 +223,4 @@ def loss_and_delta(loss, activation, param, smoothing, z, y, scales, rows, delta
     logits, each = address(padded, 0), address(padded, m * ld + 1)
     loss_rows(loss, activation, param, smoothing, m, k, logits, ld, address(delta, 0), address(y, 0), y.shape[1] != k,
               y.shape[1], address(rows, 0), each, 0.0, address(scales, 0))  # fmt: skip
+    hold(padded)
