@@ -18,7 +18,7 @@ from sklearn.datasets import load_iris, make_multilabel_classification
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.inspection import permutation_importance
-from sklearn.metrics import log_loss
+from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
@@ -123,6 +123,33 @@ def test_labels_are_known_as_scikit_learn_knows_them(y, dtype) -> None:
     ours, theirs = vars(_binarizer(y)), vars(LabelBinarizer().fit(y))
     assert_array_equal(ours.pop("classes_"), theirs.pop("classes_"), strict=True)
     assert ours == theirs
+
+
+@pytest.mark.parametrize("kind", [int, np.uint8, bool, float, str])
+def test_score_is_scikit_learns_accuracy(kind, iris) -> None:
+    X, y = iris
+    fitted = quick().fit(X, y.astype(kind))
+    predicted = fitted.predict(X)
+    for target in (y, y[:, None], y.astype(np.int8), y > 0, y.astype(str), y.astype(object), list(y), pd.Series(y)):
+        target = target[::-1]  # some of them are wrong
+        for weight in (None, y + 1.0):
+            try:
+                expected = accuracy_score(target, predicted, sample_weight=weight)
+            except (TypeError, ValueError) as error:
+                with pytest.raises(type(error)):
+                    fitted.score(X, target, weight)
+            else:
+                score = fitted.score(X, target, weight)
+                assert score == expected
+                assert isinstance(score, float)
+
+
+def test_score_of_targets_of_another_number_is_refused(iris) -> None:
+    X, y = iris
+    fitted = quick().fit(X, y)
+    for wrong in (y[:-1], y[:1], y[:0]):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            fitted.score(X, wrong)
 
 
 def test_multilabel_dense_and_sparse() -> None:

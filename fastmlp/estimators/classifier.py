@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
@@ -304,6 +305,29 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
 
+    def score(self, X, y, sample_weight=None):
+        """Return the share of rows whose class, or whose labels all of them, are predicted right.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Test samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True labels for `X`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts.
+
+        Returns
+        -------
+        score : float
+            As of ``sklearn.metrics.accuracy_score``.
+        """
+        predicted = self.predict(X)
+        if sample_weight is None and _plain_classes(y) and y.dtype.kind == predicted.dtype.kind and 0 < len(y) == len(predicted):
+            # What accuracy_score comes to after a third of a millisecond's checks, a fifth of a small network's fit and score.
+            return np.count_nonzero(y == predicted) / len(y)
+        return accuracy_score(y, predicted, sample_weight=sample_weight)
+
     # ---- inside
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Any, NDArray]:
@@ -391,13 +415,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 def _binarizer(y: Any) -> LabelBinarizer:
     """Return a LabelBinarizer fitted on y."""
     binarizer = LabelBinarizer()
-    if not isinstance(y, np.ndarray) or y.ndim != 1 or y.dtype.kind not in "biu":
+    if not _plain_classes(y):
         return binarizer.fit(y)
     # As fit finds it, which looks for much that these cannot be: a sixth of the time of a small training.
     binarizer.classes_ = np.unique(y)
     binarizer.y_type_ = "multiclass" if len(binarizer.classes_) > 2 else "binary"
     binarizer.sparse_input_ = False
     return binarizer
+
+
+def _plain_classes(y: Any) -> bool:
+    """Whether y is an array of classes beyond doubt."""
+    return isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "biu"
 
 
 def _one_column(y: Any) -> Any:
