@@ -46,7 +46,7 @@ from .ids import (
 from .jit import entry, glue, inner
 from .kept import kept
 from .layers import layer_gradient
-from .layout import _padded, n_params, row_start, special
+from .layout import _padded, is_special, n_params, row_start, special
 from .loss import mean_loss
 from .maps import copy
 from .minibatch import (
@@ -77,7 +77,7 @@ from .network import (
 from .optim import _norm_factors, _penalize, _shorten, _squared_weights, _update
 from .rng import permute
 from .scratch import room_of, scratch_size
-from .simd import address, lanes_of, shift
+from .simd import address, lanes_of, peek, shift
 from .sparse import sparse_width
 from .stack import give_back, take
 from .threads import ABORT, LATE, N_SUMS, NOT_FINITE, SUMS, barrier, deadline, flush_denormals, nanoseconds, restore_mode
@@ -254,11 +254,23 @@ def _fit(kind, table, x, tid, n):
     return rows_fit(kind, table, high - low, x.shape[1], address(x, low * x.shape[1]))
 
 
+@inner
+def _tells_finite(table, grad):
+    """Whether the derivatives by each input's first weight are finite; with an input that is not, none of its weights' are.
+
+    A gradient has fewer inputs than the data have numbers: of 200 rows of 24 to look at those first took 4% of the call.
+    """
+    total = 0.0
+    for i in range(table[0, FAN_IN]):
+        total += 0.0 * peek(grad, i * table[0, WIDTH])
+    return total == 0.0
+
+
 @entry
 def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losses, out, arena, tid, n, sync):
     """Do `task` as thread tid of n; its numbers go to losses (TRAIN, copies of parameters to out) or out (others, 2-D).
 
-    With CHECK_FINITE set, NaN is all that is returned if x or y is not finite.
+    With CHECK_FINITE set, NaN is all that is returned if x or y is not finite; a gradient in out is none then.
     x may be sparse rows (sparse.py), and for TRAIN fewer rows than y: those that the epoch takes from place WINDOW on.
     """
     table = grid(table, COLUMNS)
@@ -311,7 +323,9 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
                 _set_ones(room, table[l, FAN_IN], shift(base, places[l, BUFFER]), places[l, STRIDE])
     if n == 1:
         sync[NOT_FINITE] = 0
-    if ints[CHECK_FINITE] != 0 and not (_fit(net.special, table, x, tid, n) and _fit(None, table, y, tid, n)):
+    looks = ints[CHECK_FINITE] != 0
+    tells = looks and task == GRADIENT and n == 1 and not sparse and not is_special(net.special)
+    if looks and not ((tells or _fit(net.special, table, x, tid, n)) and _fit(None, table, y, tid, n)):
         sync[NOT_FINITE] = 1
     barrier(sync, n)
     result = math.nan
@@ -319,6 +333,8 @@ def _run(task, table, ints, reals, params, slots, x, y, weight, order, lr, losse
         gradient = grad if task == TRAIN else target
         copies = out if task == TRAIN and out.shape[1] == part.size else out[:0]
         result = _steps(task, net, data, ints, reals, slots, lr, losses, gradient, copies, part, few, limit)
+        if tells and not _tells_finite(table, gradient) and not _fit(None, table, x, tid, n):
+            result = math.nan
     restore_mode(mode)
     give_back(numbers)
     return result

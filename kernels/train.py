@@ -108,7 +108,7 @@ def differentiator(table, arena):
     def differentiate(ints, reals, params, x, y, weight, grad):
         nonlocal code, most
         if len(x) <= most:
-            out = grad[np.newaxis]
+            out = grad[None]
             return code(GRADIENT, table, ints, reals, params, matrix, x, y, weight, order, lr, none, out, arena, 0, 1, sync)
         if code is None:
             job = GRADIENT, table, ints, reals, params, matrix, x, y, weight, order, lr, none, matrix, arena

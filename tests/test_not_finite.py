@@ -54,6 +54,29 @@ def test_inputs_that_are_not_finite_are_refused_with_their_place_and_leave_nothi
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(listed(before), listed(after), strict=True))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("widths", "n"), SHAPES[1:4])
+def test_an_input_that_changes_neither_loss_nor_deltas_is_refused_and_leaves_nothing_behind(widths, n, dtype, value, engine):
+    """A row without weight through units that are all off: its deltas are zero, and the loss is what it would be without it."""
+    _, X, y = problem(widths, n, dtype)
+    net = fm.MLP(widths, activation="relu", dtype=dtype, seed=1)
+    net.weights[0][...] = -np.sign(value) if np.isinf(value) else -1.0
+    net.biases[0][...] = -100.0
+    weight = np.ones(n)
+    weight[n // 2] = 0.0
+    few = n // 3
+    before = net.value_and_grad(X[:few], y[:few])
+    bad = X.copy()
+    bad[n // 2, 1] = value
+    for given in (None, weight):
+        with pytest.raises(ValueError, match=rf"^X has {value} in row {n // 2}, column 1; every value must be finite"):
+            net.value_and_grad(bad, y, given)
+    after = net.value_and_grad(X[:few], y[:few])
+    assert after[0] == before[0]
+    assert (after[1] == before[1]).all()
+
+
 @pytest.mark.parametrize(("widths", "n"), SHAPES)
 @pytest.mark.parametrize("call", ["loss", "score", "value_and_grad", "backward", "input_gradient"])
 def test_targets_that_are_not_finite_are_refused_with_their_place(call, widths, n, any_threads, engine):

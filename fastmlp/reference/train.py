@@ -309,7 +309,7 @@ def value_and_grad(
     """Return the loss and compute its gradient, grad (P,) = ∂L/∂params, without penalties.
 
     Other arguments are as in `loss`. With TRAINING set there is dropout, with the masks of epoch EPOCH and of the rows
-    from ROW on, and the loss is that of the masked network.
+    from ROW on, and the loss is that of the masked network. If NaN is returned since x or y is not finite, grad is anything.
     """
     if ints[CHECK_FINITE] and not (_fit(table, x) and _finite(y)):
         return math.nan
