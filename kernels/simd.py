@@ -122,7 +122,7 @@ class Vec:
         return self._call("fmuladd", self.v, self._other(factor), self._other(addend))
 
     def root(self) -> Vec:
-        """sqrt(self) for self >= 0, to within one unit in the last place; that of an infinite number is finite.
+        """sqrt(self) for self >= 0, to within one unit in the last place.
 
         By Goldschmidt's iteration where the CPU can begin with an estimate: AVX-512 takes two or three times as long for the
         exact root, on the unit that divides.
@@ -136,7 +136,7 @@ class Vec:
         for _ in range(self.bits // 32):
             error = (-s).fma(half, 0.5)
             s, half = s.fma(error, s), half.fma(error, half)
-        return s
+        return (self > largest).choose(self, s)
 
     def _estimate(self, name) -> Vec:
         """The CPU's estimate of a function of normal numbers, to 14 bits."""

@@ -142,6 +142,20 @@ def test_update(name, dtype):
     np.testing.assert_array_equal(got.reals, expected.reals)
 
 
+@PRECISION
+@pytest.mark.parametrize("name", ["adam", "amsgrad", "eps_hat", "rmsprop", "adagrad"])
+def test_a_gradient_whose_square_is_infinite_moves_nothing(name, dtype):
+    """What is divided by its root is divided by an infinite number, also where the root begins with an estimate."""
+    huge = dtype(np.sqrt(np.finfo(dtype).max)) * 8
+    kernel, twin = twins("optim", "update")
+    for function in (kernel, twin):
+        net = make_net([7, 5, 3], dtype=dtype, **OPTIMIZERS[name])
+        slots, before = optimizer_state(net, dtype), net.params.copy()
+        with np.errstate(over="ignore"):
+            function(net.table, net.ints, net.reals, net.params, slots, np.full(net.params.size, huge), 0.1)
+        np.testing.assert_array_equal(net.params, before)
+
+
 CONDITIONS = {
     "none": {},
     "l1": {"l1": 0.1},
