@@ -160,7 +160,7 @@ class Options:
         for metric in self.metrics:
             if metric.name in taken:
                 built_in = all(one.built_in for one in self.metrics if one.name == metric.name)
-                remedy = "name it once" if built_in else "give the function another __name__"
+                remedy = "name it once" if built_in else "give the function another __name__, or the Metric another name"
                 raise ValueError(f"metrics has a second curve called {metric.name!r}: {remedy}.")
             taken |= {metric.name, f"val_{metric.name}"}
 

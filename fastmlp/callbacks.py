@@ -133,7 +133,7 @@ def as_callbacks(given: Any) -> list[Any]:
         if isinstance(callback, type):
             raise TypeError(f"a callback must be an instance; got the class {callback.__name__}.")
         if not _hears(callback):
-            remedy = " Pass it as early_stopping=." if isinstance(callback, EarlyStopping) else ""
+            remedy = " It is for fm.MLP.fit(early_stopping=...)." if isinstance(callback, EarlyStopping) else ""
             raise TypeError(f"a callback must have one of the methods {', '.join(_EVENTS)}; got {shown(callback)}.{remedy}")
         kind = type(callback)
         for name in dir(kind) if isinstance(callback, Callback) else ():
@@ -144,7 +144,7 @@ def as_callbacks(given: Any) -> list[Any]:
 
 def _hears(callback: Any) -> bool:
     """Return whether an object has some of a callback's methods."""
-    return any(hasattr(callback, name) for name in _EVENTS)
+    return any(callable(getattr(callback, name, None)) for name in _EVENTS)
 
 
 def ends(callback: Any, answer: Any, or_else: str = "") -> bool:
@@ -188,4 +188,4 @@ def _no_answer(callback: Any, answer: Any, or_else: str) -> TypeError:
 
 def listeners(callbacks: Iterable[Any], event: str) -> list[Any]:
     """Return those callbacks that have the method of an event."""
-    return [callback for callback in callbacks if hasattr(callback, event)]
+    return [callback for callback in callbacks if callable(getattr(callback, event, None))]

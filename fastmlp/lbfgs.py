@@ -93,7 +93,7 @@ class LBFGSRun(Fit):
         return "epochs"
 
     def _minimize(self, optimizer: LBFGS, iterations: int) -> str:
-        """Minimize from where the network is; returns what ended it, "" if a callback has reset the network."""
+        """Minimize from where the network is; returns what ended it, "" if a callback has changed or reset the network."""
         net, state, rows = self.net, self.state, self.data.train
         ints = state.ints.copy()
         ints[ids.TRAINING] = 0
@@ -111,6 +111,7 @@ class LBFGSRun(Fit):
         def after_iteration(intermediate_result) -> None:
             value = float(intermediate_result.fun) - penalty(intermediate_result.x)[0]
             net.params[...] = intermediate_result.x
+            reached = net.params.copy() if self.options.callbacks else net.params
             if not np.isfinite(value):
                 raise _Stop(self.diverged())
             ended = self.record([value], [])
@@ -118,7 +119,8 @@ class LBFGSRun(Fit):
             seconds = max(time.perf_counter() - self.began, 1e-9)
             validation = self.history.last().get("val_loss")
             self.reporter.update(self.done, value, validation, self.done * len(rows) / seconds)
-            if ended or self.state is not state:  # SciPy would go on from where the network was before its reset
+            # SciPy would go on from where the network was before a callback changed or reset it.
+            if ended or self.state is not state or not np.array_equal(net.params, reached):
                 raise _Stop(ended or "")
 
         settings = {"maxiter": iterations, "maxfun": optimizer.max_fun, "maxcor": optimizer.history, "gtol": optimizer.tol}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 
 import numpy as np
 import pandas as pd
@@ -85,6 +86,49 @@ def test_a_refit_leaves_nothing_of_the_fit_before() -> None:
     assert set(fitted.predict(frame[["a", "b"]].to_numpy())) <= {0, 1, 2}
     fitted.note_ = "the user's own"
     assert fitted.fit(frame, y).feature_names_in_.tolist() == list("abcd")
+
+
+@pytest.mark.parametrize("go_on", ["fit", "partial_fit"])
+def test_an_ensemble_cannot_go_on_as_one_network(go_on) -> None:
+    fitted = quick(n_ensemble=3, max_iter=3, warm_start=True).fit(X, y).set_params(n_ensemble=1)
+    with pytest.raises(ValueError, match="n_ensemble is 1 by now, but there are 3 networks to go on with"):
+        getattr(fitted, go_on)(X, y)
+    assert len(fitted.estimators_) == 3
+    assert "estimators_" not in vars(fitted.set_params(warm_start=False).fit(X, y))
+
+
+class Alone:
+    """A callback of scikit-learn that knows whether it was called from two threads at once."""
+
+    def __init__(self) -> None:
+        self.lock, self.calls = threading.Lock(), 0
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        assert self.lock.acquire(blocking=False)
+        time.sleep(0.001)
+        self.calls += 1
+        self.lock.release()
+
+    def teardown(self, estimator, context):
+        pass
+
+
+@pytest.mark.parametrize("at_once", ["networks", "seeds"])
+def test_callbacks_of_scikit_learn_are_called_one_after_the_other(at_once, monkeypatch) -> None:
+    pytest.importorskip("sklearn.callback", reason="scikit-learn has it from 1.9 on")
+    monkeypatch.setattr("fastmlp.engine.threads", lambda: 4)
+    heard = Alone()
+    if at_once == "networks":
+        quick(n_ensemble=3, max_iter=5).set_callbacks(heard).fit(X, y)
+    else:
+        fm.cross_validate(quick(max_iter=5).set_callbacks(heard), X, y, cv=2, seeds=3)
+    assert heard.calls >= 15
 
 
 @pytest.mark.parametrize("before", [1, 2])

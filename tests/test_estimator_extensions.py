@@ -270,6 +270,49 @@ def test_progress_bar_of_scikit_learn(iris, capsys) -> None:
     assert "MLPClassifier - fit" in capsys.readouterr().out
 
 
+def test_callbacks_of_scikit_learn_hear_of_as_many_iterations_as_an_l_bfgs_of_its_own_has(iris, capsys) -> None:
+    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has it from 1.9 on")
+    fitted = quick(max_iter=2, solver=fm.LBFGS(max_iter=5)).set_callbacks(callback.ProgressBar()).fit(*iris)
+    assert fitted.n_iter_ == 5
+    assert "MLPClassifier - fit" in capsys.readouterr().out
+
+
+def test_callbacks_of_scikit_learn_see_the_data_as_they_were_given(iris) -> None:
+    pytest.importorskip("sklearn.callback", reason="scikit-learn has it from 1.9 on")
+    frame, names = pd.DataFrame(iris[0], columns=list("abcd")), np.array(["x", "y", "z"])[iris[1]]
+    seen = []
+
+    class Scoring:
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
+            seen.append(X is frame and y is names and fitted_estimator.score(X, y) > 0.0)
+
+        def teardown(self, estimator, context):
+            pass
+
+    quick(max_iter=2).set_callbacks(Scoring()).fit(frame, names)
+    assert seen == [True] * 3
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_epochs_are_numbered_through_where_training_goes_on(solver, iris) -> None:
+    numbers = []
+
+    class Numbers:
+        def on_epoch_end(self, net, epoch, logs):
+            numbers.append(epoch)
+
+    fitted = quick(solver=solver, max_iter=3, warm_start=True, callbacks=Numbers())
+    for _ in range(2):
+        fitted.set_params(callbacks=fitted.callbacks).fit(*iris)
+    assert numbers == list(range(6))
+
+
 def test_a_search_asks_for_many_epochs_at_once_unless_somebody_looks_at_each(iris, monkeypatch) -> None:
     """scikit-learn's searches give every estimator a context for callbacks, whether there are any or not."""
     callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has it from 1.9 on")

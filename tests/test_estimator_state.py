@@ -117,6 +117,25 @@ def test_arrays_put_into_a_member_count_in_the_ensemble() -> None:
     np.testing.assert_array_equal(probabilities, np.mean([m.predict_proba(X) for m in fitted.estimators_], axis=0))
 
 
+@pytest.mark.parametrize(
+    ("coefs", "intercepts", "match"),
+    [
+        ([(3,), (8, 3)], [(8,), (3,)], r"coefs_\[0\] has shape \(3,\), but the network's is \(4, 8\)"),
+        ([(4, 8), (8, 2)], [(8,), (3,)], r"coefs_\[1\] has shape \(8, 2\), but the network's is \(8, 3\)"),
+        ([(4, 8), (8, 3)], [(8,), (1,)], r"intercepts_\[1\] has shape \(1,\), but the network's is \(3,\)"),
+        ([(4, 8), (8, 3)], [(8,)], "coefs_ and intercepts_ have 3 arrays, but the network has 4"),
+    ],
+)
+def test_arrays_of_other_shapes_are_refused_before_any_is_taken_over(coefs, intercepts, match) -> None:
+    fitted = quick(max_iter=3).fit(X, y)
+    given, expected = (fitted.coefs_, fitted.intercepts_), fitted.predict_proba(X)
+    fitted.coefs_, fitted.intercepts_ = [np.ones(shape) for shape in coefs], [np.ones(shape) for shape in intercepts]
+    with pytest.raises(ValueError, match=match):
+        fitted.predict_proba(X)
+    fitted.coefs_, fitted.intercepts_ = given
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+
+
 def diverging(module, **parameters):
     wild = {"hidden_layer_sizes": (10,), "activation": "identity", "solver": "sgd", "learning_rate_init": 0.1}
     return make(module, "MLPRegressor", max_iter=200, **wild | parameters)

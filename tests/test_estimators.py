@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import joblib
 import numpy as np
@@ -117,7 +118,7 @@ def test_labels_of_any_kind(labels, iris) -> None:
 
 
 @pytest.mark.parametrize("y", [[0, 1, 1], [7, 7, 7], [3, -1, 200], [True, False, True], [5]])
-@pytest.mark.parametrize("dtype", [None, np.uint8, np.float64, str])
+@pytest.mark.parametrize("dtype", [None, np.uint8, ">i4", np.float64, str])
 def test_labels_are_known_as_scikit_learn_knows_them(y, dtype) -> None:
     y = np.array(y).astype(dtype)
     ours, theirs = vars(_binarizer(y)), vars(LabelBinarizer().fit(y))
@@ -136,12 +137,12 @@ def test_score_is_scikit_learns_accuracy(kind, iris) -> None:
             try:
                 expected = accuracy_score(target, predicted, sample_weight=weight)
             except (TypeError, ValueError) as error:
-                with pytest.raises(type(error)):
+                with pytest.raises(type(error), match=re.escape(str(error))):
                     fitted.score(X, target, weight)
             else:
                 score = fitted.score(X, target, weight)
                 assert score == expected
-                assert isinstance(score, float)
+                assert type(score) is type(expected)
 
 
 def test_score_of_targets_of_another_number_is_refused(iris) -> None:
@@ -150,6 +151,32 @@ def test_score_of_targets_of_another_number_is_refused(iris) -> None:
     for wrong in (y[:-1], y[:1], y[:0]):
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             fitted.score(X, wrong)
+
+
+def test_score_of_labels_is_none_of_classes() -> None:
+    X, labels = make_multilabel_classification(60, 4, n_classes=3, random_state=0)
+    fitted = quick().fit(X, labels)
+    assert fitted.score(X, labels) == accuracy_score(labels, fitted.predict(X))
+    for given in (labels, scipy.sparse.csr_array(labels)):
+        with pytest.raises(ValueError, match="can't handle a mix of"):
+            quick(max_iter=2).fit(X, given).score(X, labels[:, 0])
+
+
+@pytest.mark.parametrize("encoded", [lambda y: 2 * y, lambda y: (255 * y).astype(np.uint8), scipy.sparse.csr_array])
+def test_labels_are_on_wherever_they_are_not_zero(encoded) -> None:
+    X, labels = make_multilabel_classification(60, 4, n_classes=3, random_state=0)
+    for given, plain in ((encoded(labels), labels), (encoded(labels) * 3, labels)):
+        fitted, expected = (quick(max_iter=5).fit(X, y, X_val=X, y_val=y) for y in (given, plain))
+        assert_array_equal(fitted.coefs_[0], expected.coefs_[0])
+        assert fitted.validation_loss_curve_ == expected.validation_loss_curve_
+
+
+@pytest.mark.parametrize("go_on", ["fit", "partial_fit"])
+def test_labels_cannot_follow_classes(go_on, iris) -> None:
+    X, y = iris[0], (iris[1] > 0) * 1
+    fitted = quick(warm_start=True, max_iter=2).fit(X, y)
+    with pytest.raises(ValueError, match="The object was not fitted with multilabel input"):
+        getattr(fitted, go_on)(X, np.stack([y, y], axis=1))
 
 
 def test_multilabel_dense_and_sparse() -> None:
@@ -283,7 +310,7 @@ def test_negative_weights_are_refused(make, solver, iris) -> None:
 def test_a_refit_that_is_refused_changes_nothing(make, parameters, given, match, warm_start, iris) -> None:
     X, y = iris
     named = {"narrow": X[:, :1], "y": y, "negative": -np.ones(150)}
-    estimator = make(n_ensemble=2).fit(X, y)
+    estimator = make(n_ensemble=1 if warm_start else 2).fit(X, y)
     estimator.set_params(n_ensemble=1, warm_start=warm_start, **parameters)
     before, attributes = estimator.predict(X), dict(vars(estimator))
     state = estimator.network_._state

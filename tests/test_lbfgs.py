@@ -111,6 +111,34 @@ def test_early_stopping_and_callbacks_end_it(engine) -> None:
     assert net.loss(Xv, yv) == pytest.approx(min(history.val_loss), rel=1e-12)
 
 
+@pytest.mark.parametrize("optimizer", [fm.LBFGS(), fm.SGD(0.1)], ids=["lbfgs", "sgd"])
+def test_parameters_that_a_callback_changes_are_gone_on_from(optimizer, engine) -> None:
+    """The least squares solution lies where the callback lets no weight be."""
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    net = fm.MLP([3, 1], dtype="float64")
+
+    class Clip(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            net.params = np.clip(net.params, -0.5, 0.5)
+
+    history = net.fit(X, X @ [3.0, 2.0, -4.0], epochs=30, batch_size=None, optimizer=optimizer, callbacks=Clip())
+    assert len(history) == 30
+    assert np.abs(net.params).max() == 0.5
+    assert history.loss[-1] > 1.0
+
+
+def test_an_estimator_says_that_parameters_which_a_callback_changes_are_not_gone_on_from() -> None:
+    pytest.importorskip("sklearn")
+
+    class Clip(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            net.params = np.clip(net.params, -1e-3, 1e-3)
+
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(RuntimeError, match="a callback has changed the network's parameters, but an estimator's"):
+        fm.MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", callbacks=Clip()).fit(X, X[:, 0])
+
+
 def test_no_epoch_is_kept_of_a_loss_that_is_infinite_from_the_start(engine) -> None:
     net = regressor(dtype="float32")
     net.params = np.full(net.n_params, 1e30)

@@ -171,9 +171,9 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
         validation: tuple[Any, Any, Any] = (None, None, None),
         **more: Any,
     ) -> Any:
-        if self.n_ensemble > 1:
+        method, goes_on = ("partial_fit", True) if incremental else ("fit", self.warm_start)
+        if self.n_ensemble > 1 or (goes_on and "estimators_" in self.__dict__):
             named = dict(zip(("X_val", "y_val", "sample_weight_val"), validation, strict=True)) if not incremental else {}
-            method, goes_on = ("partial_fit", True) if incremental else ("fit", self.warm_start)
             fit_members(self, method, goes_on, X, y, sample_weight, **named, **more)
             return self
         names = ("X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val")
@@ -186,7 +186,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             raise ValueError("partial_fit does not support early_stopping=True")
         with unchanged_by_errors(self):
             self.__dict__.pop("estimators_", None)
-            given_y, rng, callbacks = y, random_state(self.random_state), as_callbacks(self.callbacks)
+            given, rng, callbacks = (X, y), random_state(self.random_state), as_callbacks(self.callbacks)
             first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
             X, y, target = self._validate_input(X, y, incremental, first)
             weight = self._weight(sample_weight, X, y, incremental)
@@ -195,7 +195,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             run = None
             if not is_lbfgs(self.solver):
                 run = self._stochastic_run(*self._part(rows, y, rng, validation), rng, incremental)
-        fit_hooks = callback_support.around_fit(self, X, given_y, sample_weight)
+        fit_hooks = callback_support.around_fit(self, *given, sample_weight)
         with self._few_threads(), TrainedHere(self.network_), fit_hooks as hooks:
             if run is None:
                 fit_lbfgs(self, rows, [*callbacks, *hooks])
@@ -214,7 +214,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
     def _hidden_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if not all(isinstance(size, Integral) for size in sizes):
+        if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes):
             raise TypeError(f"hidden_layer_sizes must be integers; got {self.hidden_layer_sizes!r}. Pass such as (100, 50).")
         return [int(size) for size in sizes]
 
@@ -416,6 +416,7 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
 
 
 def _checked_weight(weight: Any, X: Any, name: str) -> NDArray:
-    weight = _check_sample_weight(weight, X)
+    with contextlib.nullcontext() if name == "sample_weight" else named(name):
+        weight = _check_sample_weight(weight, X)
     weighting.nonnegative_weight(weight, name)
     return weight

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..optimizers import LBFGS
+
 if TYPE_CHECKING:
     from ..network import MLP
     from .base import BaseMLP
@@ -41,7 +43,8 @@ def around_fit(est: BaseMLP, X: Any, y: Any, sample_weight: Any) -> Iterator[lis
     if not hasattr(est, "_skl_callbacks") and not hasattr(est, "_parent_callback_ctx"):
         yield []
         return
-    context = est._init_callback_context(max_subtasks=est.max_iter)
+    most = est.solver.max_iter if isinstance(est.solver, LBFGS) else est.max_iter
+    context = est._init_callback_context(max_subtasks=most)
     data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
     context.call_on_fit_task_begin(estimator=est, **data)
     hooks = Hooks(est, context, data)

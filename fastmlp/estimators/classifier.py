@@ -31,8 +31,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ``sklearn.neural_network.MLPClassifier``, in its order; the others are more.
 
     Kept apart from scikit-learn on purpose: a network trained on float32 predicts in float32 whatever X's dtype is, and stays
-    float32 after "lbfgs"; an `activation` that is set on a fitted estimator takes effect with the next fit; and what
-    `early_stopping` holds out has the same share of each class for three or more classes too, and not for two only.
+    float32 after "lbfgs"; an `activation` that is set on a fitted estimator takes effect with the next fit; what
+    `early_stopping` holds out has the same share of each class for three or more classes too, and not for two only; with
+    `shuffle` rows come in an order of their own for each `random_state`; weights of rows must not be negative; and what is not
+    finite is refused even if scikit-learn is told to assume that nothing is.
 
     Parameters
     ----------
@@ -323,9 +325,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             As of ``sklearn.metrics.accuracy_score``.
         """
         predicted = self.predict(X)
-        if sample_weight is None and _plain_classes(y) and y.dtype.kind == predicted.dtype.kind and 0 < len(y) == len(predicted):
+        plain = sample_weight is None and _plain_classes(y) and _plain_classes(predicted)
+        if plain and y.dtype.kind == predicted.dtype.kind and 0 < len(y) == len(predicted):
             # What accuracy_score comes to after a third of a millisecond's checks, a fifth of a small network's fit and score.
-            return np.count_nonzero(y == predicted) / len(y)
+            return float(np.count_nonzero(y == predicted) / len(y))
         return accuracy_score(y, predicted, sample_weight=sample_weight)
 
     # ---- inside
@@ -356,8 +359,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _encode(self, y: Any) -> NDArray:
         if self._label_binarizer.y_type_.startswith("multilabel"):
-            labels = self._label_binarizer.transform(y)
+            labels = self._label_binarizer.transform(y).astype(bool)
             return labels.toarray() if hasattr(labels, "toarray") else labels
+        if np.ndim(y) > 1:
+            raise ValueError("The object was not fitted with multilabel input.")
         return np.searchsorted(self.classes_, y)[:, None]
 
     def _validation_target(self, y: Any) -> tuple[NDArray, NDArray]:
@@ -425,8 +430,8 @@ def _binarizer(y: Any) -> LabelBinarizer:
 
 
 def _plain_classes(y: Any) -> bool:
-    """Whether y is an array of classes beyond doubt."""
-    return isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "biu"
+    """Whether y is an array of classes beyond doubt, as scikit-learn would have it."""
+    return type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biu" and y.dtype.isnative
 
 
 def _one_column(y: Any) -> Any:

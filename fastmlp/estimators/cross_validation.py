@@ -19,6 +19,7 @@ from .. import checks, engine
 from ..errors import shown
 from ..interruption import side_by_side
 from .base import BaseMLP
+from .ensemble import is_heard
 
 __all__ = ["cross_validate"]
 
@@ -133,4 +134,4 @@ def _undisturbed(est: Any, options: dict[str, Any]) -> bool:
     network = est.steps[-1][1] if isinstance(est, Pipeline) else est
     if not isinstance(network, BaseMLP) or options.get("verbose") or not isinstance(options.get("scoring"), str | None):
         return False
-    return not (network.callbacks or network.verbose or network.progress or network.max_time)
+    return not (is_heard(network) or network.max_time)

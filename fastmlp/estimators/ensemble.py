@@ -15,7 +15,7 @@ from ..interruption import side_by_side
 if TYPE_CHECKING:
     from .base import BaseMLP
 
-__all__ = ["fit_members"]
+__all__ = ["fit_members", "is_heard"]
 
 # Parameters that each member has its own value of.
 _OWN = ("n_ensemble", "random_state", "max_time")
@@ -27,7 +27,7 @@ def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **nam
     Parameters
     ----------
     est : BaseMLP
-        Whose n_ensemble is above 1.
+        Whose n_ensemble is above 1, or was when its networks were made that are to go on.
     method : {"fit", "partial_fit"}
         What is called of each member.
     goes_on : bool
@@ -46,7 +46,7 @@ def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **nam
     members = _members_there(est, given) if goes_on else _new_members(est)
     # A network for each thread, unless something of the user's own wants to hear of each by itself.
     threads = checks.jobs(est.n_jobs) or engine.threads()
-    together = 1 if est.callbacks or est.verbose or est.progress else min(len(members), threads)
+    together = 1 if is_heard(est) else min(len(members), threads)
     for member in members:  # those that follow each other share the time
         member.max_time = None if est.max_time is None else est.max_time / -(-len(members) // together)
     jobs = [(getattr(member, method), arguments, named) for member in members]
@@ -57,6 +57,11 @@ def fit_members(est: BaseMLP, method: str, goes_on: bool, *arguments: Any, **nam
     finally:
         if done or goes_on:
             _take_over(est, members, given)
+
+
+def is_heard(est: BaseMLP) -> bool:
+    """Whether something of the user's own hears of each epoch: calls from several threads at once would be no good."""
+    return bool(est.callbacks or est.verbose or est.progress or getattr(est, "_skl_callbacks", None))
 
 
 def _new_members(est: BaseMLP) -> list[Any]:

@@ -37,8 +37,14 @@ class FittedMLP(BaseEstimator):
         for member in self.__dict__.get("estimators_", ()):
             member._synchronize()
         given = (*self.coefs_, *self.intercepts_)
-        if all(map(_same, given, self._views)):
+        if len(given) == len(self._views) and all(map(_same, given, self._views)):
             return
+        names = [f"{name}[{i}]" for name in ("coefs_", "intercepts_") for i in range(len(getattr(self, name)))]
+        if len(given) != len(self._views):
+            raise ValueError(f"coefs_ and intercepts_ have {len(given)} arrays, but the network has {len(self._views)}.")
+        for name, view, array in zip(names, self._views, given, strict=True):
+            if np.shape(array) != view.shape:
+                raise ValueError(f"{name} has shape {np.shape(array)}, but the network's is {view.shape}. Pass one like that.")
         for view, array in zip(self._views, given, strict=True):
             if view is not array:
                 view[...] = array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -69,11 +70,12 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
         history.add([est.loss_], [], {})
         logs = history.last()
         told = listeners(callbacks, "on_epoch_end")
-        answers = [(callback, callback.on_epoch_end(net, est.n_iter_ - 1, dict(logs))) for callback in told]
+        answers = [(callback, callback.on_epoch_end(net, len(history) - 1, dict(logs))) for callback in told]
         over = any([ends(*answer) for answer in answers])
-        if net._state is not state:
+        if net._state is not state or not np.array_equal(net.params, whole):
+            done = "changed the network's parameters" if net._state is state else "reset the network"
             raise RuntimeError(
-                "a callback has reset the network, but an estimator's L-BFGS goes on from where it was. Let the callback "
+                f"a callback has {done}, but an estimator's L-BFGS goes on from where it was. Let the callback "
                 "return True and fit again, use solver='adam', or call fm.MLP.fit."
             )
         out_of_time = est.max_time is not None and time.perf_counter() - began >= est.max_time
@@ -106,4 +108,6 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
         if out_of_time:
             warn(f"lbfgs: max_time ({est.max_time:g} s) is over.", ConvergenceWarning)
         return
+    if not math.isfinite(est.loss_):
+        warn(f"lbfgs: the loss is {est.loss_}. Scale inputs, targets or weights to about unit size.", ConvergenceWarning)
     est.n_iter_ = _check_optimize_result("lbfgs", result, settings["maxiter"])

@@ -29,7 +29,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     alone, since that averages y ln y - y batch by batch.
 
     Kept apart from scikit-learn on purpose: a network trained on float32 predicts in float32 whatever X's dtype is, and stays
-    float32 after "lbfgs"; and an `activation` that is set on a fitted estimator takes effect with the next fit.
+    float32 after "lbfgs"; an `activation` that is set on a fitted estimator takes effect with the next fit; with `shuffle` rows
+    come in an order of their own for each `random_state`; weights of rows must not be negative; and what is not finite is
+    refused even if scikit-learn is told to assume that nothing is.
 
     Parameters
     ----------

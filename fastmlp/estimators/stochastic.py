@@ -153,6 +153,14 @@ class StochasticRun(Run):
             self.options.on_divergence = "warn"
         return super().diverged(what)
 
+    def remedy(self) -> str:
+        """Return what to try when the training diverges, among an estimator's parameters."""
+        rate = self.rate / self.rate_factor
+        return (
+            f"The learning rate was {rate:.3g}: try {rate / 10:.1g}, an optimizer that clips such as "
+            f"solver=fm.Adam({rate / 10:.1g}, clip_norm=1.0), or inputs scaled to about unit size."
+        )
+
     def _take_back(self) -> None:
         """Forget the epoch just noted, which no score will follow."""
         est = self.est
