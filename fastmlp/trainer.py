@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from typing import Any
 
 __all__ = ["TrainedHere"]
@@ -12,6 +13,8 @@ __all__ = ["TrainedHere"]
 class TrainedHere:
     """Within it, this thread alone trains a network or a population; it may do so again, as from a callback.
 
+    A Ctrl-C may come on the way in or out. So it counts for as long as it lives, not until somebody takes it back.
+
     Raises
     ------
     RuntimeError
@@ -19,14 +22,21 @@ class TrainedHere:
     """
 
     # Not a generator's context, which takes a microsecond longer: a tenth of a single step.
-    __slots__ = ("_thread", "_trained", "_what")
+    __slots__ = ("__weakref__", "_thread", "_trained", "_what")
 
     def __init__(self, trained: Any) -> None:
         self._trained, self._what, self._thread = trained, (os.getpid(), id(trained)), threading.get_ident()
 
     def __enter__(self) -> None:
         """Take it, if it is free or this thread's."""
-        found = _trainers.setdefault(self._what, self)  # in one go: of two threads that come at once, one finds the other's
+        own = weakref.ref(self)
+        # In one go: of two threads that come at once, one finds the other's.
+        found = _trainers.setdefault(self._what, own)()
+        while found is None:  # it was left behind
+            with _clearing:
+                if self._what in _trainers and _trainers[self._what]() is None:
+                    del _trainers[self._what]
+            found = _trainers.setdefault(self._what, own)()
         if found._thread != self._thread:
             kind, name = ("network", "net") if hasattr(self._trained, "plan") else ("population", "population")
             raise RuntimeError(
@@ -35,10 +45,11 @@ class TrainedHere:
 
     def __exit__(self, *error: object) -> None:
         """Leave it to others, unless this was within a training."""
-        if _trainers[self._what] is self:
+        if _trainers[self._what]() is self:
             del _trainers[self._what]
 
 
 # By process and identity of what is being trained. A child that was forked has none of its parent's threads, so it does not
 # look at theirs.
-_trainers: dict[tuple[int, int], TrainedHere] = {}
+_trainers: dict[tuple[int, int], weakref.ref[TrainedHere]] = {}
+_clearing = threading.Lock()

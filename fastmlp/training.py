@@ -26,7 +26,7 @@ from .reference import ids
 from .rows import apart, loss
 from .schedules import Span
 from .sparse import Reader, is_sparse
-from .state import Saved
+from .state import Saved, TrainingState
 from .stepping import rates_of
 from .trainer import TrainedHere
 
@@ -78,7 +78,7 @@ class Fit:
         self._watch_anew()
         self.best_params: NDArray | None = None
         self.best_epoch: int | None = None
-        self._saved: tuple[Saved, int, int] | None = None
+        self._saved: tuple[Saved, TrainingState, History, int, int] | None = None
         self._spare: Saved | None = None
         self._divergence = ""
 
@@ -102,16 +102,17 @@ class Fit:
                 self._keep_what_callbacks_did()
                 stopped = self.run()
                 self.history.stopped = stopped
+                self._restore_best()
                 if self._divergence and self.options.on_divergence == "raise":
                     raise DivergenceError(self._divergence)
         except BaseException as error:
             self.go_back()
+            self._restore_best()
             self.history.stopped = what_ended(error)
             raise
         finally:
             self.history.seconds = self._seconds_before + time.perf_counter() - self._began
             self.history.best_epoch = self.best_epoch  # a callback may have trained in between
-            self._restore_best()
         if self._divergence:
             warn(self._divergence, DivergenceWarning)
         for callback in listeners(self.options.callbacks, "on_train_end"):
@@ -157,7 +158,8 @@ class Fit:
     def keep(self) -> None:
         """Remember this moment, the end of a whole epoch, as the one to go back to."""
         # Into memory of its own, then in one assignment: an interruption finds either the old copy or the new one.
-        fresh = self.state.save(self.net.params, self._spare), len(self.history), self.net.seed
+        state, history = self.state, self.history
+        fresh = state.save(self.net.params, self._spare), state, history, len(history), self.net.seed
         self._spare = self._saved[0] if self._saved else None
         self._saved = fresh
 
@@ -168,8 +170,9 @@ class Fit:
     def go_back(self) -> None:
         """Go back to the moment that was remembered."""
         assert self._saved is not None
-        saved, epochs, self.net.seed = self._saved
-        self.net._state, self.net.history = self.state, self.history  # a callback may have reset the network
+        # A callback may have reset the network, which this training has begun to go on from, or not yet.
+        saved, self.state, self.history, epochs, self.net.seed = self._saved
+        self.net._state, self.net.history = self.state, self.history
         self.state.restore(saved, self.net.params)
         self.history.cut(epochs)
 

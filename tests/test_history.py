@@ -158,3 +158,20 @@ def test_a_history_is_shown_in_one_line(engine) -> None:
     assert repr(histories) == "<PopulationHistory of 5 networks, 3 epochs; loss, val_loss; 5 x epochs>"
     assert repr(fm.Population([4, 1], size=1).fit(*numbers(), epochs=1)).startswith("<PopulationHistory of 1 network, 1 epoch;")
     assert repr(regressor().fit(*numbers(), epochs=1)).startswith("<History of 1 epoch;")
+
+
+def test_curves_that_were_given_are_not_written_into() -> None:
+    base = np.zeros((10, 2))
+    history = fm.PopulationHistory(2, {"loss": base[:3]})
+    history.add({"loss": np.full((2, 2), -1.0)})
+    assert history.loss.tolist() == [[0.0, 0.0]] * 3 + [[-1.0, -1.0]] * 2
+    assert not base.any()
+    flat = fm.PopulationHistory(2, {"loss": np.arange(20.0).reshape(10, 2)[:3]})
+    flat.add({"loss": np.ones((1, 2))})
+    assert len(flat.loss) == 4
+
+
+def test_histories_of_populations_are_the_same_if_they_are_one() -> None:
+    first, second = (fm.PopulationHistory(2, {"loss": np.zeros((3, 2))}) for _ in range(2))
+    assert first == first != second
+    assert [first, second].index(second) == 1

@@ -28,7 +28,7 @@ def network_number(i: Any, size: int, several: str) -> int:
     return i % size
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class PopulationHistory:
     """Curves of one or more calls of ``fit``, one column for each network, and how the last call ended for each.
 
@@ -71,13 +71,14 @@ class PopulationHistory:
     best_epoch: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
-        """Make room for each network."""
+        """Make room for each network, and for curves in memory of their own: `add` writes behind their ends."""
+        self.curves = {name: np.array(curve, np.float64) for name, curve in self.curves.items()}
         self.stopped = self.stopped or [""] * self.size
         if self.best_epoch.size == 0:
             self.best_epoch = np.full(self.size, -1, np.int64)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what pickling kept, in memory of its own: `add` writes behind the end of a curve into what that lies in."""
+        """Restore what pickling kept, in memory of its own."""
         curves = {name: np.array(curve) for name, curve in state["curves"].items()}
         self.__dict__.update(state, curves=curves, best_epoch=np.array(state["best_epoch"]))
 

@@ -131,16 +131,17 @@ class PopulationRun:
                 self._keep_what_callbacks_did()
                 self._run()
                 self._stop(self.active, "epochs")
+                self._restore_best()
                 if self.diverged_after and self.options.on_divergence == "raise":
                     raise DivergenceError(self._divergence())
         except BaseException as error:
             self._go_back()
+            self._restore_best()
             self._stop(self.active, "failed" if isinstance(error, Exception) else "interrupted")
             raise
         finally:
             history.seconds = before + time.perf_counter() - began
             self._own_history()
-            self._restore_best()
         if self.diverged_after:
             warn(self._divergence(), DivergenceWarning)
         for callback in listeners(self.options.callbacks, "on_train_end"):
