@@ -120,6 +120,12 @@ class Embedding:
         rest = rng.uniform(-1.0, 1.0, (self.numbers, (self.waves + 1) * self.parts)) / math.sqrt(self.waves)
         return np.concatenate([table.ravel(), np.concatenate([w, b, rest], axis=1).ravel()])
 
+    def check_dtype(self, dtype: np.dtype) -> None:
+        """Raise ValueError if a network's inputs cannot hold the number of each row of the table."""
+        most = 2 ** (np.finfo(dtype).nmant + 1)
+        if self.entries > most:
+            raise ValueError(f"entries={self.entries}, but {dtype} tells {most} integers apart. Pass dtype='float64'.")
+
     def check_codes(self, x: NDArray, name: str) -> None:
         """Raise ValueError if a category of checked inputs x (n, n_inputs) is none of the table's rows."""
         codes = x[:, self.n_inputs - self.codes :]

@@ -96,7 +96,8 @@ class Gradients(Answers):
             """Return the loss and its gradient, a new array, for parameters laid out as the network's."""
             nonlocal desk
             if type(params) is not np.ndarray or params.dtype != dtype or not params.flags.carray:
-                params = np.array(params, dtype)
+                with np.errstate(over="ignore"):  # a point too far for float32 has an infinite loss
+                    params = np.array(params, dtype)
             if params.shape != shape:
                 raise ValueError(f"params must have shape {shape}, as net.params; got {params.shape}.")
             if desk.generation != engine.generation:

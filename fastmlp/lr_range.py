@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import checks, optimizers, training
+from .arguments import TrainingData
 from .reference import ids
 from .schedules import Schedule, Span
 from .state import TrainingState
@@ -29,7 +30,7 @@ MOST_STEPS = 1 << 16
 _LEAST_FALL = 0.03
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RangeTest:
     """The losses of a short training whose learning rate grew from step to step.
 
@@ -117,6 +118,8 @@ def lr_range_test(
     if not isinstance(chosen, optimizers.Stepping):
         raise ValueError("L-BFGS has no learning rate to test. Use an optimizer that steps, such as optimizer='adam'.")
     data = training.prepare(net, X, y, sample_weight, class_weight, None)
+    if not data.train.weight.all():  # a minibatch without weight has no loss
+        data = TrainingData(data.train.take(np.flatnonzero(data.train.weight)), None)
     options = training.Options(  # an epoch has one step at least
         epochs=steps, batch_size=batch_size, optimizer=replace(chosen, lr=_Growing(low, high, steps)),
         shuffle=True, metrics=None, early_stopping=None, callbacks=None, progress=False, on_divergence="warn",

@@ -107,6 +107,8 @@ class MLP(Parameters, Gradients):
         self.seed = checks.seed(seed)
         n_inputs, self.layers = as_denses(layers, hidden, output, init, dropout)
         self.plan = make_plan(n_inputs, self.layers)
+        if self.plan.embedding is not None:
+            self.plan.embedding.check_dtype(self.dtype)
         self.loss_spec = losses.resolve(loss, self.output)
         losses.check_pairing(self.loss_spec, self.output)
         try:

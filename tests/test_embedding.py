@@ -225,6 +225,10 @@ def test_a_category_that_is_none_is_refused(code) -> None:
         (lambda: fm.Embedding(2, entries=4), "codes=0, but entries=4"),
         (lambda: fm.Embedding(2, waves=0), "waves"),
         (lambda: fm.Embedding(2, sigma=-1.0), "sigma"),
+        (
+            lambda: fm.MLP([1, fm.Embedding(0, codes=1, entries=2**24 + 1, size=1), 1]),
+            r"entries=16777217, but float32 tells 16777216 integers apart\. Pass dtype='float64'\.",
+        ),
         (lambda: fm.MLP([3, fm.Embedding(2), 4, 1]), "the network has 3 inputs, but its embedding takes 2: 2 numbers, 0 plain"),
         (lambda: fm.MLP([2, 8, fm.Embedding(2), 1]), "an Embedding stands before all other layers"),
         (lambda: fm.MLP([2, fm.Embedding(2)]), "an Embedding is no output layer"),

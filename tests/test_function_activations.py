@@ -159,6 +159,11 @@ def test_a_network_with_functions_is_not_saved_but_copied_and_pickled(tmp_path) 
     np.testing.assert_array_equal(net.copy().predict(X), net.predict(X))
 
 
+def test_functions_of_no_numbers_are_told_by_their_derivative() -> None:
+    with pytest.warns(fm.PrecisionWarning, match="it gives 1, and differences of f give 0"):
+        fm.activation(lambda x: x > 0, lambda x: x < 100)
+
+
 def test_a_derivative_that_is_none_is_told() -> None:
     with pytest.warns(
         fm.PrecisionWarning, match=r"df is not the derivative of f: at x = -7.31 it gives .*differences of f give"

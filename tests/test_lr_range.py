@@ -44,6 +44,23 @@ def test_class_weights_count_as_the_sample_weights_that_they_are(moons):
     assert (test.losses != network().lr_range_test(X, y, steps=20).losses).any()
 
 
+def test_rows_without_weight_are_as_if_they_were_not_there(moons):
+    X, y = moons
+    weight = (np.random.default_rng(0).random(len(X)) > 0.9) * 1.0
+    test = network().lr_range_test(X, y, sample_weight=weight, batch_size=4)
+    other = network().lr_range_test(X[weight > 0], y[weight > 0], sample_weight=weight[weight > 0], batch_size=4)
+    np.testing.assert_array_equal(test.losses, other.losses)
+    assert (test.losses[:50] > 0.0).all()
+    assert test.suggestion == other.suggestion is not None
+
+
+def test_tests_are_the_same_if_they_are_one(moons):
+    test, other = (network().lr_range_test(*moons, steps=20) for _ in range(2))
+    assert test == test != other
+    assert [other, test].index(test) == 1
+    assert len({test, other}) == 2
+
+
 def test_each_loss_is_that_of_its_minibatch(engine):
     """Two rows in two minibatches, so that an epoch is two steps, in either order."""
     X, y = np.array([[1.0], [1.0]]), np.array([0.0, 10.0])

@@ -76,6 +76,11 @@ def test_parameters_that_lead_nowhere_have_a_loss_that_is_not_finite_and_the_nex
     assert (again[1] == gradient).all()
 
 
+def test_parameters_too_far_for_float32_have_a_loss_that_is_not_finite_and_no_warning(engine) -> None:
+    net = fm.MLP([3, 5, 2])
+    assert not np.isfinite(net.objective(*data_for(net))(np.full(32, 1e300))[0])
+
+
 def test_data_are_looked_at_when_they_are_given(engine) -> None:
     net = fm.MLP([3, 5, 2])
     X, y = data_for(net)

@@ -144,6 +144,8 @@ def _axis(name: str, values: Any) -> Any:
     """Return an axis as a list of checked values, each once; a distribution as it is."""
     if hasattr(values, "rvs"):
         return values
+    if isinstance(values, np.ndarray) and values.ndim == 0:
+        values = values.item()
     if values is None or isinstance(values, (str, Real, Optimizer, Schedule, Activation)):
         values = [values]
     if isinstance(values, type) or not isinstance(values, Iterable):
