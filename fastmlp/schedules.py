@@ -234,7 +234,7 @@ class Cosine(Schedule):
         done = np.asarray(steps, np.float64) - span.start
         waves = self.restarts + 1
         # The product before the quotient, so that a restart is a whole number.
-        part = np.minimum((done - warm) * waves / max(span.steps - warm, 1), waves)
+        part = (done - warm) * waves / max(span.steps - warm, 1)
         # The end of the last cosine stays down there, the ends of the others are the starts of the next.
         part = np.where(part < waves, part % 1.0, 1.0)
         down = self.floor + (self.lr - self.floor) * 0.5 * (1.0 + np.cos(np.pi * part))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -132,3 +132,13 @@ def fit_by_hand(net, X, y, *, epochs, batch, optimizer, shuffle=False, weight=No
         losses.append(total / (1 if net.loss_spec.name == "sse" else weight.sum()))
     net.params = w
     return losses
+
+
+@dataclass(frozen=True)
+class Given(fm.schedules.Schedule):
+    """Rates by a table, the last one from there on."""
+
+    table: tuple[float, ...] = (0.1,)
+
+    def rates(self, steps, span):
+        return np.array(self.table)[np.minimum(steps - span.start, len(self.table) - 1)]

@@ -537,3 +537,6 @@ def test_weights_that_the_data_s_numbers_do_not_hold_are_refused(iris) -> None:
     weight[7] = 1e300
     with pytest.raises(ValueError, match=r"weights up to 1e\+300 are infinite in float32"):
         quick().fit(X.astype(np.float32), y, sample_weight=weight)
+    for solver in ("adam", "lbfgs"):
+        with pytest.raises(ValueError, match="weights up to 1e-300 are 0 in float32"):
+            quick(solver=solver).fit(X.astype(np.float32), y, sample_weight=np.full(len(X), 1e-300))

@@ -33,7 +33,6 @@ class Judge:
         from sklearn.metrics import get_scorer
 
         self.rows, self.y, self.scoring = rows, y, scoring
-        self.best_params: NDArray | None = None
         if isinstance(scoring, str) and scoring != "loss":
             self.scorer = get_scorer(scoring)
         elif callable(scoring):

@@ -51,8 +51,6 @@ class StochasticRun(Run):
 
     def go(self) -> History:
         """Train; the best parameters come back where there is a judge."""
-        if self.judge is not None:
-            self.best_params = self.judge.best_params
         self._mark()
         try:
             return super().go()
@@ -145,7 +143,6 @@ class StochasticRun(Run):
             # Copied first, then in one assignment: an interruption finds either the old best or the new one.
             best = self.net.params.copy()
             self.best_params, self.best_epoch, est.best_validation_score_ = best, epoch, score
-            judge.best_params = best
 
     def diverged(self, what: str = LOSS_OR_PARAMETER) -> str:
         """Go back; no error where a best epoch comes back, as in scikit-learn, which trains on till nothing improves."""
