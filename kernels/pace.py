@@ -13,7 +13,7 @@ import functools
 _TRY_SECONDS, _TRY_STEPS = 0.01, 3
 # A step guessed to be shorter is not worth a second thread, and a longer one is not worth a try, unless all threads take longer
 # than one is guessed to: then other programs have a core.
-_SHORT, _LONG = 3e-6, 0.02
+_SHORT, _LONG = 3e-6, 0.01
 # The other number of threads is tried again after so many times what a try costs, then twice and four times that; but after so
 # many seconds at most.
 _PATIENCE, _LONGEST = 8, 1.0

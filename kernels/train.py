@@ -19,6 +19,7 @@ from .optim import condition, update
 from .pace import pace_of
 from .run import _run
 from .scratch import _scratch_size
+from .simd import LANES32, LANES64
 from .threads import SYNC_SIZE, run_on_threads, sync_of_one, threads, threads_here
 
 # In a call of its own, a second thread has to be woken, which takes as long as this many floating-point operations. From
@@ -26,6 +27,8 @@ from .threads import SYNC_SIZE, run_on_threads, sync_of_one, threads, threads_he
 _FLOPS_CALL, _FLOPS_LONG = 20_000_000, 1_000_000_000
 # What a training step takes beside its arithmetic, in the same measure.
 _FLOPS_STEP = 20_000
+# Seconds that one thread takes for a step's row and parameter, about; the more numbers a vector has, the fewer.
+_ROW_TIMES_PARAMETER = {"f": 4.8e-10 / LANES32, "d": 4.8e-10 / LANES64}
 # So many numbers are looked at by all threads.
 _MANY = 2_000_000
 
@@ -131,7 +134,8 @@ def train_steps(table, ints, reals, params, slots, x, y, weight, order, lr, loss
     batch = min(ints[BATCH], len(y))
     done = finished = 0
     long = len(lr) * (6 * batch * params.size + _FLOPS_STEP) >= _FLOPS_LONG
-    pace = pace_of((table.tobytes(), x.shape[1] < table[0, FAN_IN], batch, params.dtype.char), 6e-11 * batch * params.size)
+    kind = table.tobytes(), x.shape[1] < table[0, FAN_IN], batch, params.dtype.char
+    pace = pace_of(kind, float(_ROW_TIMES_PARAMETER[params.dtype.char] * batch * params.size))
     while done < len(lr):
         n, steps = pace.next(len(lr) - done, threads_here())
         before = ints[STEP]

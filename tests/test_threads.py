@@ -17,6 +17,7 @@ pytest.importorskip("numba")
 import numba
 from fastmlp.kernels import minibatch, network, pace, run, threads, train
 from fastmlp.kernels.network import FEW_PARAMETERS
+from fastmlp.kernels.simd import LANES32, LANES64
 
 import fastmlp as fm
 from fastmlp import engine
@@ -228,6 +229,15 @@ def test_long_steps_are_tried_on_one_thread_only_where_all_take_longer_than_one_
             done[n] += steps
         assert done[most] > 0.9 * sum(done.values())
     assert kind.next(10, 2) == (2, 10)
+
+
+def test_a_step_is_guessed_to_take_the_longer_the_fewer_numbers_a_vector_has(monkeypatch) -> None:
+    guesses = []
+    monkeypatch.setattr(train, "pace_of", lambda kind, guess: guesses.append(guess) or pace.Pace(guess))
+    for dtype, batch in (("float32", 10), ("float64", 10), ("float64", 5)):
+        fm.MLP([4, 8, 1], dtype=dtype).fit(np.zeros((20, 4)), np.zeros(20), epochs=1, batch_size=batch)
+    unit = 4.8e-10 * 49  # seconds times numbers in a vector for each row
+    assert guesses == pytest.approx([10 * unit / LANES32, 10 * unit / LANES64, 5 * unit / LANES64])
 
 
 def test_several_threads_may_take_little_longer_than_what_is_known_of_a_step() -> None:
