@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 
-# A try lasts about this long, or a few steps: waking a core that slept can take a millisecond, which must not count for much.
+# A try lasts about this long, or a few steps that are not long themselves: waking a core that slept can take a millisecond, which
+# must not count for much.
 _TRY_SECONDS, _TRY_STEPS = 0.01, 3
 # A step guessed to be shorter is not worth a second thread, and a longer one is not worth a try, unless all threads take longer
 # than one is guessed to: then other programs have a core.
@@ -46,7 +47,8 @@ class Pace:
             return 1, steps
         if self._guess > _LONG and self._all <= self._guess:
             return n, steps
-        tries = min(steps, max(_TRY_STEPS, int(_TRY_SECONDS / (self._one or self._guess))))
+        expected = self._one or self._guess
+        tries = min(steps, max(_TRY_STEPS if expected < _LONG else 1, int(_TRY_SECONDS / expected)))
         if not self._all:
             return n, tries
         if not self._one:

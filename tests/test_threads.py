@@ -220,7 +220,7 @@ def test_long_steps_are_tried_on_one_thread_only_where_all_take_longer_than_one_
         assert kind.next(10, 2) == (2, 10)
         kind.took(2, 10, 0.2)
     kind.took(2, 10, 0.5)  # other programs have a core
-    assert kind.next(10, 2) == (1, 3)
+    assert kind.next(10, 2) == (1, 1)
     for two, calls, most in ((0.05, 20, 1), (0.01, 100, 2)):
         done = {1: 0, 2: 0}
         for _ in range(calls):
