@@ -174,7 +174,10 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
     if len(training) == 0:
         raise ValueError("standardize needs at least one training row to take the mean of.")
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = training.mean(axis=0), training.std(axis=0)
+        # The mean of equal numbers is one of them, but for rounding; and no square of what is apart from it may vanish.
+        mean = np.where((training == training[0]).all(axis=0), training[0], training.mean(axis=0))
+        unit = np.abs(training - mean).max(axis=0)
+        std = np.where(unit > 1e-100, training.std(axis=0), 1e-100 * (1e100 * (training - mean)).std(axis=0))
     bad = np.flatnonzero(~np.isfinite(std))
     if bad.size:
         number = int(bad[0])
@@ -183,9 +186,9 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
             f"column {name} has numbers up to {np.abs(training).max(axis=0).ravel()[number]:.3g}, whose standard "
             "deviation is beyond what float64 holds. Divide the column by a power of ten."
         )
-    # The rounding of a constant column's mean leaves a spread of about one ulp of its value.
-    std = np.where(std <= 1e-12 * np.abs(mean), 1.0, std)
-    return (X - mean) / std, np.asarray(mean), std
+    # What is constant but for the rounding of whatever it was calculated by.
+    std = np.where(std <= 8 * np.finfo(np.float64).eps * np.abs(mean), 1.0, std)
+    return (X - mean) / std, mean, std
 
 
 def _checked_rows(rows, n: int) -> NDArray | slice:

@@ -31,7 +31,7 @@ _TRUTH = {word: digit for digit, words in (("1", "True TRUE true"), ("0", "False
 _CHUNK = 20_000
 # From so many bytes on pyarrow takes less time, its import included.
 _LARGE = 1 << 20
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
+_INTEGER = re.compile(r"[+-]?\d{1,19}")
 # What is a number to people, such as 2,5 or 1,234.5 or 1.234,5.
 COMMAS = re.compile(r"[+-]?[\d.]*\d(,\d+)+(\.\d*)?")
 _POINTS = "Numbers have a decimal point and no other marks, such as 1234.5."
@@ -248,7 +248,8 @@ def _target_of_words(cells: np.ndarray) -> np.ndarray:
     """Return a target's cells as int64 or float64 if all are numbers, with NaN in the gaps; else as words, "" in the gaps."""
     plain = cells.tolist()
     if all(map(_INTEGER.fullmatch, plain)):
-        return cells.astype(np.int64)
+        with contextlib.suppress(OverflowError):
+            return cells.astype(np.int64)
     numbers = _numbers(plain)
     if numbers.dtype.kind == "f" and not np.isnan(numbers).all():
         return numbers

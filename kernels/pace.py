@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 
-# A try lasts about this long, or a few steps that are not long themselves: waking a core that slept can take a millisecond, which
-# must not count for much.
+# A try lasts about this long, or a few steps that are not long themselves: waking a core that slept can take a millisecond,
+# which must not count for much.
 _TRY_SECONDS, _TRY_STEPS = 0.01, 3
 # A step guessed to be shorter is not worth a second thread, and a longer one is not worth a try, unless all threads take longer
 # than one is guessed to: then other programs have a core.

@@ -74,6 +74,7 @@ WRONG_USE = {
     "save on a folder": (["train", "moons", "--save", "/"], "/ is a folder"),
     "store on a file": (["sweep", "none.csv", "--store", __file__], "test_cli.py is a file: give a folder"),
     "plot": (["train", "moons", "--plot", "curves.txt"], "its name must end in one of"),
+    "plot for TeX": (["train", "moons", "--plot", "curves.pgf"], "its name must end in one of"),
     "widths": (["sweep", "moons", "--width", ","], "--width: is empty"),
     "depth": (["sweep", "moons", "--depth", "-1"], "--depth: must be at least 0"),
     "seeds": (["sweep", "moons", "--seeds", "0"], "--seeds: must be at least 1"),

@@ -142,3 +142,15 @@ def test_nearest_names_what_is_near_and_else_nothing():
     assert nearest("digist", ["digits", "wine"]) == " (did you mean 'digits'?)"
     assert nearest("Y", ["x", "y"]) == " (did you mean 'y'?)"
     assert nearest("zzz", ["digits", "wine"]) == ""
+
+
+@pytest.mark.parametrize("value", [12345678901234567.0, 1732895135123456789.0, 1e30, 0.1, -7.3e300])
+def test_the_mean_of_a_constant_column_is_its_value_to_the_last_place(value):
+    scaled, mean, std = standardize(np.full((240, 1), value))
+    assert (mean.tolist(), std.tolist(), np.abs(scaled).max()) == ([value], [1.0], 0.0)
+
+
+def test_columns_far_from_zero_and_tiny_ones_are_scaled_by_their_spread():
+    far, tiny = 1.7e15 + np.arange(2000.0), 1e-170 * np.arange(5.0)
+    assert standardize(far)[2] == pytest.approx(np.arange(2000.0).std())
+    np.testing.assert_allclose(standardize(tiny)[0], standardize(np.arange(5.0))[0], atol=1e-12)

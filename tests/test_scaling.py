@@ -62,3 +62,27 @@ def test_targets_and_outputs_undo_each_other(shape):
     assert scaled.shape == shape
     np.testing.assert_allclose(scaled.std(axis=0), 1.0)
     np.testing.assert_allclose(scaling.outputs(scaled.reshape(40, -1)), y.reshape(40, -1))
+
+
+@pytest.mark.parametrize("value", [12345678901234567.0, 1700000000000000000.0])
+def test_a_constant_column_however_far_from_zero_takes_nothing_from_what_was_learnt(value):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(60, 2)), np.full(60, value)])
+    scaling, net = Scaling.of(X), fm.MLP([3, 6, 1], activation="tanh", seed=1)
+    np.testing.assert_allclose(scaling.fold(net, X).predict(X), net.predict(scaling.inputs(X)), atol=1e-4)
+
+
+def test_what_is_too_large_for_float32_goes_into_a_float64_network():
+    X, y = np.random.default_rng(0).normal(size=(60, 2)), 1e60 * np.arange(60.0)
+    scaling, net = Scaling.of(X, y), fm.MLP([2, 6, 1], activation="tanh", seed=1)
+    folded = scaling.fold(net, X)
+    assert folded.dtype == np.float64
+    np.testing.assert_allclose(folded.predict(X), scaling.outputs(net.predict(scaling.inputs(X))), rtol=1e-5)
+
+
+def test_a_spread_that_float64_loses_so_far_from_zero_is_told():
+    X = 1.7e18 + 256.0 * np.arange(60.0)[:, None] ** 2
+    scaling, net = Scaling.of(X), fm.MLP([1, 6, 1], activation="tanh", seed=1)
+    net.params[...] *= 30.0
+    with pytest.warns(fm.PrecisionWarning, match="a column lies so far from zero that float64 loses its spread"):
+        scaling.fold(net, X)

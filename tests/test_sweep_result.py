@@ -16,6 +16,7 @@ from rich.console import Console
 
 from fastmlp import plots
 from fastmlp.sweeps.result import SweepResult, digits
+from fastmlp.sweeps.terminal import FittingTable
 
 
 def row(width, depth, seed=0, value=0.5, *, metric="val_accuracy", error=None, **changes):
@@ -190,6 +191,8 @@ def test_table_tells_of_failures_and_interruption():
     assert "Interrupted before the end. With store='a folder' the same call could go on from here. 1 failed" in shown
     assert "failed, the first with: DivergenceError: inf" in shown
     assert "nan" not in shown
+    kept = SweepResult(rows, "val_accuracy", stopped="interrupted", store="MyStore/RUN[old]")
+    assert "The same call with store='MyStore/RUN[old]' goes on" in " ".join(text(kept.table()).split())
 
 
 def test_networks_that_are_not_finished_have_not_failed():
@@ -394,3 +397,11 @@ def test_a_metric_that_is_no_number_is_shown_as_it_is(odd, tmp_path):
     assert math.isnan((first if odd == math.inf else last)["val_accuracy_std"])
     assert text(result.table()).count("16") >= 1
     result.plot(tmp_path / "odd.png")
+
+
+def test_brackets_in_names_and_messages_are_no_markup() -> None:
+    table = FittingTable({"q[/z]": ["[bold]1"]}, (), title="shape [n, k]", caption="[/b] x")
+    console = Console(file=StringIO(), width=60)
+    console.print(table)
+    shown = " ".join(console.file.getvalue().split())
+    assert all(text in shown for text in ("q[/z]", "[bold]1", "shape [n, k]", "[/b] x"))

@@ -412,3 +412,13 @@ def test_parquet_of_large_unsigned_integers_and_truth_values_with_gaps(tmp_path)
     assert read_table(write_parquet(tmp_path, a=large, y=[0, 1, 0]), "y").X[:, 0].tolist() == [2.0**64, 2.0**63, 5.0]
     with pytest.raises(ValueError, match=r"column 'a' has no value .* in row 2"):
         read_table(write_parquet(tmp_path, a=[True, None, False], y=[0, 1, 0]), "y")
+
+
+@pytest.mark.parametrize("digits", [19, 20])
+def test_long_integers_of_a_target_stay_as_they_are_as_far_as_int64_holds_them(digits, tmp_path):
+    number = 10 ** (digits - 1) + 1
+    read = read_table(csv(tmp_path, f"a,y\n1,{number}\n2,{number + 1}\n3,{number}\n"), "y")
+    if digits == 19:
+        assert read.y.tolist() == [0, 1, 0] or read.y.tolist() == [number, number + 1, number]
+    else:
+        assert read.y.dtype.kind == "f"

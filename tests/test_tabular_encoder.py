@@ -177,6 +177,18 @@ def test_decimals_are_numbers_as_databases_return_them() -> None:
     for frame in (pd.DataFrame({"price": prices}, dtype=object), pl.DataFrame({"price": prices})):
         np.testing.assert_array_equal(TabularEncoder().fit_transform(frame), expected)
     assert TabularEncoder(["price"]).fit(pd.DataFrame({"price": prices})).categorical_.all()
+    filled = [0.5, *prices]
+    for order in (filled, filled[::-1]):
+        assert not TabularEncoder().fit(pd.DataFrame({"price": order}, dtype=object)).categorical_.any()
+    with pytest.raises(ValueError, match="column 'price': cannot convert signaling NaN"):
+        TabularEncoder().fit(pd.DataFrame({"price": [Decimal("sNaN"), Decimal("1")]}, dtype=object))
+
+
+def test_text_among_decimals_is_told_wherever_it_stands() -> None:
+    encoder = TabularEncoder().fit(pd.DataFrame({"a": [1, 2, 3]}))
+    for column in ([Decimal("1"), "3"], ["3", Decimal("1")]):
+        with pytest.raises(ValueError, match=r"column 'a' has text \('3'\), which fit took for numbers"):
+            encoder.transform(pd.DataFrame({"a": column}, dtype=object))
 
 
 def test_lists_keep_numbers_beside_text() -> None:

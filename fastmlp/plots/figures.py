@@ -89,6 +89,12 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$") if matplotlib.rcParams["text.parse_math"] else text
 
 
+def metric_words(name: str) -> str:
+    """Return a curve's name in words, as matplotlib shows them."""
+    part = "validation " if name.startswith("val_") else ""
+    return plain(part + name.removeprefix("val_").replace("_", " "))
+
+
 def legend(ax: Axes, handles: Sequence[Any], names: Sequence[str], **style: Any) -> None:
     """Put a legend of these names on axes, each as it is."""
     made = ax.legend(handles, [""] * len(names), **style)  # which may leave out names that begin with "_"
@@ -143,7 +149,7 @@ def check_name(path: str | os.PathLike) -> str:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:
         raise ImportError(_MISSING) from error
-    known = sorted(FigureCanvasAgg.get_supported_filetypes())
+    known = sorted({*FigureCanvasAgg.get_supported_filetypes()} - {"pgf"})  # which takes a TeX of one's own
     name = checks.path("path", path, "picture.png")
     ending = os.path.splitext(name)[1].lower().removeprefix(".")
     if ending not in known:

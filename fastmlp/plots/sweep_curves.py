@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import counted
 from .curves import draw_losses, finish_losses, label_four
-from .figures import COLOURS, MARKERS, axes_of, check_result, figure_of, plain
+from .figures import COLOURS, MARKERS, axes_of, check_result, figure_of, metric_words, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -158,7 +158,7 @@ def sweep_rates(result: SweepResult, ax: Axes | None = None) -> Figure:
 
 def tried_rates(result: SweepResult) -> set[float]:
     """Return a sweep's learning rates that are numbers."""
-    return {row["lr"] for row in result if isinstance(row["lr"], float)}
+    return {row["lr"] for row in result if isinstance(row["lr"], float) and math.isfinite(row["lr"])}
 
 
 def _with_result(result: SweepResult) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ def _draw_points(ax: Axes, lines: list[dict[str, Any]], result: SweepResult, key
 
 def _finish_points(ax: Axes, result: SweepResult, label: str, by: str) -> None:
     """Label axes with points on them, and name their colours; say so if there are none."""
-    name = plain(result.metric.replace("val_", "validation ").replace("_", " "))
+    name = metric_words(result.metric)
     ax.set(xlabel=label, ylabel=name)
     ax.set_title(f"{name[0].upper()}{name[1:]} by {by}", fontsize="medium")
     ax.margins(x=0.12, y=0.12)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import counted
-from .figures import axes_of, check_result, figure, figure_of, ink, plain
+from .figures import axes_of, check_result, figure, figure_of, ink, metric_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +112,7 @@ def heatmap(result: SweepResult, ax: Axes | None = None, spread: bool = False) -
     ax.set_xticks(range(len(widths)), [str(w) for w in widths], rotation=45 if crowded else 0)
     ax.set_yticks(range(len(depths)), [str(d) for d in depths])
     ax.set(xlabel="width (units in each hidden layer)", ylabel="depth (hidden layers)")
-    name = plain(result.metric.replace("val_", "validation ").replace("_", " "))
+    name = metric_words(result.metric)
     better = "higher" if result.higher_is_better else "lower"
     title = [f"{name[0].upper()}{name[1:]} ({better} is better)", _of_what(result)]
     if spread:

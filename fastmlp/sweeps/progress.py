@@ -35,9 +35,9 @@ class _Drawn(SweepBar):
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
-            TextColumn("{task.description}{task.fields[done]}/{task.fields[networks]}"),
+            TextColumn("{task.description}{task.fields[done]}/{task.fields[networks]}", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[rate]}{task.fields[words]}"),
+            TextColumn("{task.fields[rate]}{task.fields[words]}", markup=False),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
             expand=True,

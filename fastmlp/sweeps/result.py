@@ -269,7 +269,8 @@ class SweepResult(Sequence):
         if hidden > 0:
             words.append(f"{counted(hidden, 'more setting')} not shown.")
         if self.stopped == "interrupted":
-            words.append(f"Interrupted before the end. {self.how_to_resume().partition(': ')[2].capitalize()}.")
+            remedy = self.how_to_resume().partition(": ")[2]
+            words.append(f"Interrupted before the end. {remedy[:1].upper()}{remedy[1:]}.")
         errors = _errors(self.rows)
         if errors:
             words.append(f"{len(errors)} failed, the first with: {errors[0]}")

@@ -35,6 +35,7 @@ class FittingTable:
         """Yield what a console of this width shows."""
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
         names, left_out, breaks = list(self.columns), [], " "
         if self._width(names, breaks) > options.max_width:
@@ -45,16 +46,19 @@ class FittingTable:
             names.remove(name)
             left_out.append(name)
         caption = " ".join(filter(None, (f"No room for {', '.join(left_out)}." if left_out else "", self.caption)))
+        title, below = (Text(text) if text else None for text in (self.title, caption))
         table = Table(
-            title=self.title, caption=caption or None, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
+            title=title, caption=below, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
             padding=(0, _BETWEEN - 1, 0, 0),
         )  # fmt: skip
         for name in names:
             whole = not any(map(_SPACE.search, self.columns[name]))
             least = self._width([name], breaks)
-            table.add_column(name.replace(" ", breaks), justify="right", vertical="bottom", no_wrap=whole, min_width=least)
+            table.add_column(
+                Text(name.replace(" ", breaks)), justify="right", vertical="bottom", no_wrap=whole, min_width=least
+            )
         for number, row in enumerate(zip(*(self.columns[name] for name in names), strict=True)):
-            table.add_row(*row, style="bold" if number == 0 else None)
+            table.add_row(*map(Text, row), style="bold" if number == 0 else None)
         yield table
 
     def _repr_mimebundle_(self, include: Sequence[str], exclude: Sequence[str], **_: Any) -> dict[str, str]:

@@ -148,7 +148,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         y : (n,) array
             Classes: numbers or names.
         sample_weight : (n,) array, optional
-            How much each row counts; one of weight 0 is as if it were not there, but for its class.
+            How much each row counts; one of weight 0 is checked, and then as if it were not there but for its class.
         X_val, y_val, sample_weight_val : array or frame, arrays, optional
             Rows to judge each epoch by, instead of some of X.
 
@@ -279,7 +279,7 @@ class TabularRegressor(RegressorMixin, Tabular):
         y : (n,) or (n, outputs) array
             Numbers.
         sample_weight : (n,) array, optional
-            How much each row counts; one of weight 0 is as if it were not there.
+            How much each row counts; one of weight 0 is checked, and then as if it were not there.
         X_val, y_val, sample_weight_val : array or frame, arrays, optional
             Rows to judge each epoch by, instead of some of X.
 

@@ -370,7 +370,9 @@ def _column(X: Any, i: int, name: str, frame: bool, categorical: bool) -> NDArra
     if getattr(dtype, "kind", "O") in "mM" or str(dtype).startswith(("Date", "Time", "Duration")):
         raise TypeError(f"{name} has dtype {dtype}. {_DATES}")
     objects = _objects(series.to_numpy(dtype=object) if pandas else np.array(series.to_list(), dtype=object), name)
-    return _numbers(objects, name) if not categorical and isinstance(_first(objects), Decimal) else objects
+    if categorical or _first_text(objects) is not None or not any(isinstance(value, Decimal) for value in objects):
+        return objects
+    return _numbers(objects, name)
 
 
 def _numbers(values: NDArray, name: str) -> NDArray[np.float64]:
@@ -380,6 +382,8 @@ def _numbers(values: NDArray, name: str) -> NDArray[np.float64]:
         numbers = np.array(plain, np.float64)
     except TypeError as error:
         raise TypeError(f"{name}: argument must be a string or a number ({error}).") from error
+    except ValueError as error:  # such as a Decimal that signals NaN
+        raise ValueError(f"{name}: {error}.") from error
     except OverflowError:  # whole numbers of Python, which have no end
         numbers = np.array(np.inf)
     if np.isinf(numbers).any():
