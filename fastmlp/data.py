@@ -177,7 +177,8 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
         # The mean of equal numbers is one of them, but for rounding; and no square of what is apart from it may vanish.
         mean = np.where((training == training[0]).all(axis=0), training[0], training.mean(axis=0))
         unit = np.abs(training - mean).max(axis=0)
-        std = np.where(unit > 1e-100, training.std(axis=0), 1e-100 * (1e100 * (training - mean)).std(axis=0))
+        in_units = (training - mean) / np.where(unit > 0.0, unit, 1.0)
+        std = np.where(unit > 1e-100, training.std(axis=0), unit * in_units.std(axis=0))
     bad = np.flatnonzero(~np.isfinite(std))
     if bad.size:
         number = int(bad[0])

@@ -19,6 +19,7 @@ __all__ = [
     "named",
     "shown",
     "warn",
+    "what_ended",
 ]
 
 # Characters of a value in a message; a longer one is cut.
@@ -92,3 +93,10 @@ def shown(value: object) -> str:
     """
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def what_ended(error: BaseException) -> str:
+    """Return what an exception says of how a training ended: only what is no Exception, as Ctrl-C, interrupts."""
+    if isinstance(error, DivergenceError):
+        return "diverged"
+    return "failed" if isinstance(error, Exception) else "interrupted"

@@ -33,7 +33,8 @@ class Scaling:
     def of(cls, X: ArrayLike, y: ArrayLike | None = None, features: Sequence[str] = (), targets: Sequence[str] = ()) -> Scaling:
         """Return the scaling of these training rows; without y, targets stay as they are. The names are for messages."""
         scaled, mean, std = standardize(X, names=features)
-        constant = np.asarray(~scaled.any(axis=0))
+        # As `standardize` has it: 1 in place of a spread that is nothing beside the column's mean.
+        constant = (std == 1.0) & (np.abs(scaled).max(axis=0) <= 64 * np.finfo(np.float64).eps * np.abs(mean))
         if y is None:
             return cls(mean, std, np.zeros(1), np.ones(1), constant)
         _, y_mean, y_std = standardize(y, names=targets)

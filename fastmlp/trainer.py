@@ -22,7 +22,9 @@ class TrainedHere:
     """
 
     # Not a generator's context, which takes a microsecond longer: a tenth of a single step.
-    __slots__ = ("__weakref__", "_thread", "_trained", "_what")
+    __slots__ = ("__weakref__", "_outer", "_thread", "_trained", "_what")
+
+    _outer: TrainedHere | None
 
     def __init__(self, trained: Any) -> None:
         self._trained, self._what, self._thread = trained, (os.getpid(), id(trained)), threading.get_ident()
@@ -37,6 +39,7 @@ class TrainedHere:
                 if self._what in _trainers and _trainers[self._what]() is None:
                     del _trainers[self._what]
             found = _trainers.setdefault(self._what, own)()
+        self._outer = None if found is self else found  # lives as long as this, which counts on it
         if found._thread != self._thread:
             kind, name = ("network", "net") if hasattr(self._trained, "plan") else ("population", "population")
             raise RuntimeError(
@@ -45,8 +48,10 @@ class TrainedHere:
 
     def __exit__(self, *error: object) -> None:
         """Leave it to others, unless this was within a training."""
-        if _trainers[self._what]() is self:
+        held = _trainers.get(self._what)
+        if held is not None and held() is self:
             del _trainers[self._what]
+        self._outer = None
 
 
 # By process and identity of what is being trained. A child that was forked has none of its parent's threads, so it does not

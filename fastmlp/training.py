@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from . import arrays, engine, interruption
 from .arguments import Options, TrainingData, prepare
 from .callbacks import Best, ends, listeners
-from .errors import DivergenceError, DivergenceWarning, counted, warn
+from .errors import DivergenceError, DivergenceWarning, counted, warn, what_ended
 from .history import History
 from .optimizers import LBFGS
 from .plan import aligned_empty
@@ -33,7 +33,7 @@ from .trainer import TrainedHere
 if TYPE_CHECKING:
     from .network import MLP
 
-__all__ = ["Fit", "Options", "Run", "fit", "prepare", "what_ended"]
+__all__ = ["Fit", "Options", "Run", "fit", "prepare"]
 
 T = TypeVar("T")
 
@@ -101,6 +101,8 @@ class Fit:
                 self._begin_anew_if_reset()
                 self._keep_what_callbacks_did()
                 stopped = self.run()
+                if self.options.callbacks and not self._divergence and not _finite(net.params):
+                    stopped = self.diverged()  # by a callback, after the last epoch
                 self.history.stopped = stopped
                 self._restore_best()
                 if self._divergence and self.options.on_divergence == "raise":
@@ -141,14 +143,19 @@ class Fit:
         net = self.net
         if net._state is self.state:
             return False
-        self.state = net._state
-        self.history = net.history = History() if net.history is None else net.history
-        self._start_clock()
-        if self.options.early_stopping:
-            self.best_params = self.best_epoch = None
-        self._watch_anew()
-        self.begin()
-        self.keep()
+        before = self.best_params, self.best_epoch, self._began, self._seconds_before
+        try:
+            self.state = net._state
+            self.history = net.history = History() if net.history is None else net.history
+            self._start_clock()
+            if self.options.early_stopping:
+                self.best_params = self.best_epoch = None
+            self._watch_anew()
+            self.begin()
+            self.keep()
+        except BaseException:  # what is gone back to is the training before
+            self.best_params, self.best_epoch, self._began, self._seconds_before = before
+            raise
         return True
 
     def begin(self) -> None:
@@ -485,13 +492,6 @@ class Run(Fit):
             if ended:
                 return ended
         return None
-
-
-def what_ended(error: BaseException) -> str:
-    """Return what an exception says of how a training ended: only what is no Exception, as Ctrl-C, interrupts."""
-    if isinstance(error, DivergenceError):
-        return "diverged"
-    return "failed" if isinstance(error, Exception) else "interrupted"
 
 
 def _finite(values: NDArray) -> bool:

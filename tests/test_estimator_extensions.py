@@ -538,5 +538,6 @@ def test_weights_that_the_data_s_numbers_do_not_hold_are_refused(iris) -> None:
     with pytest.raises(ValueError, match=r"weights up to 1e\+300 are infinite in float32"):
         quick().fit(X.astype(np.float32), y, sample_weight=weight)
     for solver in ("adam", "lbfgs"):
-        with pytest.raises(ValueError, match="weights up to 1e-300 are 0 in float32"):
-            quick(solver=solver).fit(X.astype(np.float32), y, sample_weight=np.full(len(X), 1e-300))
+        for dtype, least in ((np.float32, 1e-300), (np.float32, 1e-39), (np.float64, 1e-310)):
+            with pytest.raises(ValueError, match=f"weights up to 1e.* are as good as 0 in {np.dtype(dtype)}"):
+                quick(solver=solver).fit(X.astype(dtype), y, sample_weight=np.full(len(X), least))

@@ -126,3 +126,36 @@ def test_the_best_epoch_comes_back() -> None:
             np.testing.assert_array_equal(net.params, seen.after[best])
     assert net.history.stopped == "early stopping"
     assert 0 < net.history.best_epoch < len(net.history) - 1
+
+
+def test_a_training_within_one_that_was_left_behind_ends_as_usual() -> None:
+    """The one left behind lives as long as its traceback, or as whoever counts on it."""
+    net = fm.MLP([2, 3, 1])
+    left_behind = trainer.TrainedHere(net)
+    left_behind.__enter__()
+    outer = trainer.TrainedHere(net)
+    with outer:
+        del left_behind
+        with trainer.TrainedHere(net):
+            pass
+        refused = []
+
+        def attempt() -> None:
+            try:
+                net.fit(X, Y, epochs=1)
+            except RuntimeError as error:
+                refused.append(str(error))
+
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        thread.join()
+        assert len(refused) == 1
+    assert len(trained_elsewhere(net)) == 1
+
+
+def test_the_best_epoch_comes_back_where_an_interruption_takes_a_reset_back() -> None:
+    stopping = fm.EarlyStopping(patience=9, monitor="loss")
+    for net, seen in networks(epochs=6, optimizer=fm.SGD(Rising(0.1)), batch_size=None, early_stopping=stopping, resets=True):
+        if net.history is not None and net.history.best_epoch is not None:
+            best = tuple(net.history.loss[: net.history.best_epoch + 1])
+            np.testing.assert_array_equal(net.params, seen.after[best])

@@ -139,6 +139,37 @@ def test_an_estimator_says_that_parameters_which_a_callback_changes_are_not_gone
         fm.MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", callbacks=Clip()).fit(X, X[:, 0])
 
 
+def test_an_estimator_ends_with_the_parameters_of_a_callback_that_ends_it() -> None:
+    pytest.importorskip("sklearn")
+
+    class First(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 0:
+                self.params = net.params.copy()
+            net.params = self.params if epoch == 3 else net.params
+            return epoch == 3
+
+    first, X = First(), np.random.default_rng(0).normal(size=(40, 3))
+    fitted = fm.MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", callbacks=first, random_state=0).fit(X, X[:, 0])
+    np.testing.assert_array_equal(fitted.network_.params, first.params)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_parameters_that_a_callback_ruins_after_the_last_epoch_are_taken_back(optimizer, engine) -> None:
+    class Ruin(fm.Callback):
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 2:
+                net.params[...] = np.nan
+
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    net, fresh = (fm.MLP([3, 4, 1], activation="tanh", dtype="float64") for _ in range(2))
+    with pytest.warns(fm.DivergenceWarning, match="diverged in epoch 3"):
+        history = net.fit(X, X[:, 0], epochs=3, batch_size=None, optimizer=optimizer, callbacks=Ruin())
+    fresh.fit(X, X[:, 0], epochs=3, batch_size=None, optimizer=optimizer)
+    assert history.stopped == "diverged"
+    np.testing.assert_array_equal(net.params, fresh.params)
+
+
 def test_no_epoch_is_kept_of_a_loss_that_is_infinite_from_the_start(engine) -> None:
     net = regressor(dtype="float32")
     net.params = np.full(net.n_params, 1e30)

@@ -397,8 +397,10 @@ class BaseMLP(CallbackSupportMixin, FittedMLP):
             w = np.ascontiguousarray(weight, dtype)
         if not np.isfinite(w).all():
             raise ValueError(f"weights up to {weight.max():.3g} are infinite in {dtype}. Divide all of them by the largest.")
-        if weight.any() and not w.any():
-            raise ValueError(f"weights up to {weight.max():.3g} are 0 in {dtype}. Divide all of them by the largest.")
+        if weight.any() and w.max() < np.finfo(dtype).tiny:  # what is less the engine takes for 0
+            raise ValueError(
+                f"weights up to {weight.max():.3g} are as good as 0 in {dtype}. Divide all of them by the largest."
+            )
         return Rows(x, y, w)
 
     def _few_threads(self) -> contextlib.AbstractContextManager[None]:

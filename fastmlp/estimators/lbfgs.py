@@ -13,13 +13,12 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from .. import interruption
 from ..callbacks import ends, listeners
-from ..errors import warn
+from ..errors import warn, what_ended
 from ..history import History
 from ..lbfgs import Penalty, minimize
 from ..optimizers import LBFGS
 from ..reference import ids
 from ..rows import Rows, value_and_grad
-from ..training import what_ended
 
 if TYPE_CHECKING:
     from .base import BaseMLP
@@ -72,7 +71,10 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
         told = listeners(callbacks, "on_epoch_end")
         answers = [(callback, callback.on_epoch_end(net, len(history) - 1, dict(logs))) for callback in told]
         over = any([ends(*answer) for answer in answers])
-        if net._state is not state or not np.array_equal(net.params, whole):
+        changed = not np.array_equal(net.params, whole)
+        if changed and over:  # nothing goes on from where it was
+            whole[...] = net.params
+        if net._state is not state or (changed and not over):
             done = "changed the network's parameters" if net._state is state else "reset the network"
             raise RuntimeError(
                 f"a callback has {done}, but an estimator's L-BFGS goes on from where it was. Let the callback "
@@ -95,9 +97,9 @@ def fit_lbfgs(est: BaseMLP, rows: Rows, callbacks: list[Any]) -> None:
         raise
     finally:
         history.seconds = before + time.perf_counter() - began
-    net.params[...] = result.x
-    est.loss_ = result.fun
     ended_here = result.status not in (0, 1, 2)
+    net.params[...] = whole if ended_here else result.x
+    est.loss_ = result.fun
     history.stopped = "epochs" if result.status == 1 else "converged"
     if ended_here:
         history.stopped = "time" if out_of_time else "callback"

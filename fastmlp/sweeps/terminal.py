@@ -46,7 +46,8 @@ class FittingTable:
             names.remove(name)
             left_out.append(name)
         caption = " ".join(filter(None, (f"No room for {', '.join(left_out)}." if left_out else "", self.caption)))
-        title, below = (Text(text) if text else None for text in (self.title, caption))
+        title = Text(self.title, "table.title") if self.title else None
+        below = Text(caption, "table.caption") if caption else None
         table = Table(
             title=title, caption=below, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
             padding=(0, _BETWEEN - 1, 0, 0),
