@@ -10,7 +10,6 @@ a search what one takes of an estimator that does nothing, which is scikit-learn
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from .ceiling import gflops
 from .jobs import Job, set_blas_threads
 from .measure import Effort, fastest, paired, turn, warm
 from .peers import CORES
+from .workloads import products
 
 Rows = tuple[Any, NDArray]
 # Training goes on to the last epoch, so that both do equally many. Of two classes both hold out the same rows.
@@ -194,12 +194,9 @@ def least(call: _Call, effort: Effort) -> float:
         seconds = min(turn(nothing, effort.turn) for _ in range(effort.most))
         rows_of_folds = rows * (call.search.n_splits_ - 1)
         fits = [(rows_of_folds, given["hidden_layer_sizes"]) for given in ParameterGrid(_GRID)]
-    classes = len(np.unique(call.y))
-    operations = 0
-    for n, hidden in fits:
-        widths = [call.X.shape[1], *hidden, classes if classes > 2 else 1]
-        weights = [k * m for k, m in itertools.pairwise(widths)]
-        operations += 2 * n * case.parameters["max_iter"] * (3 * sum(weights) - weights[0])
+    classes, epochs = len(np.unique(call.y)), case.parameters["max_iter"]
+    outputs = classes if classes > 2 else 1
+    operations = epochs * sum(products([call.X.shape[1], *hidden, outputs], n) for n, hidden in fits)
     return seconds + 1e-9 * operations / gflops(CORES, call.X.dtype.name)
 
 

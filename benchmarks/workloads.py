@@ -6,6 +6,8 @@ that everybody does the same steps and must come to the same parameters.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +15,12 @@ from numpy.typing import NDArray
 
 ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 OUTPUTS = {"cross_entropy": "softmax", "bce": "sigmoid", "mse": "identity"}
+
+
+def products(widths: Sequence[int], rows: int, back: bool = True) -> int:
+    """Return the operations of the matrix products of rows that go forward and, if `back`, back to all weights' gradients."""
+    sizes = [i * o for i, o in itertools.pairwise(widths)]
+    return 2 * rows * (3 * sum(sizes) - sizes[0] if back else sum(sizes))
 
 
 @dataclass(frozen=True)
@@ -81,9 +89,7 @@ class Workload:
     @property
     def flops(self) -> int:
         """Floating-point operations of the matrix products in one step; nobody needs the inputs' gradient."""
-        sizes = [i * o for i, o in zip(self.widths[:-1], self.widths[1:], strict=True)]
-        passes = sum(sizes) if self.task == "predict" else 3 * sum(sizes) - sizes[0]
-        return 2 * self.batch * passes
+        return products(self.widths, self.batch, self.task != "predict")
 
     @property
     def title(self) -> str:

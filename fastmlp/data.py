@@ -166,6 +166,11 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
     >>> X.tolist(), mean.tolist(), std.tolist()
     ([[-1.0, 0.0], [1.0, 0.0]], [2.0, 5.0], [1.0, 1.0])
     """
+    return standardized(X, rows, names)[:3]
+
+
+def standardized(X, rows=None, names: Sequence[str] = ()) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """As :func:`standardize`, and which columns are constant in the training rows."""
     X = arrays.numeric("X", X)
     if X.ndim not in (1, 2):
         raise ValueError(f"X must be of shape (n, columns) or (n,); got shape {X.shape}.")
@@ -188,8 +193,9 @@ def standardize(X, rows=None, names: Sequence[str] = ()) -> tuple[np.ndarray, np
             "deviation is beyond what float64 holds. Divide the column by a power of ten."
         )
     # What is constant but for the rounding of whatever it was calculated by.
-    std = np.where(std <= 8 * np.finfo(np.float64).eps * np.abs(mean), 1.0, std)
-    return (X - mean) / std, mean, std
+    constant = np.asarray(std <= 8 * np.finfo(np.float64).eps * np.abs(mean))
+    std = np.where(constant, 1.0, std)
+    return (X - mean) / std, mean, std, constant
 
 
 def _checked_rows(rows, n: int) -> NDArray | slice:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .data import standardize
+from .data import standardized
 from .errors import PrecisionWarning, warn
 from .network import MLP
 
@@ -32,12 +32,10 @@ class Scaling:
     @classmethod
     def of(cls, X: ArrayLike, y: ArrayLike | None = None, features: Sequence[str] = (), targets: Sequence[str] = ()) -> Scaling:
         """Return the scaling of these training rows; without y, targets stay as they are. The names are for messages."""
-        scaled, mean, std = standardize(X, names=features)
-        # As `standardize` has it: 1 in place of a spread that is nothing beside the column's mean.
-        constant = (std == 1.0) & (np.abs(scaled).max(axis=0) <= 64 * np.finfo(np.float64).eps * np.abs(mean))
+        _, mean, std, constant = standardized(X, names=features)
         if y is None:
             return cls(mean, std, np.zeros(1), np.ones(1), constant)
-        _, y_mean, y_std = standardize(y, names=targets)
+        _, y_mean, y_std, _ = standardized(y, names=targets)
         return cls(mean, std, np.atleast_1d(y_mean), np.atleast_1d(y_std), constant)
 
     def inputs(self, X: ArrayLike) -> NDArray:

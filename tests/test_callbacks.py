@@ -122,20 +122,6 @@ def test_the_best_of_one_fit_is_nothing_to_the_next(engine) -> None:
 # ---- callbacks
 
 
-def test_a_callback_may_have_nothing_for_an_event(engine) -> None:
-    heard = []
-
-    class Quiet:
-        on_epoch_end = None
-
-        def on_train_end(self, net, history):
-            heard.append(len(history))
-
-    X, y = numbers(30)
-    regressor().fit(X, y, epochs=3, callbacks=[Quiet()])
-    assert heard == [3]
-
-
 class Diary(fm.Callback):
     """Writes down what it is told."""
 

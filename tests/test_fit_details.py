@@ -299,3 +299,17 @@ def test_without_a_seed_each_network_has_another() -> None:
 def test_numbers_of_each_network_have_one_dimension() -> None:
     with pytest.raises(ValueError, match=r"dropout has shape \(2, 2\), but there are 2 networks"):
         fm.Population([2, 4, 1], size=2, dropout=[[0.1, 0.2], [0.1, 0.2]])
+
+
+def test_a_callback_may_have_nothing_for_an_event(engine) -> None:
+    heard = []
+
+    class Quiet:
+        on_epoch_end = None
+
+        def on_train_end(self, net, history):
+            heard.append(len(history))
+
+    X, y = numbers(30)
+    regressor().fit(X, y, epochs=3, callbacks=[Quiet()])
+    assert heard == [3]

@@ -419,6 +419,6 @@ def test_long_integers_of_a_target_stay_as_they_are_as_far_as_int64_holds_them(d
     number = 10 ** (digits - 1) + 1
     read = read_table(csv(tmp_path, f"a,y\n1,{number}\n2,{number + 1}\n3,{number}\n"), "y")
     if digits == 19:
-        assert read.y.tolist() == [0, 1, 0] or read.y.tolist() == [number, number + 1, number]
+        assert (read.kind, read.y.tolist()) == ("binary", [0, 1, 0])
     else:
         assert read.y.dtype.kind == "f"
